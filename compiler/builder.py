@@ -1,0 +1,213 @@
+"""Builds graphs: infers types, shares equal nodes, folds constants, and remembers where each node came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+from netlang.dims import Dim, Size, symbols
+from netlang.source import BUILTIN, Span
+from netlang.types import TensorType
+
+from .dtypes import dtype_name, numpy_dtype
+from .ir import Constant, Graph, Init, Input, Node, Output, Value, Variable
+from .op import REQUIRED, Op
+from .ops import OPS
+
+FOLD_LIMIT = 1 << 16
+"""Largest number of elements that folding may put into a graph as a constant; larger ones are computed at run time."""
+
+Operand = Value | int | float | bool | np.ndarray
+
+
+class Builder:
+    """Appends nodes to a growing graph. Every operator is a method: `b.matmul(x, w)`, `b.sum(x, axis=(0,))`.
+
+    Numbers among the operands become constants of the dtype of the first tensor operand. `b.at(loc, scope)` sets what
+    new nodes remember. Equal applications give the same value: operators are pure.
+    """
+
+    def __init__(self, name: str = "graph") -> None:
+        self.name = name
+        self.nodes: list[Node] = []
+        self.inputs: list[Input] = []
+        self.variables: list[Variable] = []
+        self.outputs: list[Output] = []
+        self.loc: Span = BUILTIN
+        self.scope = ""
+        self._shared: dict[tuple[Any, ...], tuple[Value, ...]] = {}
+        self._inferred: dict[tuple[Any, ...], tuple[TensorType, ...]] = {}
+        self._constants: dict[Value, np.ndarray] = {}
+        self._producers: dict[Value, Node] = {}
+
+    @contextmanager
+    def at(self, loc: Span, scope: str | None = None) -> Iterator[None]:
+        """Nodes made inside remember `loc` and, where given, `scope`."""
+        before = self.loc, self.scope
+        self.loc, self.scope = loc, self.scope if scope is None else scope
+        try:
+            yield
+        finally:
+            self.loc, self.scope = before
+
+    def input(self, name: str, type_: TensorType, role: str = "data", doc: str = "") -> Value:
+        """A new graph input."""
+        value = Value(type_, name)
+        self.inputs.append(Input(value, role, doc))
+        return value
+
+    def variable(self, name: str, type_: TensorType, kind: str, init: Init, **flags: Any) -> Value:
+        """A new parameter, state or optimizer state."""
+        value = Value(type_, name)
+        self.variables.append(Variable(value, kind, init, **flags))
+        return value
+
+    def output(self, name: str, value: Value, role: str = "result") -> None:
+        """Makes `value` an output of the graph."""
+        self.outputs.append(Output(name, value, role))
+
+    def graph(self, **metadata: str) -> Graph:
+        """The graph built so far."""
+        return Graph(
+            self.name, tuple(self.inputs), tuple(self.variables), tuple(self.nodes), tuple(self.outputs), metadata
+        )
+
+    def constant(self, value: Any, dtype: str | None = None) -> Value:
+        """A constant tensor; Python numbers default to f32, i64 and bool."""
+        array = np.asarray(value, numpy_dtype(dtype) if dtype else _default_dtype(value))
+        return self._emit("constant", (), {"value": Constant(array)}, OPS["constant"])[0]
+
+    def constant_value(self, value: Value) -> np.ndarray | None:
+        """The array of a constant, or None for what is known only at run time."""
+        return self._constants.get(value)
+
+    def producer(self, value: Value) -> Node | None:
+        """The node that computes `value`, or None for inputs and variables."""
+        return self._producers.get(value)
+
+    def t(self, x: Value) -> Value:
+        """`x` with its last two axes swapped."""
+        rank = x.type.rank
+        return self.transpose(x, perm=(*range(rank - 2), rank - 1, rank - 2))
+
+    def apply(self, name: str, operands: Sequence[Operand], attrs: dict[str, Any]) -> Value | tuple[Value, ...]:
+        """Applies the operator called `name`; a tuple where it has several results.
+
+        Raises netlang.types.Mismatch (note: the argument's name) or DiagnosticError where types do not fit.
+        """
+        op = OPS[name]
+        inputs = self._lift(op, operands)
+        outputs = self._emit(name, inputs, self._complete(op, attrs), op)
+        return outputs[0] if len(outputs) == 1 and not op.multiple else outputs
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in OPS:
+            raise AttributeError(name)
+        return partial(self._call, name)
+
+    def _call(self, name: str, *operands: Operand, **attrs: Any) -> Any:
+        return self.apply(name, operands, attrs)
+
+    def _lift(self, op: Op, operands: Sequence[Operand]) -> tuple[Value, ...]:
+        like = next((x for x in operands if isinstance(x, Value) and x.type.dtype != "bool"), None)
+        lifted: list[Value] = []
+        for operand in operands:
+            if isinstance(operand, Value):
+                lifted.append(operand)
+            elif isinstance(operand, np.ndarray):
+                lifted.append(self.constant(operand, dtype_name(operand.dtype)))
+            else:
+                lifted.append(self.constant(operand, like.type.dtype if like is not None else None))
+        return tuple(lifted)
+
+    def _complete(self, op: Op, attrs: dict[str, Any]) -> dict[str, Any]:
+        full: dict[str, Any] = {}
+        for attribute in op.signature.attributes:
+            value = attrs.get(attribute.name, attribute.default)
+            if value is REQUIRED:
+                raise TypeError(f"{op.name} needs `{attribute.name}`")
+            if attribute.type in ("ints", "sizes") and value is not None:
+                value = tuple(value) if isinstance(value, list | tuple) else (value,)
+            full[attribute.name] = value
+        if len(attrs.keys() - full.keys()):
+            raise TypeError(f"{op.name} has no {sorted(attrs.keys() - full.keys())}")
+        return full
+
+    def _emit(self, name: str, inputs: tuple[Value, ...], attrs: dict[str, Any], op: Op) -> tuple[Value, ...]:
+        items = tuple(sorted(attrs.items()))
+        key = (name, inputs, items, tuple(type(value) for _, value in items))
+        shared = self._shared.get(key)
+        if shared is not None:
+            return shared
+        types = self._infer(op, inputs, attrs, items)
+        outputs = self._folded(op, inputs, attrs, types) or self._append(name, inputs, items, types)
+        self._shared[key] = outputs
+        if name == "constant":
+            self._constants[outputs[0]] = attrs["value"].array
+        return outputs
+
+    def _infer(
+        self, op: Op, inputs: tuple[Value, ...], attrs: dict[str, Any], items: tuple[tuple[str, Any], ...]
+    ) -> tuple[TensorType, ...]:
+        """The types of the results; remembered, since most nodes of a deep network repeat those of another layer."""
+        key = (op.name, tuple(x.type for x in inputs), items)
+        types = self._inferred.get(key)
+        if types is None:
+            types = self._inferred[key] = op.infer([x.type for x in inputs], attrs)
+        return types
+
+    def _append(
+        self, name: str, inputs: tuple[Value, ...], items: tuple[tuple[str, Any], ...], types: Sequence[TensorType]
+    ) -> tuple[Value, ...]:
+        stem = f"{name}_{len(self.nodes)}"
+        outputs = tuple(Value(type_, stem if not i else f"{stem}.{i}") for i, type_ in enumerate(types))
+        node = Node(name, inputs, items, outputs, self.loc, self.scope)
+        self.nodes.append(node)
+        for output in outputs:
+            self._producers[output] = node
+        return outputs
+
+    def _folded(
+        self, op: Op, inputs: tuple[Value, ...], attrs: dict[str, Any], types: Sequence[TensorType]
+    ) -> tuple[Value, ...] | None:
+        """The constants that this application is worth, where its inputs are constants and the result is small."""
+        if op.name == "constant" or not op.foldable or any(x not in self._constants for x in inputs):
+            return None
+        if any(_is_symbolic(value) for value in attrs.values()):
+            return None
+        if any(_elements(type_) > FOLD_LIMIT for type_ in types):
+            return None
+        results = op.numpy(*(self._constants[x] for x in inputs), **attrs)
+        results = results if isinstance(results, tuple) else (results,)
+        return tuple(self.constant(r, type_.dtype) for r, type_ in zip(results, types, strict=True))
+
+
+def _elements(type_: TensorType) -> int:
+    count = 1
+    for size in type_.shape:
+        count *= size if isinstance(size, int) else FOLD_LIMIT + 1
+    return count
+
+
+def _is_symbolic(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return any(_is_symbolic(item) for item in value)
+    return isinstance(value, Dim) and bool(symbols(value))
+
+
+def _default_dtype(value: Any) -> np.dtype[Any]:
+    array = np.asarray(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return array.dtype
+    return np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype
+
+
+def size_of(shape: Sequence[Size]) -> Size:
+    """The number of elements of a shape."""
+    product: Size = 1
+    for size in shape:
+        product = product * size
+    return product

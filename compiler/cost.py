@@ -1,0 +1,186 @@
+"""What a graph costs: parameters, floating-point operations and memory, as a whole and layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from netlang.dims import Size, substitute
+from netlang.types import TensorType
+
+from .dtypes import numpy_dtype
+from .ir import Graph, Node, Value
+
+Dims = Mapping[str, int]
+"""Values of the open dimensions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Of a graph. A multiplication and an addition are two operations.
+
+    parameters: numbers trained or frozen; parameter_bytes: what they take.
+    flops: operations of one run.
+    activation_bytes: most memory that values between take at one time, where each is freed after its last use.
+    """
+
+    parameters: int
+    parameter_bytes: int
+    flops: int
+    activation_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeCosts:
+    """Of the nodes and parameters of one scope, those of the scopes inside it left out. `result` is its last value."""
+
+    scope: str
+    result: TensorType | None
+    parameters: int
+    flops: int
+
+
+def count(graph: Graph, dims: Dims | None = None) -> Costs:
+    """The costs of one run of `graph`, its open dimensions set by `dims`.
+
+    Raises ValueError with the name of a dimension that stays open.
+    """
+    dims = dims or {}
+    types = [variable.value.type for variable in graph.params]
+    return Costs(
+        parameters=sum(elements(type_, dims) for type_ in types),
+        parameter_bytes=sum(size_in_bytes(type_, dims) for type_ in types),
+        flops=sum(node_flops(node, dims) for node in graph.nodes),
+        activation_bytes=peak_activation_bytes(graph, dims),
+    )
+
+
+def count_by_scope(graph: Graph, dims: Dims | None = None) -> list[ScopeCosts]:
+    """The costs of each scope, in the order in which the graph first computes in them.
+
+    Raises ValueError with the name of a dimension that stays open.
+    """
+    dims = dims or {}
+    flops: dict[str, int] = {}
+    results: dict[str, TensorType] = {}
+    for node in graph.nodes:
+        flops[node.scope] = flops.get(node.scope, 0) + node_flops(node, dims)
+        results[node.scope] = node.outputs[-1].type
+    parameters: dict[str, int] = {}
+    for variable in graph.params:
+        scope = variable.name.rpartition(".")[0]
+        parameters[scope] = parameters.get(scope, 0) + elements(variable.value.type, dims)
+    return [
+        ScopeCosts(scope, results.get(scope), parameters.get(scope, 0), flops.get(scope, 0))
+        for scope in dict.fromkeys((*flops, *parameters))
+    ]
+
+
+def node_flops(node: Node, dims: Dims) -> int:
+    """Floating-point operations of one node; 0 for those that only move elements."""
+    rule = _FLOPS.get(node.op)
+    return rule(node, dims) if rule else 0
+
+
+def peak_activation_bytes(graph: Graph, dims: Dims) -> int:
+    """The most bytes alive at one time, in the order of the graph. Variables do not count, and views cost nothing."""
+    owner: dict[Value, Value] = {}
+    last_use: dict[Value, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for value in node.outputs:
+            owner[value] = owner.get(node.inputs[0], node.inputs[0]) if node.op in _VIEWS else value
+        for value in (*node.inputs, *node.outputs):
+            last_use[owner.get(value, value)] = index
+    for output in graph.outputs:
+        last_use[owner.get(output.value, output.value)] = len(graph.nodes)
+    persistent = {variable.value for variable in graph.variables}
+    dying: dict[int, list[Value]] = {}
+    for value, index in last_use.items():
+        if value not in persistent:
+            dying.setdefault(index, []).append(value)
+    alive = sum(size_in_bytes(item.value.type, dims) for item in graph.inputs)
+    peak = alive
+    for index, node in enumerate(graph.nodes):
+        alive += _total_bytes((value for value in node.outputs if owner[value] is value), dims)
+        peak = max(peak, alive)
+        alive -= _total_bytes(dying.get(index, ()), dims)
+    return peak
+
+
+def elements(type_: TensorType, dims: Dims) -> int:
+    """How many elements a tensor of this type has. Raises ValueError with the name of an open dimension."""
+    return math.prod(_number(size, dims) for size in type_.shape)
+
+
+def size_in_bytes(type_: TensorType, dims: Dims) -> int:
+    """How many bytes they take. Raises ValueError with the name of an open dimension."""
+    return elements(type_, dims) * numpy_dtype(type_.dtype).itemsize
+
+
+def _total_bytes(values: Iterable[Value], dims: Dims) -> int:
+    return sum(size_in_bytes(value.type, dims) for value in values)
+
+
+def _number(size: Size, dims: Dims) -> int:
+    number = substitute(size, dims)
+    if not isinstance(number, int):
+        raise ValueError(f"the dimension `{number}` is open")
+    return number
+
+
+def _of_results(per_element: int) -> Callable[[Node, Dims], int]:
+    return lambda node, dims: per_element * elements(node.outputs[0].type, dims)
+
+
+def _of_inputs(per_element: int) -> Callable[[Node, Dims], int]:
+    return lambda node, dims: per_element * elements(node.inputs[0].type, dims)
+
+
+def _matmul(node: Node, dims: Dims) -> int:
+    return 2 * elements(node.outputs[0].type, dims) * _number(node.inputs[0].type.shape[-1], dims)
+
+
+def _conv(node: Node, dims: Dims) -> int:
+    """Each result is a product with one filter `[in / groups, *kernel]`."""
+    return 2 * elements(node.outputs[0].type, dims) * _filter(node.inputs[1].type, dims)
+
+
+def _conv_transpose(node: Node, dims: Dims) -> int:
+    return 2 * elements(node.inputs[0].type, dims) * _filter(node.inputs[1].type, dims)
+
+
+def _conv_weight_gradient(node: Node, dims: Dims) -> int:
+    return 2 * elements(node.inputs[1].type, dims) * _filter(node.outputs[0].type, dims)
+
+
+def _filter(weight: TensorType, dims: Dims) -> int:
+    return math.prod(_number(size, dims) for size in weight.shape[1:])
+
+
+def _pool(node: Node, dims: Dims) -> int:
+    return elements(node.outputs[0].type, dims) * math.prod(node.attributes["kernel"])
+
+
+_VIEWS = frozenset({"reshape", "stop_gradient"})
+
+_ELEMENTWISE = (
+    *("abs", "add", "clip", "cos", "div", "erf", "exp", "gelu", "log", "maximum", "minimum", "mul", "neg", "pow"),
+    *("relu", "sigmoid", "sign", "sin", "sqrt", "sub", "tanh"),
+)
+_REDUCTIONS = ("cumsum", "max", "mean", "min", "prod", "sum")
+
+_FLOPS: dict[str, Callable[[Node, Dims], int]] = {
+    **dict.fromkeys(_ELEMENTWISE, _of_results(1)),
+    **dict.fromkeys(_REDUCTIONS, _of_inputs(1)),
+    "avg_pool": _pool,
+    "batch_normalize": _of_results(2),  # folded, a product and a sum
+    "conv": _conv,
+    "conv_transpose": _conv_transpose,
+    "conv_weight_gradient": _conv_weight_gradient,
+    "layer_normalize": _of_results(8),  # mean 1, variance 3, scaling 2, affine 2
+    "log_softmax": _of_results(5),  # maximum, difference, exponential, sum, difference
+    "matmul": _matmul,
+    "max_pool": _pool,
+    "softmax": _of_results(5),
+}

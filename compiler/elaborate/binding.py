@@ -1,0 +1,432 @@
+"""Binds arguments to parameters: compile-time settings by name and type, tensors by unification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from netlang import syntax
+from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
+from netlang.source import Span
+from netlang.types import Bindings, Mismatch, TensorType, TypePattern, dtype_fits, unify_all
+
+from ..ir import Init, Value
+from .context import Context, Frame
+from .patterns import pattern_of, split_parameters
+from .values import CALLABLE, Environment, Function, Poison, describe, is_number, is_size
+
+if TYPE_CHECKING:
+    from .calls import Arguments
+
+Thunk = Callable[[syntax.Parameter], Any]
+
+
+# --- Settings ------------------------------------------------------------------------------------------------------
+
+
+def settings_of_call(
+    context: Context, function: Function, expr: syntax.Call, environment: Environment
+) -> dict[str, Any] | None:
+    """Settings of a layer or model from written arguments, each evaluated as its parameter's type wants it.
+
+    None where an argument was faulty and has been reported.
+    """
+    positional = [(partial(_evaluate, context, a, environment), a.span) for a in expr.arguments if a.name is None]
+    keywords: dict[str, tuple[Thunk, Span]] = {}
+    for argument in expr.arguments:
+        if argument.name in keywords:
+            raise fail("duplicate-argument", f"`{argument.name}` is given twice", argument.span)
+        if argument.name is not None:
+            keywords[argument.name] = (partial(_evaluate, context, argument, environment), argument.span)
+    bound = _bind(context, function, positional, keywords, expr.span)
+    return None if any(isinstance(value, Poison) for value in bound.values()) else bound
+
+
+def settings_of_values(context: Context, function: Function, arguments: Arguments) -> dict[str, Any]:
+    """Settings of a function from evaluated arguments."""
+    positional = [(_constantly(value), span) for value, span in arguments.positional]
+    keywords = {key: (_constantly(value), span) for key, (value, span) in arguments.keywords.items()}
+    return _bind(context, function, positional, keywords, arguments.span)
+
+
+def _constantly(value: Any) -> Thunk:
+    return lambda parameter: value
+
+
+def _evaluate(context: Context, argument: syntax.Argument, environment: Environment, parameter: syntax.Parameter) -> Any:
+    from .expressions import evaluate, evaluate_init
+
+    if isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "init":
+        return evaluate_init(context, argument.value, environment)
+    return evaluate(context, argument.value, environment)
+
+
+def _bind(
+    context: Context,
+    function: Function,
+    positional: list[tuple[Thunk, Span]],
+    keywords: dict[str, tuple[Thunk, Span]],
+    span: Span,
+) -> dict[str, Any]:
+    parameters, tensors = split_parameters(function.definition)
+    if len(positional) > len(parameters):
+        _too_many(function, parameters, tensors, positional[len(parameters)][1])
+    given = {p.name: item for p, item in zip(parameters, positional, strict=False)}
+    for name, item in keywords.items():
+        if name in given:
+            raise fail("duplicate-argument", f"`{name}` is given twice", item[1])
+        if name not in {p.name for p in parameters}:
+            raise _unknown_argument(function, name, item[1])
+        given[name] = item
+    inner = Environment(function.environment)
+    for parameter in parameters:
+        if parameter.name in given:
+            thunk, place = given[parameter.name]
+            inner.set(parameter.name, checked_setting(parameter, thunk(parameter), place))
+        else:
+            inner.set(parameter.name, default_setting(context, function.definition, parameter, inner, span))
+    return inner.names
+
+
+def default_setting(
+    context: Context,
+    definition: syntax.Definition,
+    parameter: syntax.Parameter,
+    environment: Environment,
+    span: Span | None,
+) -> Any:
+    """The default of a parameter that a call leaves out. Raises missing-argument."""
+    from .expressions import evaluate, evaluate_init
+
+    if parameter.default is None:
+        raise fail(
+            "missing-argument",
+            f"`{definition.name.name}` needs `{parameter.name}`",
+            span,
+            f"no `{parameter.name}: {parameter.type.span.text}`",
+            secondary=[Label(parameter.span, "declared here")],
+        )
+    is_init = isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "init"
+    value = (evaluate_init if is_init else evaluate)(context, parameter.default, environment)
+    return checked_setting(parameter, value, parameter.default.span)
+
+
+def checked_setting(parameter: syntax.Parameter, value: Any, span: Span | None) -> Any:
+    """`value` as the type of the parameter wants it. Raises type-mismatch."""
+    if isinstance(value, Poison):
+        return value
+    optional = isinstance(parameter.default, syntax.NoneLiteral)
+    if value is None and optional:
+        return None
+    type_ = parameter.type.name if isinstance(parameter.type, syntax.TypeName) else ""
+    accepted, converted = _SETTINGS[type_](value)
+    if not accepted:
+        raise fail(
+            "type-mismatch",
+            f"`{parameter.name}` must be {_SETTING_WORDS[type_]}",
+            span,
+            describe(value),
+            secondary=[Label(parameter.span, "declared here")],
+            expected=type_,
+            found=describe(value),
+        )
+    return converted
+
+
+def _as_int(value: Any) -> tuple[bool, Any]:
+    if isinstance(value, float) and value.is_integer():
+        return True, int(value)
+    return is_size(value), value
+
+
+def _as_ints(value: Any) -> tuple[bool, Any]:
+    if isinstance(value, tuple):
+        return all(is_size(item) for item in value), value
+    return is_size(value), value
+
+
+_SETTINGS: dict[str, Callable[[Any], tuple[bool, Any]]] = {
+    "int": _as_int,
+    "float": lambda value: (is_number(value), value),
+    "bool": lambda value: (isinstance(value, bool), value),
+    "str": lambda value: (isinstance(value, str), value),
+    "ints": _as_ints,
+    "init": lambda value: (isinstance(value, Init), value),
+    "layer": lambda value: (isinstance(value, CALLABLE), value),
+    "schedule": lambda value: (is_number(value) or isinstance(value, (*CALLABLE, Value)), value),
+}
+_SETTING_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "`true` or `false`",
+    "str": "a string",
+    "ints": "a whole number or a list of them",
+    "init": "an initialiser",
+    "layer": "a layer or function",
+    "schedule": "a number or a schedule",
+}
+
+
+def _too_many(
+    function: Function, parameters: tuple[syntax.Parameter, ...], tensors: tuple[syntax.Parameter, ...], span: Span
+) -> None:
+    name = function.name
+    kind = function.definition.kind
+    help_ = f"create it, then apply it: `{name}(…)(x)` or `x |> {name}(…)`" if tensors and kind != "fn" else None
+    takes = ", ".join(f"`{p.name}`" for p in parameters) or "no settings"
+    raise fail("unknown-argument", f"`{name}` takes {takes}; this is one too many", span, help=help_)
+
+
+def _unknown_argument(function: Function, name: str, span: Span) -> DiagnosticError:
+    candidates = [p.name for group in function.definition.parameters for p in group]
+    return fail(
+        "unknown-argument",
+        f"`{function.name}` has no parameter `{name}`",
+        span,
+        help=did_you_mean(name, candidates) or f"it has {', '.join(candidates) or 'none'}",
+    )
+
+
+# --- Tensors -------------------------------------------------------------------------------------------------------
+
+
+def separate(context: Context, function: Function, arguments: Arguments, environment: Environment) -> Arguments:
+    """Binds the settings of a function call in `environment` and returns its tensor arguments by keyword."""
+    from .calls import Arguments
+
+    settings, tensors = split_parameters(function.definition)
+    everything = [p for group in function.definition.parameters for p in group]
+    if len(arguments.positional) > len(everything):
+        _too_many(function, tuple(everything), (), arguments.positional[len(everything)][1])
+    given = {p.name: item for p, item in zip(everything, arguments.positional, strict=False)}
+    for name, item in arguments.keywords.items():
+        if name in given:
+            raise fail("duplicate-argument", f"`{name}` is given twice", item[1])
+        if name not in {p.name for p in everything}:
+            raise _unknown_argument(function, name, item[1])
+        given[name] = item
+    for parameter in settings:
+        if parameter.name in given:
+            environment.set(parameter.name, checked_setting(parameter, *given[parameter.name]))
+        else:
+            value = default_setting(context, function.definition, parameter, environment, arguments.span)
+            environment.set(parameter.name, value)
+    return Arguments(arguments.span, [], {p.name: given[p.name] for p in tensors if p.name in given})
+
+
+def tensors(context: Context, definition: syntax.Definition, arguments: Arguments, environment: Environment) -> None:
+    """Binds the tensor parameters of a definition, and the names of their dimensions, in `environment`."""
+    settings, parameters = split_parameters(definition)
+    given = _assign(context, definition, parameters, settings, arguments, environment)
+    names: list[str] = []
+    patterns: list[TypePattern] = []
+    types: list[TensorType] = []
+    for parameter in parameters:
+        if parameter.name not in given:
+            environment.set(parameter.name, _absent(definition, parameter, arguments))
+            continue
+        value, span = given[parameter.name]
+        assert isinstance(parameter.type, syntax.TypeName)
+        pattern = pattern_of(parameter.type, environment)
+        value = _lift(context, value, pattern, parameter, span, definition)
+        environment.set(parameter.name, value)
+        names.append(parameter.name)
+        patterns.append(pattern)
+        types.append(value.type)
+    try:
+        bindings = unify_all(patterns, types, names)
+    except Mismatch as mismatch:
+        raise _explain(context, mismatch, definition, dict(zip(names, patterns, strict=True)), given) from None
+    _bind_dimensions(bindings, environment)
+
+
+def _bind_dimensions(bindings: Bindings, environment: Environment) -> None:
+    environment.names.update(bindings.sizes)
+    environment.names.update(bindings.packs)
+
+
+def _assign(
+    context: Context,
+    definition: syntax.Definition,
+    parameters: tuple[syntax.Parameter, ...],
+    settings: tuple[syntax.Parameter, ...],
+    arguments: Arguments,
+    environment: Environment,
+) -> dict[str, tuple[Any, Span]]:
+    name = definition.name.name
+    own = () if definition.kind in ("layer", "fn", "model") else settings
+    order = [p for group in definition.parameters for p in group if p in parameters or p in own]
+    if len(arguments.positional) > len(order):
+        raise fail(
+            "unknown-argument",
+            f"`{name}` takes {_count(len(order), 'tensor')}, and is given {len(arguments.positional)}",
+            arguments.positional[len(order)][1],
+        )
+    given = {p.name: item for p, item in zip(order, arguments.positional, strict=False)}
+    for key, item in arguments.keywords.items():
+        if key in given:
+            raise fail("duplicate-argument", f"`{key}` is given twice", item[1])
+        if key not in {p.name for p in order}:
+            raise fail(
+                "unknown-argument",
+                f"`{name}` has no parameter `{key}`",
+                item[1],
+                help=did_you_mean(key, [p.name for p in order]),
+            )
+        given[key] = item
+    for parameter in own:
+        if parameter.name in given:
+            environment.set(parameter.name, checked_setting(parameter, *given.pop(parameter.name)))
+        else:
+            value = default_setting(context, definition, parameter, environment, arguments.span)
+            environment.set(parameter.name, value)
+    return given
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _absent(definition: syntax.Definition, parameter: syntax.Parameter, arguments: Arguments) -> None:
+    if isinstance(parameter.default, syntax.NoneLiteral):
+        return
+    raise fail(
+        "missing-argument",
+        f"`{definition.name.name}` needs the tensor `{parameter.name}`",
+        arguments.span,
+        secondary=[Label(parameter.span, "declared here")],
+    )
+
+
+def _lift(
+    context: Context,
+    value: Any,
+    pattern: TypePattern,
+    parameter: syntax.Parameter,
+    span: Span,
+    definition: syntax.Definition,
+) -> Any:
+    """Numbers and sizes become scalars where a tensor is wanted; `none` stays where the default is `none`."""
+    if isinstance(value, Value):
+        return value
+    if is_number(value) and pattern.rank_fits(0):
+        dtype = pattern.dtype if pattern.dtype in ("f32", "f64", "i64", "i32") else _natural_dtype(value, pattern.dtype)
+        if is_size(value) and not isinstance(value, int):
+            return context.builder.cast(context.builder.dim(size=value), dtype=dtype)
+        return context.builder.constant(value, dtype)
+    raise fail(
+        "not-a-tensor",
+        f"`{definition.name.name}` needs a tensor for `{parameter.name}`",
+        span,
+        describe(value),
+        expected=pattern,
+        found=describe(value),
+        help="apply it first: `f(x)` or `x |> f`" if isinstance(value, CALLABLE) else None,
+    )
+
+
+def _natural_dtype(value: Any, wanted: str) -> str:
+    natural = "f32" if isinstance(value, float) else "i64"
+    return natural if dtype_fits(natural, wanted) else "f32"
+
+
+def _explain(
+    context: Context,
+    mismatch: Mismatch,
+    definition: syntax.Definition,
+    patterns: dict[str, TypePattern],
+    given: dict[str, tuple[Any, Span]],
+) -> DiagnosticError:
+    argument = mismatch.__notes__[0]
+    value, span = given[argument]
+    parameter = next(p for group in definition.parameters for p in group if p.name == argument)
+    name = definition.name.name
+    what = {
+        "dtype": ("type-mismatch", f"`{name}` takes elements of another type"),
+        "rank": ("rank-mismatch", f"`{name}` takes a tensor with another number of dimensions"),
+        "size": ("shape-mismatch", f"`{name}` takes a tensor of another shape"),
+    }[mismatch.kind]
+    made = context.origin(value) if isinstance(value, Value) else None
+    secondary = [Label(parameter.span, "declared here")]
+    if made is not None and made != span and made.text != span.text:
+        secondary.append(Label(made, f"{describe(value)} is made here"))
+    notes: list[str] = []
+    if mismatch.kind == "size" and mismatch.axis is not None:
+        called = f"`{mismatch.name}`" if mismatch.name else "it"
+        notes.append(f"in dimension {mismatch.axis}, {called} must be {mismatch.expected} and is {mismatch.found}")
+    return fail(
+        what[0], what[1], span, describe(value),
+        secondary=secondary, expected=patterns[argument], found=describe(value), notes=notes,
+        help=_tensor_help(mismatch, patterns[argument], value),
+    )  # fmt: skip
+
+
+def _tensor_help(mismatch: Mismatch, pattern: TypePattern, value: Any) -> str | None:
+    if not isinstance(value, Value):
+        return None
+    if mismatch.kind == "rank" and len(pattern.dims) == 2 and value.type.rank > 2:
+        return "`flatten` makes one dimension of all but the first"
+    if mismatch.kind == "dtype" and pattern.dtype == "f32":
+        return "`f32(x)` converts"
+    return None
+
+
+# --- Conditions and results ----------------------------------------------------------------------------------------
+
+
+def check_where(context: Context, definition: syntax.Definition, environment: Environment, span: Span) -> None:
+    """Checks the `where` conditions of a definition. Raises assertion-failed at the call."""
+    from .messages import check_condition
+
+    for where in definition.where:
+        check_condition(context, where, environment, span, definition.name.name)
+
+
+def check_result(context: Context, definition: syntax.Definition, frame: Frame, environment: Environment) -> None:
+    """Compares what a body returned with the declared result type. Raises wrong-result."""
+    declared = definition.result
+    if declared is None or isinstance(frame.returned, Poison):
+        return
+    items = declared.items if isinstance(declared, syntax.TupleType) else (declared,)
+    values = frame.returned if isinstance(frame.returned, tuple) else (frame.returned,)
+    if len(items) != len(values):
+        raise fail(
+            "wrong-result",
+            f"`{frame.name}` declares {_count(len(items), 'result')} and returns {len(values)}",
+            declared.span,
+        )
+    patterns: list[TypePattern] = []
+    for index, (item, value) in enumerate(zip(items, values, strict=True)):
+        assert isinstance(item, syntax.TypeName)
+        pattern = pattern_of(item, environment)
+        if not isinstance(value, Value):
+            values = _lift_result(context, values, index, pattern, item, frame)
+            frame.returned = values if isinstance(declared, syntax.TupleType) else values[0]
+        patterns.append(pattern)
+    types = [value.type for value in values]
+    try:
+        unify_all(patterns, types, [str(index) for index in range(len(types))])
+    except Mismatch as mismatch:
+        index = int(mismatch.__notes__[0])
+        raise fail(
+            "wrong-result",
+            f"`{frame.name}` returns something else than it declares",
+            items[index].span,
+            f"declared {patterns[index]}",
+            secondary=[Label(frame.return_span, f"returns {types[index]}")] if frame.return_span else [],
+            expected=patterns[index],
+            found=types[index],
+        ) from None
+
+
+def _lift_result(
+    context: Context, values: tuple[Any, ...], index: int, pattern: TypePattern, item: syntax.TypeName, frame: Frame
+) -> tuple[Any, ...]:
+    value = values[index]
+    if not is_number(value):
+        raise fail("wrong-result", f"`{frame.name}` must return a tensor", frame.return_span or item.span, describe(value),
+                   expected=pattern, found=describe(value))  # fmt: skip
+    dtype = pattern.dtype if len(pattern.dtype) > 1 else None
+    lifted = context.builder.constant(value, dtype)
+    return (*values[:index], lifted, *values[index + 1 :])

@@ -1,0 +1,259 @@
+"""Calls: creating layers and models, applying them, and calling functions and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import Label, fail
+from netlang.source import Span
+
+from ..ir import Value
+from . import binding as bind
+from .context import Context, Frame
+from .naming import Counter, Prefixed
+from .opcalls import call_op, cast_to
+from .patterns import split_parameters
+from .values import (
+    CALLABLE,
+    POISON,
+    Composition,
+    DType,
+    Entry,
+    Environment,
+    Function,
+    Intrinsic,
+    Layer,
+    Model,
+    OpFunction,
+    Partial,
+    Poison,
+    describe,
+)
+
+
+@dataclass
+class Arguments:
+    """Evaluated arguments of one call, with where they stand."""
+
+    span: Span
+    positional: list[tuple[Any, Span]] = field(default_factory=list)
+    keywords: dict[str, tuple[Any, Span]] = field(default_factory=dict)
+
+    @property
+    def poisoned(self) -> bool:
+        return any(isinstance(value, Poison) for value, _ in (*self.positional, *self.keywords.values()))
+
+    @property
+    def has_tensor(self) -> bool:
+        return any(isinstance(value, Value) for value, _ in (*self.positional, *self.keywords.values()))
+
+
+def call_expression(context: Context, expr: syntax.Call, environment: Environment, binding: str | None) -> Any:
+    """The value of `f(…)`; `binding` names a layer that the call creates."""
+    from .expressions import evaluate
+
+    function = evaluate(context, expr.function, environment)
+    if isinstance(function, Poison):
+        return POISON
+    check_callable(function, expr.function.span)
+    if isinstance(function, Function) and function.definition.kind != "fn":
+        return create(context, function, expr, environment, binding)
+    arguments = Arguments(expr.span)
+    for argument in expr.arguments:
+        value = evaluate(context, argument.value, environment)
+        if argument.name is None:
+            arguments.positional.append((value, argument.span))
+        elif argument.name in arguments.keywords:
+            raise fail("duplicate-argument", f"`{argument.name}` is given twice", argument.span)
+        else:
+            arguments.keywords[argument.name] = (value, argument.span)
+    if arguments.poisoned:
+        return POISON
+    return call(context, function, arguments)
+
+
+def check_callable(value: Any, span: Span) -> None:
+    """Raises not-callable for a value that cannot be applied."""
+    if isinstance(value, CALLABLE):
+        return
+    help_ = "the layer was applied already: its result is a tensor" if isinstance(value, Value) else None
+    raise fail("not-callable", f"{describe(value)} cannot be applied", span, help=help_)
+
+
+def apply(context: Context, function: Any, values: Sequence[Any], span: Span, spans: Sequence[Span]) -> Any:
+    """Applies a callable to tensors, as `x |> f` does."""
+    check_callable(function, span)
+    if isinstance(function, Function) and function.definition.kind != "fn":
+        kind = function.definition.kind
+        raise fail(
+            "not-callable",
+            f"`{function.name}` is a {kind} that has not been created",
+            span,
+            help=f"create it, then apply it: `{function.name}(…)`",
+        )
+    if any(isinstance(value, Poison) for value in values):
+        return POISON
+    return call(context, function, Arguments(span, list(zip(values, spans, strict=True))))
+
+
+def call(context: Context, function: Any, arguments: Arguments) -> Any:
+    """Calls anything callable with evaluated arguments."""
+    match function:
+        case Intrinsic():
+            return function.implementation(context, arguments)
+        case OpFunction():
+            return call_op(context, function.op, arguments)
+        case DType(name=name):
+            return cast_to(context, name, arguments)
+        case Composition(parts=parts):
+            return _call_composition(context, parts, arguments)
+        case Partial(function=inner, settings=settings):
+            return _call_partial(context, inner, settings, arguments)
+        case Function():
+            return _call_function(context, function, arguments)
+        case Layer():
+            return _apply_layer(context, function, arguments)
+        case Model():
+            return _apply_entry(context, entry_of(function, "forward", arguments.span), arguments)
+        case Entry():
+            return _apply_entry(context, function, arguments)
+    raise fail("not-callable", f"{describe(function)} cannot be applied", arguments.span)
+
+
+# --- Creating ------------------------------------------------------------------------------------------------------
+
+
+def create(
+    context: Context, function: Function, expr: syntax.Call, environment: Environment, binding: str | None
+) -> Layer | Model | Poison:
+    """Creates a layer or model: binds its settings and gives it a name."""
+    frame = context.frame
+    definition = function.definition
+    if frame.instance is None:
+        raise fail(
+            "not-callable",
+            f"a `{frame.kind}` cannot create the {definition.kind} `{function.name}`",
+            expr.span,
+            help="layers have parameters: create them in a `layer` or `model`",
+        )
+    settings = bind.settings_of_call(context, function, expr, environment)
+    if settings is None:
+        return POISON
+    name = frame.namer.allocate(binding or function.name)
+    instance = frame.instance.child(name, definition, expr.span)
+    if definition.kind == "model":
+        return create_model(context, function, settings, instance, expr.span)
+    return Layer(function, settings, instance)
+
+
+def create_model(context: Context, function: Function, settings: dict[str, Any], instance: Any, span: Span) -> Model:
+    """Creates a model: runs the statements beside its entries, which make what the entries share."""
+    from .statements import execute_all
+
+    definition = function.definition
+    environment = Environment(function.environment)
+    environment.names.update(settings)
+    bind.check_where(context, definition, environment, span)
+    model = Model(function, settings, instance, environment)
+    if not definition.entries:
+        environment.set("forward", Entry(model, definition))
+        instance.namer = Counter()
+        return model
+    for entry in definition.entries:
+        environment.set(entry.name.name, Entry(model, entry))
+    frame = Frame("model", function.name, instance)
+    with context.call(Label(span, f"`{function.name}`"), frame):
+        execute_all(context, definition.body.statements, environment)
+    instance.namer = frame.namer
+    return model
+
+
+def entry_of(model: Model, name: str, span: Span) -> Entry:
+    """The entry called `name`. Raises unknown-attribute."""
+    found = model.environment.names.get(name)
+    if not isinstance(found, Entry):
+        entries = [entry.name.name for entry in model.function.definition.entries]
+        raise fail(
+            "unknown-attribute",
+            f"the model `{model.name}` has no entry `{name}`",
+            span,
+            help=f"its entries are {', '.join(entries)}",
+        )
+    return found
+
+
+# --- Applying ------------------------------------------------------------------------------------------------------
+
+
+def _apply_layer(context: Context, layer: Layer, arguments: Arguments) -> Any:
+    environment = Environment(layer.function.environment)
+    environment.names.update(layer.settings)
+    frame = Frame("layer", layer.name, layer.instance)
+    return _run(context, layer.function.definition, arguments, environment, frame)
+
+
+def _apply_entry(context: Context, entry: Entry, arguments: Arguments) -> Any:
+    instance = entry.model.instance
+    name = "forward" if entry.definition is entry.model.function.definition else entry.name
+    counter = instance.namer.copy()
+    namer = counter if name == "forward" else Prefixed(counter, name)
+    frame = Frame("entry", name, instance, namer)
+    return _run(context, entry.definition, arguments, Environment(entry.model.environment), frame)
+
+
+def _call_function(context: Context, function: Function, arguments: Arguments) -> Any:
+    settings, tensors = split_parameters(function.definition)
+    names = {parameter.name for parameter in tensors}
+    gives_tensor = arguments.has_tensor or any(key in names for key in arguments.keywords)
+    if tensors and not gives_tensor and len(arguments.positional) <= len(settings):
+        given = bind.settings_of_values(context, function, arguments)
+        return Partial(function, given)
+    return _run_function(context, function, {}, arguments)
+
+
+def _call_partial(context: Context, inner: Any, settings: dict[str, Any], arguments: Arguments) -> Any:
+    if isinstance(inner, OpFunction):
+        return call_op(context, inner.op, arguments, settings)
+    return _run_function(context, inner, settings, arguments)
+
+
+def _run_function(context: Context, function: Function, given: dict[str, Any], arguments: Arguments) -> Any:
+    """Runs a `fn`. With settings `given` already, the arguments are its tensors; else they are in declared order."""
+    environment = Environment(function.environment)
+    if given:
+        environment.names.update(given)
+        rest = arguments
+    else:
+        rest = bind.separate(context, function, arguments, environment)
+    return _run(context, function.definition, rest, environment, Frame("fn", function.name))
+
+
+def _call_composition(context: Context, parts: tuple[Any, ...], arguments: Arguments) -> Any:
+    result = call(context, parts[0], arguments) if parts else arguments.positional[0][0]
+    for part in parts[1:]:
+        values = result if isinstance(result, tuple) else (result,)
+        result = apply(context, part, values, arguments.span, (arguments.span,) * len(values))
+    return result
+
+
+def _run(
+    context: Context, definition: syntax.Definition, arguments: Arguments, environment: Environment, frame: Frame
+) -> Any:
+    """Binds the tensors, runs the body, checks the result."""
+    from .statements import execute_all
+
+    bind.tensors(context, definition, arguments, environment)
+    bind.check_where(context, definition, environment, arguments.span)
+    errors = len(context.diagnostics)
+    with context.call(Label(arguments.span, f"`{frame.name}`"), frame):
+        execute_all(context, definition.body.statements, environment)
+        if len(context.diagnostics) > errors:
+            return POISON
+        if not frame.has_returned:
+            raise fail("no-return", f"`{frame.name}` does not return anything", definition.name.span,
+                       help="end the body with `return …`")  # fmt: skip
+        bind.check_result(context, definition, frame, environment)
+    return frame.returned

@@ -1,0 +1,155 @@
+"""The state of one elaboration: the graph being built, the mode, the calls under way and the faults found."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import Diagnostic, DiagnosticError, Label, fail
+from netlang.dims import Size, symbol
+from netlang.source import BUILTIN, Span
+from netlang.types import TensorType
+
+from ..builder import Builder
+from ..ir import Init, Value
+from .naming import Counter, Instance, Namer
+
+MAX_DEPTH = 100
+"""Calls within calls; more means a recursion that the static check could not see."""
+
+
+@dataclass
+class Frame:
+    """One body being executed: a function, a layer, an entry or a `train` block."""
+
+    kind: str
+    name: str
+    instance: Instance | None = None  # where `param` and inline layers go; None inside a `fn`
+    namer: Namer = field(default_factory=Counter)
+    returned: Any = None
+    has_returned: bool = False
+    return_span: Span | None = None
+    train: Any = None  # the TrainPlan while a `train` block runs
+
+
+@dataclass
+class Context:
+    """One elaboration, from syntax to one graph."""
+
+    builder: Builder
+    training: bool = False
+    dims: Mapping[str, int] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    trace: list[Label] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    origins: dict[Value, Span] = field(default_factory=dict)
+    random_sites: dict[str, int] = field(default_factory=dict)
+    run_inputs: dict[str, Value] = field(default_factory=dict)
+    states: set[Value] = field(default_factory=set)
+    generic: bool = False  # checking a layer without concrete settings: what cannot be decided is passed over
+
+    @property
+    def frame(self) -> Frame:
+        return self.frames[-1]
+
+    def size(self, name: str) -> Size:
+        """The size called `name`: fixed by `dims`, or open until run time."""
+        return self.dims[name] if name in self.dims else symbol(name)
+
+    def run_input(self, role: str) -> Value:
+        """The scalar i64 graph input with this role: "seed", "step" (from 0) or "steps" (planned in all)."""
+        if role not in self.run_inputs:
+            self.run_inputs[role] = self.builder.input(role, TensorType("i64"), role, _RUN_INPUTS[role])
+        return self.run_inputs[role]
+
+    def random_site(self) -> int:
+        """A number for one place where random numbers are drawn: equal in every elaboration of the same program."""
+        scope = self.builder.scope
+        count = self.random_sites[scope] = self.random_sites.get(scope, 0) + 1
+        return zlib.crc32(f"{scope}#{count}".encode()) & 0x7FFFFFFF
+
+    def variable(
+        self, path: str, type_: TensorType, statement: syntax.Declare, init: Init, marks: set[str], kind: str
+    ) -> Value:
+        """A new parameter or state of the network, or a state of its optimizer."""
+        flags = {"trainable": "frozen" not in marks, "decay": "no_decay" not in marks, "loc": statement.span}
+        value = self.builder.variable(path, type_, kind, init, **flags)
+        if statement.keyword == "state":
+            self.states.add(value)
+        return value
+
+    def is_constant(self, value: Value) -> bool:
+        """Whether a tensor depends on nothing that is known only at run time."""
+        producer = self.builder.producer(value)
+        return producer is not None and all(self.is_constant(x) for x in producer.inputs)
+
+    def origin(self, value: Value) -> Span | None:
+        """Where in the sources a tensor comes from."""
+        if value in self.origins:
+            return self.origins[value]
+        producer = self.builder.producer(value)
+        return producer.loc if producer is not None and producer.loc is not BUILTIN else None
+
+    @contextmanager
+    def call(self, label: Label, frame: Frame) -> Iterator[Frame]:
+        """Runs the body of `frame`; faults found inside show `label` in their chain of calls."""
+        if len(self.trace) >= MAX_DEPTH:
+            raise fail("recursion", "calls are nested too deeply", label.span, help="layers cannot call themselves")
+        self.trace.append(label)
+        self.frames.append(frame)
+        scope = frame.instance.path if frame.instance is not None else self.builder.scope
+        try:
+            with self.builder.at(label.span, scope):
+                yield frame
+        except DiagnosticError as error:
+            self.record(error)
+            frame.returned = None
+            raise Reported from None
+        finally:
+            self.frames.pop()
+            self.trace.pop()
+
+    def record(self, error: DiagnosticError) -> None:
+        """Notes the faults that `error` carries, each once, seen from the user's own line."""
+        for diagnostic in error.diagnostics:
+            placed = self._place(diagnostic)
+            if all((d.code, d.title, d.primary) != (placed.code, placed.title, placed.primary) for d in self.diagnostics):
+                self.diagnostics.append(placed)
+
+    def _place(self, diagnostic: Diagnostic) -> Diagnostic:
+        """Adds the chain of calls; a fault inside the library is shown at the user's call that led there."""
+        diagnostic = replace(diagnostic, trace=tuple(self.trace))
+        primary = diagnostic.primary
+        if primary is None or not is_library(primary.span):
+            return diagnostic
+        user = next((label for label in reversed(self.trace) if not is_library(label.span)), None)
+        if user is None:
+            return diagnostic
+        return replace(
+            diagnostic, primary=Label(user.span, f"in this call of {user.text}"), secondary=(*diagnostic.secondary, primary)
+        )
+
+    def finish(self) -> None:
+        """Raises everything that was recorded."""
+        if self.diagnostics:
+            raise DiagnosticError(*self.diagnostics)
+
+
+class Reported(Exception):
+    """A fault that was recorded already; the statement that it interrupts is abandoned."""
+
+
+def is_library(span: Span) -> bool:
+    """Whether a place is in the standard library rather than in the user's files."""
+    return span.source.library
+
+
+_RUN_INPUTS = {
+    "seed": "seed of the random numbers",
+    "step": "number of steps done so far",
+    "steps": "number of steps planned in all",
+}

@@ -1,0 +1,525 @@
+"""Evaluates expressions: numbers and sizes while compiling, tensors by adding nodes to the graph."""
+
+from __future__ import annotations
+
+import operator as py
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import DiagnosticError, did_you_mean, fail
+from netlang.dims import Dim, Size, decide_equal, decide_less
+from netlang.source import Span
+from netlang.types import FLOATS
+
+from ..initializers import INITIALIZERS
+from ..ir import Init, Value
+from . import calls, indexing
+from .context import Context
+from .naming import Prefixed
+from .operators import apply_op
+from .values import (
+    CALLABLE,
+    POISON,
+    Composition,
+    Environment,
+    Layer,
+    Model,
+    Namespace,
+    Poison,
+    describe,
+    is_number,
+    is_size,
+)
+
+
+def evaluate(context: Context, expr: syntax.Expr, environment: Environment, binding: str | None = None) -> Any:
+    """The value of an expression. `binding` is the name it is about to get, which names a layer created here."""
+    handler = _HANDLERS[type(expr)]
+    if handler in _BINDING:
+        return handler(context, expr, environment, binding)
+    return handler(context, expr, environment)
+
+
+def evaluate_block(context: Context, block: syntax.Block, environment: Environment, binding: str | None = None) -> Any:
+    """The value of a block used as an expression: that of its last statement."""
+    from .statements import execute
+
+    inner = Environment(environment)
+    *before, last = block.statements or (None,)
+    if not isinstance(last, syntax.ExpressionStatement):
+        raise fail(
+            "type-mismatch", "this block has no value", block.span, help="a block is worth its last expression"
+        )
+    for statement in before:
+        execute(context, statement, inner)
+    return evaluate(context, last.value, inner, binding)
+
+
+def evaluate_init(context: Context, expr: syntax.Expr, environment: Environment) -> Init:
+    """An initialiser, as it stands after `~`: here `normal(0.02)` is one, and not a random draw."""
+    match expr:
+        case syntax.Call(function=syntax.Name(name=name), arguments=arguments) if name in INITIALIZERS:
+            return _initializer(context, expr, name, arguments, environment)
+        case syntax.Name(name=name):
+            try:
+                value = environment.get(name)
+            except KeyError:
+                value = None
+            if isinstance(value, Init):
+                return value
+            if name in INITIALIZERS:
+                raise fail("unknown-initializer", f"`{name}` is called with parentheses", expr.span,
+                           help=f"write `{name}()`")  # fmt: skip
+    name = expr.function.name if isinstance(expr, syntax.Call) and isinstance(expr.function, syntax.Name) else None
+    if isinstance(expr, syntax.Name) or name is not None:
+        called = name or expr.span.text
+        raise fail(
+            "unknown-initializer",
+            f"there is no initialiser `{called}`",
+            expr.span,
+            help=did_you_mean(called, INITIALIZERS) or f"initialisers are {', '.join(sorted(INITIALIZERS))}",
+        )
+    value = evaluate(context, expr, environment)
+    if isinstance(value, Init):
+        return value
+    raise fail("unknown-initializer", f"{describe(value)} is not an initialiser", expr.span,
+               help=f"initialisers are {', '.join(sorted(INITIALIZERS))}")  # fmt: skip
+
+
+def _initializer(
+    context: Context,
+    expr: syntax.Call,
+    name: str,
+    arguments: tuple[syntax.Argument, ...],
+    environment: Environment,
+) -> Init:
+    defaults = INITIALIZERS[name].defaults
+    given: dict[str, float] = {}
+    for index, argument in enumerate(arguments):
+        key = argument.name or (list(defaults)[index] if index < len(defaults) else None)
+        if key not in defaults:
+            raise fail(
+                "unknown-argument",
+                f"the initialiser `{name}` takes {', '.join(f'`{d}`' for d in defaults) or 'no arguments'}",
+                argument.span,
+            )
+        value = evaluate(context, argument.value, environment)
+        if isinstance(value, Dim) or not is_number(value):
+            raise fail("type-mismatch", f"`{key}` must be a number", argument.span, describe(value))
+        given[key] = float(value)
+    missing = [key for key, default in defaults.items() if default is None and key not in given]
+    if missing:
+        raise fail("missing-argument", f"the initialiser `{name}` needs `{missing[0]}`", expr.span)
+    return Init(name, tuple((key, given.get(key, default)) for key, default in defaults.items()))  # type: ignore[misc]
+
+
+def _literal(context: Context, expr: Any, environment: Environment) -> Any:
+    return expr.value
+
+
+def _none(context: Context, expr: syntax.NoneLiteral, environment: Environment) -> None:
+    return None
+
+
+def _name(context: Context, expr: syntax.Name, environment: Environment) -> Any:
+    try:
+        return environment.get(expr.name)
+    except KeyError:
+        raise fail("undefined-name", f"`{expr.name}` is not defined", expr.span) from None
+
+
+def _next(context: Context, expr: syntax.Next, environment: Environment) -> Any:
+    instance = context.frame.instance
+    if instance is not None and expr.name in instance.pending:
+        return instance.pending[expr.name]
+    raise fail(
+        "unset-state",
+        f"`next {expr.name}` is read before it is set",
+        expr.span,
+        help=f"put `next {expr.name} = …` before this line",
+    )
+
+
+def _attribute(context: Context, expr: syntax.Attribute, environment: Environment) -> Any:
+    value = evaluate(context, expr.value, environment)
+    if isinstance(value, Poison):
+        return value
+    if isinstance(value, Value):
+        if expr.name == "T":
+            if value.type.rank < 2:
+                raise fail("rank-mismatch", "`.T` swaps the last two axes, and this has fewer", expr.span, str(value.type))
+            with context.builder.at(expr.span):
+                return context.builder.t(value)
+        raise fail(
+            "unknown-attribute", f"a tensor has no `{expr.name}`", expr.name_span, help="tensors have `.T`"
+        )
+    members = _members(value)
+    if expr.name in members:
+        return members[expr.name]
+    raise fail(
+        "unknown-attribute",
+        f"{describe(value)} has no `{expr.name}`",
+        expr.name_span,
+        help=did_you_mean(expr.name, members) or _unapplied(value),
+    )
+
+
+def _members(value: Any) -> dict[str, Any]:
+    match value:
+        case Layer(instance=instance):
+            return dict(instance.variables)
+        case Model(environment=environment, instance=instance):
+            return {**environment.names, **instance.variables}
+        case Namespace(members=members):
+            return members
+    return {}
+
+
+def _unapplied(value: Any) -> str | None:
+    if isinstance(value, Layer) and not value.instance.variables:
+        return "a layer has its parameters once it has been applied; this one has not been yet"
+    return None
+
+
+def _call(context: Context, expr: syntax.Call, environment: Environment, binding: str | None) -> Any:
+    return calls.call_expression(context, expr, environment, binding)
+
+
+def _unary(context: Context, expr: syntax.Unary, environment: Environment) -> Any:
+    value = evaluate(context, expr.operand, environment)
+    if isinstance(value, Poison):
+        return value
+    if expr.operator == "not":
+        if isinstance(value, bool):
+            return not value
+        if isinstance(value, Value):
+            return apply_op(context, "logical_not", (value,), {}, expr.span, (expr.operand.span,))
+        raise fail("type-mismatch", "`not` needs a condition", expr.operand.span, describe(value))
+    if is_number(value):
+        return -value
+    if isinstance(value, Value):
+        return apply_op(context, "neg", (value,), {}, expr.span, (expr.operand.span,))
+    raise fail("type-mismatch", "`-` needs a number or a tensor", expr.operand.span, describe(value))
+
+
+def _binary(context: Context, expr: syntax.Binary, environment: Environment) -> Any:
+    if expr.operator in ("and", "or"):
+        return _logic(context, expr, environment)
+    left = evaluate(context, expr.left, environment)
+    right = evaluate(context, expr.right, environment)
+    if isinstance(left, Poison) or isinstance(right, Poison):
+        return POISON
+    if expr.operator in ("==", "!=") and (left is None or right is None):
+        return (left is right) == (expr.operator == "==")
+    if isinstance(left, Value) or isinstance(right, Value):
+        return _tensor_binary(context, expr, left, right)
+    if expr.operator in ("==", "!="):
+        return _equal(expr, left, right)
+    if not is_number(left) or not is_number(right):
+        wrong, node = (left, expr.left) if not is_number(left) else (right, expr.right)
+        raise fail(
+            "type-mismatch",
+            f"`{expr.operator}` needs numbers or tensors",
+            node.span,
+            describe(wrong),
+            help=_not_applied_help(wrong),
+        )
+    return _arithmetic(context, expr, left, right)
+
+
+def _not_applied_help(value: Any) -> str | None:
+    if isinstance(value, CALLABLE):
+        return "apply it to a tensor first: `x |> f` or `f(x)`"
+    return None
+
+
+def _logic(context: Context, expr: syntax.Binary, environment: Environment) -> Any:
+    left = evaluate(context, expr.left, environment)
+    if isinstance(left, bool) and left == (expr.operator == "or"):
+        return left
+    right = evaluate(context, expr.right, environment)
+    if isinstance(left, Poison) or isinstance(right, Poison):
+        return POISON
+    if isinstance(left, Value) or isinstance(right, Value):
+        return apply_op(
+            context, f"logical_{expr.operator}", (left, right), {}, expr.span, (expr.left.span, expr.right.span)
+        )
+    for value, node in ((left, expr.left), (right, expr.right)):
+        if not isinstance(value, bool):
+            raise fail("type-mismatch", f"`{expr.operator}` needs conditions", node.span, describe(value))
+    return right
+
+
+def _equal(expr: syntax.Binary, left: Any, right: Any) -> bool:
+    if is_size(left) and is_size(right):
+        equal = decide_equal(left, right)
+        if equal is None:
+            raise _undecidable(expr)
+    else:
+        equal = left is right if isinstance(left, CALLABLE) else left == right
+    return equal == (expr.operator == "==")
+
+
+def _arithmetic(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any:
+    operator = expr.operator
+    if operator in _COMPARISONS:
+        return _compare(expr, left, right)
+    if operator in ("/", "//", "%") and right == 0:
+        raise fail("bad-value", "division by zero", expr.span)
+    if operator == "@":
+        raise fail("type-mismatch", "`@` needs tensors", expr.span)
+    symbolic = isinstance(left, Dim) or isinstance(right, Dim)
+    if operator == "/":
+        return _divide(context, expr, left, right)
+    if symbolic and (operator == "**" or isinstance(left, float) or isinstance(right, float)):
+        return _tensor_binary(context, expr, _as_tensor(context, left), _as_tensor(context, right))
+    try:
+        result = _PYTHON[operator](left, right)
+    except OverflowError:
+        raise fail("bad-value", "the result is too large for a number", expr.span) from None
+    if isinstance(result, complex):
+        raise fail("bad-value", "a negative number has no such power", expr.span)
+    return result
+
+
+def _divide(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any:
+    """`/`: exact for sizes that divide, a float otherwise, a tensor where a size is open until run time."""
+    if is_size(left) and is_size(right):
+        quotient = left // right
+        if quotient * right == left:
+            return quotient
+    if isinstance(left, Dim) or isinstance(right, Dim):
+        return _tensor_binary(context, expr, _as_tensor(context, left), _as_tensor(context, right))
+    return left / right
+
+
+def _compare(expr: syntax.Binary, left: Any, right: Any) -> bool:
+    if isinstance(left, Dim) or isinstance(right, Dim):
+        if not (is_size(left) and is_size(right)):
+            raise _undecidable(expr)
+        decided = {
+            "<": lambda: decide_less(left, right),
+            ">": lambda: decide_less(right, left),
+            "<=": lambda: _negated(decide_less(right, left)),
+            ">=": lambda: _negated(decide_less(left, right)),
+        }[expr.operator]()
+        if decided is None:
+            raise _undecidable(expr)
+        return decided
+    return _PYTHON[expr.operator](left, right)
+
+
+def _negated(value: bool | None) -> bool | None:
+    return None if value is None else not value
+
+
+def _undecidable(expr: syntax.Node) -> DiagnosticError:
+    return fail(
+        "undecidable",
+        f"`{expr.span.text}` cannot be decided while compiling",
+        expr.span,
+        help="it holds for some sizes and not for others; fix the sizes, or compute with tensors",
+    )
+
+
+def _tensor_binary(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any:
+    operands = tuple(_as_tensor(context, x) if isinstance(x, Dim) else x for x in (left, right))
+    operands = _match_dtypes(context, operands, (left, right))
+    spans = (expr.left.span, expr.right.span)
+    for operand, span in zip(operands, spans, strict=True):
+        if not isinstance(operand, Value | int | float):
+            raise fail("type-mismatch", f"`{expr.operator}` needs tensors or numbers", span, describe(operand),
+                       help=_not_applied_help(operand))  # fmt: skip
+    name = _TENSOR_OPERATORS[expr.operator]
+    if name == "div":
+        _refuse_integer_division(expr, operands)
+    return apply_op(context, name, operands, {}, expr.span, spans, symbol=expr.operator)
+
+
+def _match_dtypes(context: Context, operands: tuple[Any, ...], original: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A size becomes a tensor of the other operand's dtype, as a written number does."""
+    like = next((x for x, o in zip(operands, original, strict=True) if isinstance(o, Value)), None)
+    dtype = like.type.dtype if like is not None else "f32"
+    return tuple(
+        context.builder.cast(x, dtype=dtype) if isinstance(o, Dim) and x.type.dtype != dtype else x
+        for x, o in zip(operands, original, strict=True)
+    )
+
+
+def _as_tensor(context: Context, value: Any) -> Any:
+    if isinstance(value, Dim):
+        return context.builder.dim(size=value)
+    return value
+
+
+def _refuse_integer_division(expr: syntax.Binary, operands: tuple[Any, ...]) -> None:
+    tensors = [x for x in operands if isinstance(x, Value)]
+    if tensors and all(x.type.dtype not in FLOATS for x in tensors):
+        raise fail(
+            "type-mismatch",
+            f"`/` divides floats, and this is {tensors[0].type.dtype}",
+            expr.span,
+            str(tensors[0].type),
+            help="`//` divides whole numbers; `f32(x)` makes floats of them",
+        )
+
+
+def _pipe(context: Context, expr: syntax.Pipe, environment: Environment) -> Any:
+    value = evaluate(context, expr.value, environment)
+    function = evaluate(context, expr.function, environment)
+    if isinstance(value, Poison) or isinstance(function, Poison):
+        return POISON
+    arguments = value if isinstance(value, tuple) else (value,)
+    return calls.apply(context, function, arguments, expr.function.span, (expr.value.span,) * len(arguments))
+
+
+def _compose(context: Context, expr: syntax.Compose, environment: Environment, binding: str | None) -> Any:
+    frame = context.frame
+    outer = frame.namer
+    if binding is not None:
+        frame.namer = Prefixed(outer, binding)
+    try:
+        parts: list[Any] = []
+        for node in _chain(expr):
+            part = evaluate(context, node, environment)
+            if isinstance(part, Poison):
+                return POISON
+            calls.check_callable(part, node.span)
+            parts.extend(part.parts if isinstance(part, Composition) else (part,))
+    finally:
+        frame.namer = outer
+    return Composition(tuple(parts))
+
+
+def _chain(expr: syntax.Expr) -> list[syntax.Expr]:
+    if isinstance(expr, syntax.Compose):
+        return [*_chain(expr.first), *_chain(expr.second)]
+    return [expr]
+
+
+def condition(context: Context, expr: syntax.Expr, environment: Environment) -> bool | Poison:
+    """A condition that is decided while compiling."""
+    value = evaluate(context, expr, environment)
+    if isinstance(value, bool | Poison):
+        return value
+    if isinstance(value, Value):
+        raise fail(
+            "not-compile-time",
+            "this condition is a tensor, known only at run time",
+            expr.span,
+            str(value.type),
+            help="`where(condition, a, b)` chooses between tensors, element by element",
+        )
+    raise fail("type-mismatch", "this is not a condition", expr.span, describe(value))
+
+
+def _conditional(context: Context, expr: syntax.Conditional, environment: Environment, binding: str | None) -> Any:
+    decided = condition(context, expr.condition, environment)
+    if isinstance(decided, Poison):
+        return POISON
+    return evaluate_block(context, expr.then if decided else expr.otherwise, environment, binding)
+
+
+def _heads(context: Context, expr: syntax.Heads, environment: Environment) -> Any:
+    """Splits the last axis of each source into (heads, rest), with the heads before the next to last axis."""
+    count = evaluate(context, expr.count, environment)
+    if isinstance(count, Poison):
+        return POISON
+    if not is_size(count) or (isinstance(count, int) and count < 1):
+        raise fail("bad-value", "the number of heads must be a whole number above 0", expr.count.span, describe(count))
+    inner = Environment(environment)
+    for source in expr.sources:
+        value = evaluate(context, source, environment)
+        if isinstance(value, Poison):
+            return POISON
+        inner.set(source.name, _split_heads(context, value, count, source.span))
+    result = evaluate_block(context, expr.body, inner)
+    if isinstance(result, Poison):
+        return POISON
+    return _join_heads(context, result, count, expr.body.span)
+
+
+def _split_heads(context: Context, value: Any, count: Size, span: Span) -> Value:
+    if not isinstance(value, Value) or value.type.rank < 2:
+        raise fail("rank-mismatch", "`heads` splits tensors of at least two axes", span, describe(value))
+    *outer, time, width = value.type.shape
+    if (width // count) * count != width:
+        raise fail(
+            "shape-mismatch", f"{width} does not split into {count} heads of equal width", span, str(value.type)
+        )
+    b, rank = context.builder, value.type.rank
+    with b.at(span):
+        split = b.reshape(value, shape=(*outer, time, count, width // count))
+        return b.transpose(split, perm=(*range(rank - 2), rank - 1, rank - 2, rank))
+
+
+def _join_heads(context: Context, value: Any, count: Size, span: Span) -> Value:
+    if not isinstance(value, Value) or value.type.rank < 3 or value.type.shape[-3] != count:
+        raise fail(
+            "wrong-result",
+            "the body of `heads` must keep the head axis, third from the end",
+            span,
+            describe(value),
+            expected=f"[…, {count}, rows, columns]",
+        )
+    *outer, _, time, width = value.type.shape
+    b, rank = context.builder, value.type.rank
+    with b.at(span):
+        together = b.transpose(value, perm=(*range(rank - 3), rank - 2, rank - 3, rank - 1))
+        return b.reshape(together, shape=(*outer, time, count * width))
+
+
+def _tuple(context: Context, expr: syntax.Tuple | syntax.List, environment: Environment) -> Any:
+    values: list[Any] = []
+    for item in expr.items:
+        if isinstance(item, syntax.Pack):
+            values.extend(_pack(item, environment))
+        else:
+            values.append(evaluate(context, item, environment))
+    return POISON if any(isinstance(value, Poison) for value in values) else tuple(values)
+
+
+def _pack(pack: syntax.Pack, environment: Environment) -> tuple[Any, ...]:
+    try:
+        value = environment.get(pack.name)
+    except KeyError:
+        raise fail("undefined-name", f"`{pack.name}` is not defined", pack.span) from None
+    if isinstance(value, tuple):
+        return value
+    raise fail("type-mismatch", f"`*{pack.name}` needs a list or a pack of dimensions", pack.span, describe(value))
+
+
+def _index(context: Context, expr: syntax.Index, environment: Environment) -> Any:
+    value = evaluate(context, expr.value, environment)
+    return value if isinstance(value, Poison) else indexing.index(context, expr, value, environment)
+
+
+_COMPARISONS = ("<", "<=", ">", ">=")
+_PYTHON = {
+    "+": py.add, "-": py.sub, "*": py.mul, "//": py.floordiv, "%": py.mod, "**": py.pow,
+    "<": py.lt, "<=": py.le, ">": py.gt, ">=": py.ge,
+}  # fmt: skip
+_TENSOR_OPERATORS = {
+    "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floor_divide", "%": "mod", "**": "pow", "@": "matmul",
+    "==": "equal", "!=": "not_equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal",
+}  # fmt: skip
+_HANDLERS: dict[type, Any] = {
+    syntax.Number: _literal,
+    syntax.String: _literal,
+    syntax.Boolean: _literal,
+    syntax.NoneLiteral: _none,
+    syntax.Name: _name,
+    syntax.Next: _next,
+    syntax.Attribute: _attribute,
+    syntax.Call: _call,
+    syntax.Index: _index,
+    syntax.Unary: _unary,
+    syntax.Binary: _binary,
+    syntax.Pipe: _pipe,
+    syntax.Compose: _compose,
+    syntax.Conditional: _conditional,
+    syntax.Heads: _heads,
+    syntax.Tuple: _tuple,
+    syntax.List: _tuple,
+}
+_BINDING = (_call, _compose, _conditional)

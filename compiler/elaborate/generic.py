@@ -1,0 +1,109 @@
+"""Checks layers and functions that no model uses, with open sizes for what only a call would say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import Diagnostic, DiagnosticError
+from netlang.dims import symbol
+from netlang.types import HolePattern, PackPattern, TensorType
+
+from ..builder import Builder
+from ..initializers import INITIALIZERS
+from ..ir import Init
+from . import binding
+from .calls import Arguments, call
+from .context import Context, Frame, Reported
+from .intrinsics import INTRINSICS
+from .modules import LoadedModule, Modules
+from .naming import Instance
+from .patterns import dim_names, pattern_of, split_parameters
+from .values import Environment, Function, Layer, Partial
+
+CERTAIN = frozenset(
+    "undefined-name unknown-argument missing-argument duplicate-argument not-callable type-mismatch unused-result "
+    "unknown-attribute duplicate-parameter unset-state no-return unknown-initializer not-a-tensor".split()
+)
+"""Faults that do not depend on the sizes, which are open in this check."""
+
+
+def check_layers(modules: Modules, module: LoadedModule) -> Iterator[Diagnostic]:
+    """Faults of the layers and functions of a file that hold for every use of them."""
+    for definition in module.definitions():
+        if definition.kind in ("layer", "fn"):
+            yield from _check(modules, module, definition)
+
+
+def _check(modules: Modules, module: LoadedModule, definition: syntax.Definition) -> Iterator[Diagnostic]:
+    context = Context(Builder(), training=True, generic=True)
+    environment = modules.environment(context, module)
+    function = environment.get(definition.name.name)
+    context.frames.append(Frame("check", definition.name.name, Instance("")))
+    try:
+        _apply(context, function)
+    except DiagnosticError as error:
+        context.record(error)
+    except Reported:
+        pass
+    yield from (d for d in context.diagnostics if _is_certain(d))
+
+
+def _is_certain(diagnostic: Diagnostic) -> bool:
+    if diagnostic.code in CERTAIN:
+        return True
+    sizes = (diagnostic.expected or "", diagnostic.found or "")
+    return diagnostic.code == "shape-mismatch" and all(size.isdigit() for size in sizes)
+
+
+def _apply(context: Context, function: Function) -> Any:
+    definition = function.definition
+    settings, tensors = split_parameters(definition)
+    environment = Environment(function.environment)
+    for parameter in settings:
+        environment.set(parameter.name, _stand_in(context, definition, parameter, environment))
+    span = definition.name.span
+    arguments = Arguments(span)
+    for parameter in tensors:
+        if not isinstance(parameter.default, syntax.NoneLiteral):
+            assert isinstance(parameter.type, syntax.TypeName)
+            value = context.builder.input(parameter.name, _open_type(parameter.type, environment))
+            arguments.keywords[parameter.name] = (value, parameter.span)
+    if definition.kind == "layer":
+        return call(context, Layer(function, environment.names, Instance(definition.name.name)), arguments)
+    return call(context, Partial(function, environment.names or {"": None}), arguments)
+
+
+def _stand_in(
+    context: Context, definition: syntax.Definition, parameter: syntax.Parameter, environment: Environment
+) -> Any:
+    if parameter.default is not None:
+        return binding.default_setting(context, definition, parameter, environment, parameter.span)
+    name = parameter.type.name if isinstance(parameter.type, syntax.TypeName) else ""
+    return {
+        "int": symbol(parameter.name),
+        "ints": symbol(parameter.name),
+        "float": 0.5,
+        "bool": True,
+        "str": "",
+        "init": Init("zeros", tuple((key, 0.0) for key in INITIALIZERS["zeros"].defaults)),
+        "layer": INTRINSICS["identity"],
+        "schedule": 0.001,
+    }[name]
+
+
+def _open_type(type_: syntax.TypeName, environment: Environment) -> TensorType:
+    """The type with every name and pack standing for open sizes."""
+    inner = Environment(environment)
+    for name in dim_names(type_):
+        try:
+            environment.get(name)
+        except KeyError:
+            inner.set(name, symbol(name))
+    for dim in type_.dims or ():
+        if isinstance(dim, syntax.Pack) and dim.name not in environment.names:
+            inner.set(dim.name, (symbol(f"{dim.name}_0"),))
+    dtype = {"f": "f32", "n": "f32", "t": "f32", "i": "i64"}.get(type_.name, type_.name)
+    dims = pattern_of(type_, inner).dims
+    return TensorType(dtype, tuple(symbol("_") if isinstance(dim, PackPattern | HolePattern) else dim for dim in dims))

@@ -1,0 +1,336 @@
+"""Elaborates one graph of a network: inference, evaluation, training step, gradients, or their application."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
+from netlang.source import Span
+
+from ..builder import Builder
+from ..ir import Graph, Value
+from . import binding
+from .calls import Arguments, call, create_model, entry_of
+from .context import Context, Frame, Reported
+from .modules import LoadedModule, Modules
+from .naming import Instance
+from .patterns import closed_type, dim_names, split_parameters
+from .training import TrainPlan, parameter_gradients, pending_states, update
+from .values import Entry, Environment, Function, Lazy, Model
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A model with everything that decides its graphs: where it is defined, its settings, its `train` block."""
+
+    modules: Modules
+    module: LoadedModule
+    model: str
+    train: syntax.Train | None
+    settings: Mapping[str, Any]
+
+    @property
+    def span(self) -> Span:
+        """Where faults are shown that no line of the program causes."""
+        if self.train is not None:
+            return self.train.model.span
+        for definition in self.module.definitions():
+            if definition.name.name == self.model:
+                return definition.name.span
+        return self.module.syntax.declarations[0].span
+
+
+def parameters(blueprint: Blueprint) -> list[tuple[syntax.Definition | None, syntax.Parameter]]:
+    """The compile-time parameters of a model and of its `train` block."""
+    function = find_model(Context(Builder()), blueprint)
+    model = [(function.definition, parameter) for parameter in split_parameters(function.definition)[0]]
+    train = [(None, parameter) for parameter in (blueprint.train.parameters if blueprint.train else ())]
+    return [*model, *train]
+
+
+def find_model(context: Context, blueprint: Blueprint) -> Function:
+    """The model's definition, which may be imported. Raises unknown-model."""
+    environment = blueprint.modules.environment(context, blueprint.module)
+    try:
+        found = environment.get(blueprint.model)
+    except KeyError:
+        found = None
+    if isinstance(found, Function) and found.definition.kind == "model":
+        return found
+    known = [d.name.name for d in blueprint.module.definitions() if d.kind == "model"]
+    span = blueprint.train.model.span if blueprint.train else None
+    raise fail("unknown-model", f"there is no model `{blueprint.model}`", span,
+               help=did_you_mean(blueprint.model, known) or f"models are {', '.join(known) or 'none'}")  # fmt: skip
+
+
+def forward_graph(blueprint: Blueprint, entry: str, dims: Mapping[str, int]) -> Graph:
+    """Inference: one entry of the model."""
+    context = Context(Builder(entry), dims=dims)
+    with _faults(context):
+        model = _create(context, blueprint)
+        target = entry_of(model, entry, blueprint.span)
+        arguments = _entry_inputs(context, target)
+        _settle(context)
+        result = call(context, target, arguments)
+        _settle(context)
+        _outputs(context, target, result)
+    return _finished(context, blueprint)
+
+
+def eval_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
+    """Loss and reports, with layers as in inference."""
+    context, _, plan = _run_train(blueprint, dims, "eval", training=False)
+    assert plan.loss is not None
+    _losses(context, plan)
+    return _finished(context, blueprint)
+
+
+def train_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
+    """The complete training step: new parameters and states, the loss and the reports."""
+    context, model, plan = _run_train(blueprint, dims, "train", training=True)
+    with _faults(context):
+        _require_optimizer(blueprint, plan)
+        trained, grads = parameter_gradients(context, plan)
+        _losses(context, plan)
+        updates = update(context, plan, trained, grads)
+        _settle(context)
+        _next_states(context, model)
+        for name, value in updates:
+            context.builder.output(name, value, "next")
+    return _finished(context, blueprint)
+
+
+def gradient_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
+    """The first half of a step: loss, reports, gradients of the trained parameters, new states."""
+    context, model, plan = _run_train(blueprint, dims, "grad", training=True)
+    with _faults(context):
+        trained, grads = parameter_gradients(context, plan)
+        _losses(context, plan)
+        _next_states(context, model)
+        for variable, grad in zip(trained, grads, strict=True):
+            context.builder.output(variable.name, grad, "gradient")
+    return _finished(context, blueprint)
+
+
+def apply_graph(blueprint: Blueprint) -> Graph:
+    """The second half of a step: from gradients to new parameters and optimizer states."""
+    first, _, plan = _run_train(blueprint, {}, "grad", training=True)
+    context = Context(Builder("apply"), training=True)
+    b = context.builder
+    with _faults(context):
+        _require_optimizer(blueprint, plan)
+        trained = [v for v in first.builder.variables if v.kind == "param" and v.trainable]
+        grads = []
+        for variable in trained:
+            b.variable(variable.name, variable.value.type, "param", variable.init, decay=variable.decay, loc=variable.loc)
+            grads.append(b.input(f"grad.{variable.name}", variable.value.type, "gradient"))
+        for name, value in update(context, plan, list(b.variables), grads):
+            b.output(name, value, "next")
+    return _finished(context, blueprint)
+
+
+def train_plan(blueprint: Blueprint) -> TrainPlan:
+    """What the `train` block declares."""
+    return _run_train(blueprint, {}, "train", training=True)[2]
+
+
+class _faults:
+    """Raises at its end everything that was recorded inside, together with the fault that ended it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if isinstance(error, DiagnosticError):
+            self._context.record(error)
+            self._context.finish()
+        if kind is None or isinstance(error, Reported):
+            self._context.finish()
+
+
+def _settle(context: Context) -> None:
+    context.finish()
+
+
+def _create(context: Context, blueprint: Blueprint) -> Model:
+    function = find_model(context, blueprint)
+    settings = _settings(context, function, blueprint)
+    instance = Instance("", "model")
+    context.frames.append(Frame("model", function.name, instance))
+    return create_model(context, function, settings, instance, blueprint.span)
+
+
+def _settings(context: Context, function: Function, blueprint: Blueprint) -> dict[str, Any]:
+    declared = [*split_parameters(function.definition)[0], *(blueprint.train.parameters if blueprint.train else ())]
+    names = [parameter.name for parameter in declared]
+    for name in blueprint.settings:
+        if name not in names:
+            raise fail("unknown-argument", f"`{function.name}` has no parameter `{name}`", None,
+                       help=did_you_mean(name, names) or f"it has {', '.join(names) or 'none'}")  # fmt: skip
+    environment = Environment(function.environment)
+    for parameter in split_parameters(function.definition)[0]:
+        _set(context, function.definition, parameter, blueprint, environment)
+    return environment.names
+
+
+def _set(
+    context: Context,
+    definition: syntax.Definition,
+    parameter: syntax.Parameter,
+    blueprint: Blueprint,
+    environment: Environment,
+) -> None:
+    if parameter.name in blueprint.settings:
+        value = binding.checked_setting(parameter, blueprint.settings[parameter.name], None)
+    else:
+        value = binding.default_setting(context, definition, parameter, environment, parameter.span)
+    environment.set(parameter.name, value)
+
+
+def _entry_inputs(context: Context, entry: Entry) -> Arguments:
+    """Declares the inputs of an entry in the graph."""
+    environment = Environment(entry.model.environment)
+    arguments = Arguments(entry.definition.name.span)
+    for parameter in split_parameters(entry.definition)[1]:
+        if isinstance(parameter.default, syntax.NoneLiteral):
+            continue
+        assert isinstance(parameter.type, syntax.TypeName)
+        type_ = closed_type(context, parameter.type, environment)
+        value = context.builder.input(parameter.name, type_)
+        context.origins[value] = parameter.span
+        arguments.keywords[parameter.name] = (value, parameter.span)
+    return arguments
+
+
+def _outputs(context: Context, entry: Entry, result: Any) -> None:
+    values = result if isinstance(result, tuple) else (result,)
+    names = output_names(entry.definition, len(values))
+    taken = {i.name for i in context.builder.inputs}
+    for name, value in zip(names, values, strict=True):
+        if not isinstance(value, Value):
+            raise fail("wrong-result", "an entry returns tensors", entry.definition.name.span)
+        context.builder.output(f"{name}_out" if name in taken else name, value)
+
+
+def output_names(definition: syntax.Definition, count: int) -> list[str]:
+    """Names of an entry's results: `output`, or for several what is written after `return`."""
+    if count == 1:
+        return ["output"]
+    last = next((s for s in reversed(definition.body.statements) if isinstance(s, syntax.Return)), None)
+    items = last.value.items if last is not None and isinstance(last.value, syntax.Tuple) else ()
+    names: list[str] = []
+    for index in range(count):
+        item = items[index] if index < len(items) else None
+        name = item.function if isinstance(item, syntax.Call) else item
+        called = name.name if isinstance(name, syntax.Name) else f"output_{index}"
+        names.append(called if called not in names else f"{called}_{index}")
+    return names
+
+
+def _run_train(
+    blueprint: Blueprint, dims: Mapping[str, int], name: str, *, training: bool
+) -> tuple[Context, Model, TrainPlan]:
+    """Executes the `train` block of a model."""
+    from .statements import execute_all
+
+    context = Context(Builder(name), training=training, dims=dims)
+    plan = TrainPlan()
+    with _faults(context):
+        train = blueprint.train
+        if train is None:
+            raise fail("no-loss", f"`{blueprint.model}` has no `train` block", blueprint.span,
+                       help=f"add `train {blueprint.model} {{ … }}` with a loss to minimize")  # fmt: skip
+        model = _create(context, blueprint)
+        _settle(context)
+        environment = Environment(model.environment)
+        for parameter in train.parameters:
+            _set(context, model.function.definition, parameter, blueprint, environment)
+        _offer_inputs(context, model, plan, environment)
+        frame = Frame("train", blueprint.model, None, train=plan)
+        with context.call(Label(train.model.span, f"the `train` block of `{blueprint.model}`"), frame):
+            execute_all(context, train.body.statements, environment)
+        _settle(context)
+        if plan.loss is None:
+            raise fail("no-loss", "this `train` block has nothing to minimize", train.model.span,
+                       help="`minimize cross_entropy(forward(image), label)`, for example")  # fmt: skip
+        _order_inputs(context, model)
+    return context, model, plan
+
+
+def _order_inputs(context: Context, model: Model) -> None:
+    """The model's own inputs first, as it declares them; then those of the `train` block; then seed and step."""
+    forward = model.environment.names.get("forward")
+    own = [p.name for p in split_parameters(forward.definition)[1]] if isinstance(forward, Entry) else []
+    place = {name: index for index, name in enumerate(own)}
+    context.builder.inputs.sort(key=lambda i: (i.role != "data", place.get(i.name, len(own))))
+
+
+def _offer_inputs(context: Context, model: Model, plan: TrainPlan, environment: Environment) -> None:
+    """The inputs of `forward` are inputs of the `train` block where it names them; so are their open sizes."""
+    forward = model.environment.names.get("forward")
+    if not isinstance(forward, Entry):
+        return
+    for parameter in split_parameters(forward.definition)[1]:
+        for name in dim_names(parameter.type):
+            if name not in model.environment.names:
+                environment.set(name, context.size(name))
+        environment.set(parameter.name, Lazy(partial(_offered, context, parameter, plan, environment)))
+
+
+def _offered(context: Context, parameter: syntax.Parameter, plan: TrainPlan, environment: Environment) -> Value:
+    assert isinstance(parameter.type, syntax.TypeName)
+    type_ = closed_type(context, parameter.type, environment)
+    return plan.input(context, parameter.name, type_, parameter.span)
+
+
+def _require_optimizer(blueprint: Blueprint, plan: TrainPlan) -> None:
+    if plan.optimizer is None:
+        raise fail("no-optimizer", "this `train` block has no optimizer", blueprint.span,
+                   help="`optimizer adam(1e-3)`, for example")  # fmt: skip
+
+
+def _losses(context: Context, plan: TrainPlan) -> None:
+    assert plan.loss is not None
+    context.builder.output("loss", plan.loss, "loss")
+    for name, value in plan.reports.items():
+        context.builder.output(name, value, "report")
+
+
+def _next_states(context: Context, model: Model) -> None:
+    for state, value in pending_states(model.instance):
+        context.builder.output(state.name, value, "next")
+
+
+def _finished(context: Context, blueprint: Blueprint) -> Graph:
+    context.finish()
+    return context.builder.graph(model=blueprint.model, source=blueprint.module.source.name)
+
+
+
+
+def settings(blueprint: Blueprint) -> dict[str, Any]:
+    """The settings of a model and its `train` block that are numbers, truth values or strings."""
+    context = Context(Builder())
+    function = find_model(context, blueprint)
+    context.frames.append(Frame("model", function.name, Instance("", "model")))
+    found = _settings(context, function, blueprint)
+    if blueprint.train is not None:
+        environment = Environment(function.environment)
+        environment.names.update(found)
+        for parameter in blueprint.train.parameters:
+            _set(context, function.definition, parameter, blueprint, environment)
+        found = environment.names
+    return {name: value for name, value in found.items() if isinstance(value, int | float | str)}
+
+
+def entries(blueprint: Blueprint) -> tuple[str, ...]:
+    """Names of a model's entries."""
+    definition = find_model(Context(Builder()), blueprint).definition
+    return tuple(entry.name.name for entry in definition.entries) or ("forward",)

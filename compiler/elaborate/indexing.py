@@ -1,0 +1,124 @@
+"""Indexing and slicing: `x[0]`, `x[:, 1:]`, `x[..., -1]` is written `x[:, -1]`, and `table[index]` gathers rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import fail
+from netlang.dims import Size, decide_less
+from netlang.types import INTEGERS
+
+from ..ir import Value
+from .context import Context
+from .operators import apply_op
+from .values import POISON, Environment, Poison, describe, is_size
+
+
+def index(context: Context, expr: syntax.Index, value: Any, environment: Environment) -> Any:
+    """The value of `value[…]`."""
+    if isinstance(value, tuple):
+        return _item(context, expr, value, environment)
+    if not isinstance(value, Value):
+        raise fail("bad-index", f"{describe(value)} cannot be indexed", expr.value.span)
+    if len(expr.items) > value.type.rank:
+        raise fail(
+            "bad-index",
+            f"{len(expr.items)} indices for a tensor of {value.type.rank} dimensions",
+            expr.span,
+            str(value.type),
+        )
+    items = [_evaluated(context, item, environment) for item in expr.items]
+    if any(isinstance(item, Poison) for item in items):
+        return POISON
+    if isinstance(items[0], Value):
+        return _gather(context, expr, value, items)
+    return _slice(context, expr, value, items)
+
+
+def _item(context: Context, expr: syntax.Index, value: tuple[Any, ...], environment: Environment) -> Any:
+    from .expressions import evaluate
+
+    item = expr.items[0]
+    position = evaluate(context, item, environment) if not isinstance(item, syntax.Slice) else None
+    if len(expr.items) != 1 or not isinstance(position, int) or isinstance(position, bool):
+        raise fail("bad-index", "a list is indexed with one whole number", expr.span)
+    if not -len(value) <= position < len(value):
+        raise fail("bad-index", f"index {position} of a list of {len(value)}", item.span)
+    return value[position]
+
+
+def _evaluated(context: Context, item: syntax.Expr | syntax.Slice, environment: Environment) -> Any:
+    from .expressions import evaluate
+
+    if not isinstance(item, syntax.Slice):
+        return evaluate(context, item, environment)
+    parts = [None if p is None else evaluate(context, p, environment) for p in (item.start, item.stop, item.step)]
+    for part, node in zip(parts, (item.start, item.stop, item.step), strict=True):
+        if part is not None and not is_size(part):
+            raise fail("bad-index", "slice bounds are sizes known while compiling", node.span if node else item.span,
+                       describe(part))  # fmt: skip
+    return slice(*parts)
+
+
+def _gather(context: Context, expr: syntax.Index, value: Value, items: list[Any]) -> Any:
+    if len(items) != 1:
+        raise fail("bad-index", "a tensor of indices stands alone in the brackets", expr.span)
+    if items[0].type.dtype not in INTEGERS:
+        raise fail("bad-index", "indices are whole numbers", expr.items[0].span, str(items[0].type))
+    return apply_op(context, "gather", (value, items[0]), {}, expr.span, (expr.value.span, expr.items[0].span))
+
+
+def _slice(context: Context, expr: syntax.Index, value: Value, items: list[Any]) -> Value:
+    starts: list[Size] = []
+    stops: list[Size] = []
+    steps: list[int] = []
+    axes: list[int] = []
+    dropped: list[int] = []
+    for axis, (item, node) in enumerate(zip(items, expr.items, strict=True)):
+        size = value.type.shape[axis]
+        if isinstance(item, slice):
+            start, stop, step = _bounds(item, size, node)
+        else:
+            start = _position(item, size, node)
+            stop, step = start + 1, 1
+            dropped.append(axis)
+        if (start, stop, step) != (0, size, 1):
+            starts.append(start)
+            stops.append(stop)
+            steps.append(step)
+            axes.append(axis)
+    result = value
+    b = context.builder
+    with b.at(expr.span):
+        if axes:
+            attrs = {"starts": tuple(starts), "stops": tuple(stops), "axes": tuple(axes), "steps": tuple(steps)}
+            result = apply_op(context, "slice", (result,), attrs, expr.span, (expr.value.span,))
+        if dropped:
+            shape = tuple(s for axis, s in enumerate(result.type.shape) if axis not in dropped)
+            result = b.reshape(result, shape=shape)
+    return result
+
+
+def _position(item: Any, size: Size, node: syntax.Expr | syntax.Slice) -> Size:
+    if not is_size(item):
+        raise fail("bad-index", "an index is a whole number, a slice or a tensor of indices", node.span, describe(item))
+    position = item + size if isinstance(item, int) and item < 0 else item
+    if decide_less(position, 0) or decide_less(position, size) is False:
+        raise fail("bad-index", f"index {item} of a dimension of size {size}", node.span)
+    return position
+
+
+def _bounds(item: slice, size: Size, node: syntax.Expr | syntax.Slice) -> tuple[Size, Size, int]:
+    step = 1 if item.step is None else item.step
+    if not isinstance(step, int) or step < 1:
+        raise fail("bad-index", "the step of a slice is a whole number above 0", node.span)
+    start = 0 if item.start is None else _from_end(item.start, size)
+    stop = size if item.stop is None else _from_end(item.stop, size)
+    if decide_less(start, 0) or decide_less(size, stop) or decide_less(stop, start):
+        raise fail("bad-index", f"slice {start}:{stop} of a dimension of size {size}", node.span)
+    return start, stop, step
+
+
+def _from_end(bound: Any, size: Size) -> Size:
+    return size + bound if isinstance(bound, int) and bound < 0 else bound

@@ -1,0 +1,149 @@
+"""Functions that only the compiler can compute: random draws, which need a site each, and lists of sizes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from netlang.diagnostics import fail
+from netlang.dims import Size
+from netlang.source import Span
+from netlang.types import TensorType
+
+from ..ir import Value
+from .context import Context
+from .values import Intrinsic, describe, is_size
+
+if TYPE_CHECKING:
+    from .calls import Arguments
+
+
+def identity(context: Context, arguments: Arguments) -> Any:
+    """Returns what it is given."""
+    values = [value for value, _ in arguments.positional]
+    if not values or arguments.keywords:
+        raise fail("missing-argument", "`identity` takes a value", arguments.span)
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def product(context: Context, arguments: Arguments) -> Size:
+    """The product of a list of sizes, such as a pack."""
+    result: Size = 1
+    for value, span in arguments.positional:
+        for item in value if isinstance(value, tuple) else (value,):
+            if not is_size(item):
+                raise fail("type-mismatch", "`product` takes sizes", span, describe(item))
+            result = result * item
+    return result
+
+
+def rank(context: Context, arguments: Arguments) -> int:
+    """The number of dimensions of a tensor, or the length of a list."""
+    if len(arguments.positional) == 1 and not arguments.keywords:
+        value, _ = arguments.positional[0]
+        if isinstance(value, Value):
+            return value.type.rank
+        if isinstance(value, tuple):
+            return len(value)
+    raise fail("type-mismatch", "`rank` takes one tensor or list", arguments.span)
+
+
+def uniform(context: Context, arguments: Arguments) -> Value:
+    """`uniform(n, m, seed = …)`: f32 numbers uniform in (0, 1), never 0 or 1."""
+    shape, given = _shape(arguments)
+    return _uniform(context, shape, given, arguments)
+
+
+def uniform_like(context: Context, arguments: Arguments) -> Value:
+    """`uniform_like(x)`: uniform numbers of the shape of `x`."""
+    shape, given = _shape_of_tensor(arguments)
+    return _uniform(context, shape, given, arguments)
+
+
+def normal(context: Context, arguments: Arguments) -> Value:
+    """`normal(n, m, seed = …)`: f32 numbers of the standard normal distribution."""
+    shape, given = _shape(arguments)
+    return _normal(context, shape, given, arguments)
+
+
+def normal_like(context: Context, arguments: Arguments) -> Value:
+    """`normal_like(x)`: standard normal numbers of the shape of `x`."""
+    shape, given = _shape_of_tensor(arguments)
+    return _normal(context, shape, given, arguments)
+
+
+def bernoulli_like(context: Context, arguments: Arguments) -> Value:
+    """`bernoulli_like(x, p)`: f32 ones with probability `p`, zeros otherwise, of the shape of `x`."""
+    if len(arguments.positional) != 2:
+        raise fail("missing-argument", "`bernoulli_like` takes a tensor and a probability", arguments.span)
+    p, span = arguments.positional.pop()
+    if not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p <= 1:
+        raise fail("bad-value", "a probability is a number from 0 to 1", span, describe(p))
+    shape, given = _shape_of_tensor(arguments)
+    bits = _draw(context, shape, given, arguments)
+    threshold = min(round(p * 2.0**32) - 2**31, 2**31 - 1)
+    b = context.builder
+    with b.at(arguments.span):
+        return b.cast(b.less(bits, threshold), dtype="f32")
+
+
+def _shape(arguments: Arguments) -> tuple[tuple[Size, ...], dict[str, tuple[Any, Span]]]:
+    shape: list[Size] = []
+    for value, span in arguments.positional:
+        for item in value if isinstance(value, tuple) else (value,):
+            if not is_size(item):
+                raise fail("type-mismatch", "random draws take the sizes of their dimensions", span, describe(item))
+            shape.append(item)
+    return tuple(shape), dict(arguments.keywords)
+
+
+def _shape_of_tensor(arguments: Arguments) -> tuple[tuple[Size, ...], dict[str, tuple[Any, Span]]]:
+    if len(arguments.positional) != 1 or not isinstance(arguments.positional[0][0], Value):
+        raise fail("not-a-tensor", "draws in the shape of a tensor take that tensor", arguments.span)
+    return arguments.positional[0][0].type.shape, dict(arguments.keywords)
+
+
+def _uniform(
+    context: Context, shape: tuple[Size, ...], given: dict[str, tuple[Any, Span]], arguments: Arguments
+) -> Value:
+    b = context.builder
+    with b.at(arguments.span):
+        bits = b.cast(_draw(context, shape, given, arguments), dtype="f32")
+        return b.add(b.mul(bits, 2.0**-32 * (1 - 2.0**-23)), 0.5)  # the factor keeps both ends out, in f32 too
+
+
+def _normal(
+    context: Context, shape: tuple[Size, ...], given: dict[str, tuple[Any, Span]], arguments: Arguments
+) -> Value:
+    """Box & Muller 1958."""
+    b = context.builder
+    radius = _uniform(context, shape, dict(given), arguments)
+    angle = _uniform(context, shape, dict(given), arguments)
+    with b.at(arguments.span):
+        return b.mul(b.sqrt(b.mul(b.log(radius), -2.0)), b.cos(b.mul(angle, 2 * math.pi)))
+
+
+def _draw(
+    context: Context, shape: tuple[Size, ...], given: dict[str, tuple[Any, Span]], arguments: Arguments
+) -> Value:
+    """Random i32 numbers: a new draw each step, equal for equal seed, step and place in the program."""
+    b = context.builder
+    seed, span = given.pop("seed", (None, arguments.span))
+    for name, (_, place) in given.items():
+        raise fail("unknown-argument", f"random draws have no `{name}`", place, help="they have `seed`")
+    with b.at(arguments.span):
+        if seed is None:
+            key, step = context.run_input("seed"), context.run_input("step")
+        elif isinstance(seed, Value) and seed.type == TensorType("i64"):
+            key, step = seed, b.constant(0, "i64")
+        elif isinstance(seed, int) and not isinstance(seed, bool):
+            key, step = b.constant(seed, "i64"), b.constant(0, "i64")
+        else:
+            raise fail("type-mismatch", "a seed is a whole number: i64", span, describe(seed))
+        return b.random_bits(key, step, shape=shape, site=context.random_site())
+
+
+INTRINSICS: dict[str, Intrinsic] = {
+    function.__name__: Intrinsic(function.__name__, function)
+    for function in (identity, product, rank, uniform, uniform_like, normal, normal_like, bernoulli_like)
+}

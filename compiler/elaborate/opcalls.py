@@ -1,0 +1,188 @@
+"""Calls of operators from the language: tensors first, then attributes by position or name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from netlang.diagnostics import did_you_mean, fail
+from netlang.dims import Dim, maximum, minimum
+from netlang.source import Span
+
+from ..ir import Value
+from ..op import REQUIRED, AttributeParameter, Op
+from .context import Context
+from .operators import apply_op
+from .values import DType, OpFunction, Partial, describe, is_number, is_size
+
+if TYPE_CHECKING:
+    from .calls import Arguments
+
+_SIZE_CHOICE = {"maximum": maximum, "minimum": minimum}
+
+
+def call_op(context: Context, op: Op, arguments: Arguments, given: dict[str, Any] | None = None) -> Any:
+    """The result of `op(…)`; a function of the missing tensors where the call gives attributes only."""
+    operands, attrs = _separate(op, arguments, given or {})
+    if not operands and op.signature.tensors:
+        return Partial(OpFunction(op), attrs)
+    if all(is_number(value) for value, _ in operands) and operands:
+        return _compute_now(context, op, operands, attrs, arguments.span)
+    values = [_operand(context, op, operands, value, span) for value, span in operands]
+    expected = len(op.signature.tensors)
+    if len(values) < expected:
+        missing = op.signature.tensors[len(values)].name
+        raise fail("missing-argument", f"`{op.name}` needs the tensor `{missing}`", arguments.span)
+    _require(op, attrs, arguments.span)
+    return apply_op(context, op.name, values, attrs, arguments.span, [span for _, span in operands])
+
+
+def cast_to(context: Context, dtype: str, arguments: Arguments) -> Any:
+    """`f32(x)`."""
+    if len(arguments.positional) != 1 or arguments.keywords:
+        raise fail("missing-argument", f"`{dtype}` converts one value", arguments.span)
+    value, span = arguments.positional[0]
+    with context.builder.at(arguments.span):
+        if isinstance(value, Dim):
+            value = context.builder.dim(size=value)
+        if isinstance(value, Value):
+            return context.builder.cast(value, dtype=dtype)
+        if is_number(value) or isinstance(value, bool):
+            return context.builder.constant(value, dtype)
+    raise fail("type-mismatch", f"{describe(value)} cannot be converted to {dtype}", span)
+
+
+def _separate(
+    op: Op, arguments: Arguments, given: dict[str, Any]
+) -> tuple[list[tuple[Any, Span]], dict[str, Any]]:
+    signature = op.signature
+    room = len(arguments.positional) if op.variadic else len(signature.tensors)
+    rest = list(arguments.positional)
+    operands: list[tuple[Any, Span]] = []
+    if arguments.has_tensor or len(rest) > len(signature.attributes):
+        while rest and len(operands) < room and not (op.variadic and not _is_tensor_like(rest[0][0])):
+            value, span = rest.pop(0)
+            operands.extend((item, span) for item in value) if isinstance(value, tuple) else operands.append((value, span))
+    attrs = dict(given)
+    open_attributes = [a for a in signature.attributes if a.name not in given]
+    if len(rest) > len(open_attributes):
+        raise fail("unknown-argument", f"`{op.name}` takes fewer arguments", rest[len(open_attributes)][1],
+                   help=f"it is `{op.text}`")  # fmt: skip
+    for attribute, (value, span) in zip(open_attributes, rest, strict=False):
+        attrs[attribute.name] = _attribute(op, attribute, value, span)
+    _keywords(op, arguments, operands, attrs)
+    return operands, attrs
+
+
+def _is_tensor_like(value: Any) -> bool:
+    return isinstance(value, Value) or (isinstance(value, tuple) and all(isinstance(v, Value) for v in value))
+
+
+def _keywords(op: Op, arguments: Arguments, operands: list[tuple[Any, Span]], attrs: dict[str, Any]) -> None:
+    attributes = {a.name: a for a in op.signature.attributes}
+    tensors = [t.name for t in op.signature.tensors]
+    for name, (value, span) in arguments.keywords.items():
+        if name in attributes:
+            if name in attrs:
+                raise fail("duplicate-argument", f"`{name}` is given twice", span)
+            attrs[name] = _attribute(op, attributes[name], value, span)
+        elif name in tensors and tensors.index(name) == len(operands):
+            operands.append((value, span))
+        else:
+            raise fail("unknown-argument", f"`{op.name}` has no parameter `{name}`", span,
+                       help=did_you_mean(name, [*attributes, *tensors]) or f"it is `{op.text}`")  # fmt: skip
+
+
+def _attribute(op: Op, attribute: AttributeParameter, value: Any, span: Span) -> Any:
+    if value is None and attribute.default is None:
+        return None
+    accepted, converted = _ATTRIBUTES[attribute.type](value)
+    if not accepted:
+        raise fail("type-mismatch", f"`{attribute.name}` of `{op.name}` must be {_WORDS[attribute.type]}", span,
+                   describe(value))  # fmt: skip
+    return converted
+
+
+def _sizes(value: Any) -> tuple[bool, Any]:
+    if isinstance(value, tuple):
+        items = tuple(int(v) if isinstance(v, float) and v.is_integer() else v for v in value)
+        return all(is_size(item) for item in items), items
+    return is_size(value), value
+
+
+def _size(value: Any) -> tuple[bool, Any]:
+    if isinstance(value, float) and value.is_integer():
+        return True, int(value)
+    return is_size(value), value
+
+
+_ATTRIBUTES: dict[str, Any] = {
+    "int": lambda value: (isinstance(value, int) and not isinstance(value, bool), value),
+    "float": lambda value: (isinstance(value, int | float) and not isinstance(value, bool), value),
+    "bool": lambda value: (isinstance(value, bool), value),
+    "str": lambda value: (isinstance(value, str), value),
+    "dtype": lambda value: (isinstance(value, DType), value.name if isinstance(value, DType) else value),
+    "size": _size,
+    "ints": _sizes,
+    "sizes": _sizes,
+    "constant": lambda value: (False, value),
+}
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "`true` or `false`",
+    "str": "a string",
+    "dtype": "a dtype, such as `f32`",
+    "size": "a size",
+    "ints": "a whole number or a list of them",
+    "sizes": "a size or a list of sizes",
+    "constant": "an array",
+}
+
+
+def _require(op: Op, attrs: dict[str, Any], span: Span) -> None:
+    for attribute in op.signature.attributes:
+        if attribute.default is REQUIRED and attribute.name not in attrs:
+            raise fail("missing-argument", f"`{op.name}` needs `{attribute.name}`", span, help=f"it is `{op.text}`")
+
+
+def _operand(context: Context, op: Op, operands: list[tuple[Any, Span]], value: Any, span: Span) -> Any:
+    if isinstance(value, Value):
+        return value
+    if isinstance(value, Dim):
+        like = next((v.type.dtype for v, _ in operands if isinstance(v, Value)), "i64")
+        return context.builder.cast(context.builder.dim(size=value), dtype=like)
+    if is_number(value) or isinstance(value, bool):
+        return value
+    raise fail("not-a-tensor", f"`{op.name}` needs tensors", span, describe(value))
+
+
+def _compute_now(
+    context: Context, op: Op, operands: list[tuple[Any, Span]], attrs: dict[str, Any], span: Span
+) -> Any:
+    """An operator of numbers is computed while compiling: `sqrt(2)`."""
+    numbers = [value for value, _ in operands]
+    if any(isinstance(value, Dim) for value in numbers):
+        if op.name in _SIZE_CHOICE and len(numbers) == 2:
+            return _SIZE_CHOICE[op.name](*numbers)
+        values = [context.builder.cast(context.builder.dim(size=v), dtype="f32") if isinstance(v, Dim) else v
+                  for v in numbers]  # fmt: skip
+        return apply_op(context, op.name, values, attrs, span, [place for _, place in operands])
+    if len(numbers) < len(op.signature.tensors):
+        raise fail("missing-argument", f"`{op.name}` needs `{op.signature.tensors[len(numbers)].name}`", span)
+    _require(op, attrs, span)
+    for attribute in op.signature.attributes:
+        attrs.setdefault(attribute.name, attribute.default)
+    whole = all(isinstance(value, int) for value in numbers) and op.name in _WHOLE
+    arrays = [np.asarray(value, np.int64 if whole else np.float64) for value in numbers]
+    with np.errstate(all="ignore"):
+        result = op.numpy(*arrays, **attrs)
+    if isinstance(result, tuple) or np.ndim(result):
+        raise fail("type-mismatch", f"`{op.name}` needs a tensor", operands[0][1], describe(numbers[0]))
+    number = np.asarray(result).item()
+    if isinstance(number, float) and not np.isfinite(number):
+        raise fail("bad-value", f"`{op.name}` of {', '.join(map(str, numbers))} is not a number", span)
+    return number
+
+
+_WHOLE = ("maximum", "minimum", "abs", "neg", "sign", "floor_divide", "mod", "add", "sub", "mul")

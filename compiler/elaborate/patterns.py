@@ -1,0 +1,188 @@
+"""Reads the types of the source: from `f32[*s, 4*d]` to patterns and tensor types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from netlang import syntax
+from netlang.diagnostics import fail
+from netlang.dims import Size, floor_divide, maximum, minimum
+from netlang.types import (
+    DTYPES,
+    DimPattern,
+    HolePattern,
+    PackPattern,
+    TensorType,
+    TypePattern,
+    dtype_fits,
+    unknown,
+    unknowns,
+)
+
+from .context import Context
+from .values import Environment, Poison, describe, is_size
+
+SETTING_TYPES = ("int", "float", "bool", "str", "ints", "init", "layer", "schedule")
+"""Types of compile-time parameters. `layer` takes anything callable, `schedule` a number or a function of the step."""
+
+
+def is_tensor_type(type_: syntax.TypeExpr) -> bool:
+    """Whether a parameter of this type is a tensor; the others are compile-time settings."""
+    if isinstance(type_, syntax.TupleType):
+        return False
+    return type_.dims is not None or type_.name not in SETTING_TYPES
+
+
+def split_parameters(
+    definition: syntax.Definition,
+) -> tuple[tuple[syntax.Parameter, ...], tuple[syntax.Parameter, ...]]:
+    """The compile-time parameters and the tensor parameters of a definition."""
+    everything = [parameter for group in definition.parameters for parameter in group]
+    settings = tuple(p for p in everything if not is_tensor_type(p.type))
+    return settings, tuple(p for p in everything if is_tensor_type(p.type))
+
+
+def pattern_of(type_: syntax.TypeName, environment: Environment) -> TypePattern:
+    """The pattern that a written type stands for; names that are not sizes in `environment` are left open."""
+    if type_.name not in DTYPES and not dtype_fits("f32", type_.name) and not dtype_fits("i64", type_.name):
+        raise fail(
+            "type-mismatch",
+            f"`{type_.name}` is not a type",
+            type_.span,
+            help=f"tensor types are {', '.join(DTYPES)}; settings are {', '.join(SETTING_TYPES)}",
+        )
+    dims: list[DimPattern] = []
+    for dim in type_.dims or ():
+        dims.extend(_dim(dim, environment))
+    if sum(isinstance(dim, PackPattern) for dim in dims) > 1:
+        raise fail("type-mismatch", "a type can hold only one pack of unknown length", type_.span)
+    return TypePattern(type_.name, tuple(dims))
+
+
+def closed_type(context: Context, type_: syntax.TypeName, environment: Environment) -> TensorType:
+    """The tensor type of a graph input: names that are not known become sizes that stay open until run time."""
+    pattern = pattern_of(type_, environment)
+    for name in dim_names(type_):
+        _bind_open(context, name, environment)
+    pattern = pattern_of(type_, environment)
+    shape: list[Size] = []
+    for dim, written in zip(pattern.dims, type_.dims or (), strict=False):
+        if isinstance(dim, PackPattern | HolePattern):
+            raise fail(
+                "not-compile-time",
+                f"the type of an input must say each of its dimensions, and `{dim}` does not",
+                written.span,
+                help="give the dimension a name; names that nothing defines stay open until run time",
+            )
+        shape.append(dim)
+    return TensorType(type_.name, tuple(shape))
+
+
+def dim_names(type_: syntax.TypeExpr) -> Iterator[str]:
+    """Names that stand in the dimensions of a type, in order, packs excluded."""
+    if isinstance(type_, syntax.TupleType):
+        for item in type_.items:
+            yield from dim_names(item)
+        return
+    for dim in type_.dims or ():
+        yield from _names(dim)
+
+
+def _names(node: syntax.Node) -> Iterator[str]:
+    match node:
+        case syntax.Name(name=name):
+            yield name
+        case syntax.Binary(left=left, right=right):
+            yield from _names(left)
+            yield from _names(right)
+        case syntax.Unary(operand=operand):
+            yield from _names(operand)
+        case syntax.Call(arguments=arguments):
+            for argument in arguments:
+                yield from _names(argument.value)
+
+
+def _bind_open(context: Context, name: str, environment: Environment) -> None:
+    try:
+        environment.get(name)
+    except KeyError:
+        environment.set(name, context.size(name))
+
+
+def _dim(dim: syntax.Expr | syntax.Pack | syntax.Hole, environment: Environment) -> Iterable[DimPattern]:
+    match dim:
+        case syntax.Hole():
+            return (HolePattern(),)
+        case syntax.Pack(name=name):
+            try:
+                bound = environment.get(name)
+            except KeyError:
+                return (PackPattern(name),)
+            return bound if isinstance(bound, tuple) else (PackPattern(name),)
+    return (_size(dim, environment),)
+
+
+def _size(expr: syntax.Expr, environment: Environment) -> Size:
+    match expr:
+        case syntax.Number(value=int(value)):
+            return value
+        case syntax.Name(name=name):
+            return _named_size(expr, name, environment)
+        case syntax.Unary(operator="-", operand=operand):
+            return -_size(operand, environment)
+        case syntax.Binary(operator=operator, left=left, right=right) if operator in _ARITHMETIC:
+            a, b = _size(left, environment), _size(right, environment)
+            if operator in ("/", "//", "%") and b == 0:
+                raise fail("bad-value", "division by zero in a dimension", expr.span)
+            return _ARITHMETIC[operator](a, b)
+        case syntax.Call(function=syntax.Name(name=name), arguments=arguments) if name in _CHOICE:
+            sizes = [_size(argument.value, environment) for argument in arguments]
+            if len(sizes) == 2:
+                return _CHOICE[name](*sizes)
+    raise fail(
+        "type-mismatch",
+        "this is not a dimension",
+        expr.span,
+        help="a dimension is a name, a whole number, or + - * / % of such",
+    )
+
+
+def _named_size(expr: syntax.Expr, name: str, environment: Environment) -> Size:
+    try:
+        value = environment.get(name)
+    except KeyError:
+        return unknown(name)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if is_size(value):
+        return value
+    if isinstance(value, Poison) or callable_like(value):
+        return unknown(name)
+    raise fail("type-mismatch", f"`{name}` is {describe(value)}, not a dimension", expr.span)
+
+
+def callable_like(value: object) -> bool:
+    """Whether a name stands for a function, so that a dimension of that name is a new one."""
+    from .values import CALLABLE
+
+    return isinstance(value, CALLABLE)
+
+
+def open_names(pattern: TypePattern) -> list[str]:
+    """Names of sizes in `pattern` that are not known yet."""
+    found: list[str] = []
+    for dim in pattern.dims:
+        if not isinstance(dim, PackPattern | HolePattern):
+            found.extend(unknowns(dim))
+    return found
+
+
+_ARITHMETIC = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": floor_divide,
+    "//": floor_divide,
+    "%": lambda a, b: a % b,
+}
+_CHOICE = {"min": minimum, "max": maximum, "minimum": minimum, "maximum": maximum}

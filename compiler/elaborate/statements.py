@@ -1,0 +1,292 @@
+"""Executes statements: bindings, parameters, compile-time control flow, and the lines of a `train` block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import DiagnosticError, Label, fail
+from netlang.dims import Dim
+from netlang.types import PackPattern, TensorType
+
+from ..ir import Value
+from . import training
+from .context import Context, Reported
+from .expressions import condition, evaluate, evaluate_init
+from .messages import check_condition
+from .naming import Repeated
+from .patterns import closed_type, open_names, pattern_of
+from .values import POISON, Environment, Poison, describe
+
+MAX_REPEAT = 10_000
+
+
+def execute_all(context: Context, statements: Iterable[syntax.Statement], environment: Environment) -> None:
+    """Executes statements until one returns. A faulty statement is reported and poisons what it binds."""
+    for statement in statements:
+        execute(context, statement, environment)
+        if context.frame.has_returned:
+            return
+
+
+def execute(context: Context, statement: syntax.Statement, environment: Environment) -> None:
+    """Executes one statement."""
+    try:
+        with context.builder.at(statement.span):
+            _HANDLERS[type(statement)](context, statement, environment)
+    except DiagnosticError as error:
+        context.record(error)
+        _poison(context, statement, environment)
+    except Reported:
+        _poison(context, statement, environment)
+
+
+def _poison(context: Context, statement: syntax.Statement, environment: Environment) -> None:
+    match statement:
+        case syntax.Assign(targets=targets):
+            for target in targets:
+                environment.set(target.name, POISON)
+        case syntax.Declare(name=name):
+            environment.set(name.name, POISON)
+        case syntax.Return():
+            context.frame.returned, context.frame.has_returned = POISON, True
+
+
+def _assign(context: Context, statement: syntax.Assign, environment: Environment) -> None:
+    names = [target.name for target in statement.targets]
+    value = evaluate(context, statement.value, environment, names[0] if len(names) == 1 else None)
+    if isinstance(value, Poison):
+        _poison(context, statement, environment)
+        return
+    if statement.keyword == "const":
+        _require_constant(context, statement, value)
+    if len(names) == 1:
+        environment.set(names[0], value)
+        return
+    if not isinstance(value, tuple) or len(value) != len(names):
+        found = f"{len(value)} values" if isinstance(value, tuple) else describe(value)
+        raise fail("type-mismatch", f"{len(names)} names for {found}", statement.value.span, found)
+    for name, item in zip(names, value, strict=True):
+        environment.set(name, item)
+
+
+def _require_constant(context: Context, statement: syntax.Assign, value: Any) -> None:
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, Dim) or (isinstance(item, Value) and not context.is_constant(item)):
+            raise fail(
+                "not-compile-time",
+                "a `const` is computed while compiling, and this is known only at run time",
+                statement.value.span,
+                describe(item),
+            )
+
+
+def _declare(context: Context, statement: syntax.Declare, environment: Environment) -> None:
+    frame = context.frame
+    name = statement.name.name
+    if frame.instance is None:
+        raise fail(
+            "not-compile-time",
+            f"a `{frame.kind}` has no parameters or states",
+            statement.span,
+            help="make it a `layer`",
+        )
+    type_ = _variable_type(context, statement, environment)
+    init = evaluate_init(context, statement.init, environment)
+    key = frame.namer.allocate(name)
+    if key != name and "." not in key:
+        raise fail("duplicate-parameter", f"`{name}` is declared twice in this layer", statement.name.span)
+    value = frame.instance.variables.get(key)
+    if value is None:
+        marks = {annotation.name for annotation in statement.annotations}
+        _check_marks(statement)
+        kind = frame.instance.kind if frame.instance.kind == "optimizer" else statement.keyword
+        value = context.variable(frame.instance.join(key), type_, statement, init, marks, kind)
+        frame.instance.variables[key] = value
+        context.origins[value] = statement.span
+    elif value.type != type_:
+        raise fail(
+            "shared-shape",
+            f"this layer is shared, and `{name}` would need another shape here",
+            statement.type.span,
+            f"{type_} here, {value.type} where the layer was applied first",
+            expected=value.type,
+            found=type_,
+            help="create one layer for each use, or bring the inputs to one shape",
+        )
+    environment.set(name, frame.instance.pending.get(key, value))
+
+
+def _check_marks(statement: syntax.Declare) -> None:
+    for annotation in statement.annotations:
+        if annotation.name not in ("frozen", "no_decay"):
+            raise fail("unknown-attribute", f"there is no annotation `@{annotation.name}`", annotation.span,
+                       help="annotations are @frozen and @no_decay")  # fmt: skip
+
+
+def _variable_type(context: Context, statement: syntax.Declare, environment: Environment) -> TensorType:
+    pattern = pattern_of(statement.type, environment)
+    for name in open_names(pattern):
+        raise fail("undefined-name", f"the dimension `{name}` is not defined", statement.type.span)
+    for dim in pattern.dims:
+        if not isinstance(dim, int) and not context.generic:
+            shown = f"*{dim.name}" if isinstance(dim, PackPattern) else str(dim)
+            raise fail(
+                "not-compile-time",
+                f"the shape of `{statement.name.name}` depends on `{shown}`, which is open until run time",
+                statement.type.span,
+                help="parameters have shapes known while compiling",
+            )
+    return TensorType(pattern.dtype, tuple(dim for dim in pattern.dims if isinstance(dim, int | Dim)))
+
+
+def _set_next(context: Context, statement: syntax.SetNext, environment: Environment) -> None:
+    instance = context.frame.instance
+    name = statement.name.name
+    state = instance.variables.get(name) if instance is not None else None
+    if instance is None or state is None or state not in context.states:
+        raise fail("unset-state", f"`{name}` is not a state of this layer", statement.name.span,
+                   help=f"declare it first: `state {name}: f32[…] ~ zeros()`")  # fmt: skip
+    value = evaluate(context, statement.value, environment)
+    if isinstance(value, Poison):
+        return
+    if not isinstance(value, Value) or value.type != state.type:
+        raise fail(
+            "shape-mismatch",
+            f"the next `{name}` must have the type of `{name}`",
+            statement.value.span,
+            describe(value),
+            expected=state.type,
+            found=describe(value),
+        )
+    instance.pending[name] = value
+
+
+def _return(context: Context, statement: syntax.Return, environment: Environment) -> None:
+    frame = context.frame
+    frame.returned = evaluate(context, statement.value, environment)
+    frame.has_returned = True
+    frame.return_span = statement.value.span
+
+
+def _if(context: Context, statement: syntax.If, environment: Environment) -> None:
+    decided = condition(context, statement.condition, environment)
+    if isinstance(decided, Poison):
+        return
+    block = statement.then if decided else statement.otherwise
+    if block is not None:
+        execute_all(context, block.statements, environment)
+
+
+def _when(context: Context, statement: syntax.WhenTraining, environment: Environment) -> None:
+    block = statement.then if context.training else statement.otherwise
+    if block is not None:
+        execute_all(context, block.statements, environment)
+
+
+def _repeat(context: Context, statement: syntax.Repeat, environment: Environment) -> None:
+    count = evaluate(context, statement.count, environment)
+    if isinstance(count, Poison):
+        return
+    if isinstance(count, float) and count.is_integer():
+        count = int(count)
+    if isinstance(count, Dim) or isinstance(count, bool) or not isinstance(count, int):
+        code = "not-compile-time" if isinstance(count, Dim | Value) else "type-mismatch"
+        raise fail(code, "`repeat` needs a whole number known while compiling", statement.count.span, describe(count))
+    if not 0 <= count <= MAX_REPEAT:
+        raise fail("bad-value", f"`repeat` of {count}", statement.count.span, f"must be 0 to {MAX_REPEAT}")
+    frame = context.frame
+    outer, frame.namer = frame.namer, Repeated(frame.namer)
+    try:
+        for index in range(count):
+            frame.namer.start(index)
+            if statement.index is not None:
+                environment.set(statement.index.name, index)
+            execute_all(context, statement.body.statements, environment)
+            if frame.has_returned:
+                break
+    finally:
+        frame.namer = outer
+
+
+def _assert(context: Context, statement: syntax.Assert, environment: Environment) -> None:
+    check_condition(context, statement, environment, statement.condition.span, context.frame.name)
+
+
+def _expression(context: Context, statement: syntax.ExpressionStatement, environment: Environment) -> None:
+    value = evaluate(context, statement.value, environment)
+    if not isinstance(value, Poison):
+        raise fail("unused-result", "the result of this expression is not used", statement.span, describe(value),
+                   help="give it a name, or `return` it")  # fmt: skip
+
+
+def _input(context: Context, statement: syntax.Input, environment: Environment) -> None:
+    plan = training.plan_of(context, statement)
+    type_ = closed_type(context, statement.type, environment)
+    environment.set(statement.name.name, plan.input(context, statement.name.name, type_, statement.span))
+
+
+def _minimize(context: Context, statement: syntax.Minimize, environment: Environment) -> None:
+    plan = training.plan_of(context, statement)
+    if plan.loss is not None:
+        raise fail("duplicate-name", "a `train` block minimizes one loss", statement.span,
+                   secondary=[Label(plan.loss_span, "the first one")], help="add the losses up")  # fmt: skip
+    value = evaluate(context, statement.loss, environment)
+    if isinstance(value, Poison):
+        plan.loss_failed = True
+        return
+    if not isinstance(value, Value) or value.type != TensorType("f32"):
+        raise fail("type-mismatch", "a loss is one number: f32", statement.loss.span, describe(value),
+                   expected="f32", found=describe(value), help="`mean(…)` or `sum(…)` makes one number")  # fmt: skip
+    plan.loss, plan.loss_span = value, statement.loss.span
+
+
+def _report(context: Context, statement: syntax.Report, environment: Environment) -> None:
+    plan = training.plan_of(context, statement)
+    for item in statement.items:
+        value = evaluate(context, item.value, environment)
+        if not isinstance(value, Poison):
+            plan.report(context, item, value)
+
+
+def _optimizer(context: Context, statement: syntax.Optimizer, environment: Environment) -> None:
+    plan = training.plan_of(context, statement)
+    if plan.optimizer is not None:
+        raise fail("duplicate-name", "a `train` block has one optimizer", statement.span)
+    plan.optimizer, plan.optimizer_environment = statement.value, environment
+
+
+def _clip(context: Context, statement: syntax.Clip, environment: Environment) -> None:
+    plan = training.plan_of(context, statement)
+    value = evaluate(context, statement.norm, environment)
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        raise fail("bad-value", "`clip` needs a norm above 0", statement.norm.span, describe(value))
+    plan.clip = float(value)
+
+
+def _fit(context: Context, statement: syntax.Fit, environment: Environment) -> None:
+    plan = training.plan_of(context, statement)
+    if statement.method.name not in ("resize", "pad"):
+        raise fail("bad-value", f"`{statement.method.name}` is not a way to fit data", statement.method.span,
+                   help="`fit image: resize` or `fit image: pad`")  # fmt: skip
+    plan.fits[statement.name.name] = statement.method.name
+
+
+_HANDLERS: dict[type, Any] = {
+    syntax.Assign: _assign,
+    syntax.Declare: _declare,
+    syntax.SetNext: _set_next,
+    syntax.Return: _return,
+    syntax.If: _if,
+    syntax.WhenTraining: _when,
+    syntax.Repeat: _repeat,
+    syntax.Assert: _assert,
+    syntax.ExpressionStatement: _expression,
+    syntax.Input: _input,
+    syntax.Minimize: _minimize,
+    syntax.Report: _report,
+    syntax.Optimizer: _optimizer,
+    syntax.Clip: _clip,
+    syntax.Fit: _fit,
+}

@@ -1,0 +1,179 @@
+"""The `train` block: what it declares, and the training step that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import fail
+from netlang.source import BUILTIN, Span
+from netlang.types import TensorType
+
+from ..autodiff import gradients
+from ..ir import Value, Variable
+from .context import Context, Frame
+from .naming import Instance
+from .patterns import split_parameters
+from .values import CALLABLE, Environment, Layer, describe, is_number
+
+
+@dataclass
+class TrainPlan:
+    """What a `train` block has declared so far."""
+
+    inputs: dict[str, Value] = field(default_factory=dict)
+    loss: Value | None = None
+    loss_span: Span = BUILTIN
+    loss_failed: bool = False
+    reports: dict[str, Value] = field(default_factory=dict)
+    optimizer: syntax.Expr | None = None
+    optimizer_environment: Environment | None = None
+    clip: float | None = None
+    fits: dict[str, str] = field(default_factory=dict)
+
+    def input(self, context: Context, name: str, type_: TensorType, span: Span) -> Value:
+        """The graph input called `name`. Raises duplicate-name where it exists with another type."""
+        value = self.inputs.get(name)
+        if value is None:
+            value = self.inputs[name] = context.builder.input(name, type_)
+            context.origins[value] = span
+        elif value.type != type_:
+            raise fail("duplicate-name", f"the input `{name}` is declared with another type", span,
+                       expected=value.type, found=type_)  # fmt: skip
+        return value
+
+    def report(self, context: Context, item: syntax.Argument, value: Any) -> None:
+        """Adds a reported number under its own or its expression's name."""
+        name = item.name or _name_of(item.value)
+        if name is None:
+            raise fail("missing-argument", "give this report a name", item.span, help="`report name = …`")
+        if name == "loss" or name in self.reports:
+            raise fail("duplicate-name", f"`{name}` is reported twice", item.span,
+                       help="the loss is always reported" if name == "loss" else None)  # fmt: skip
+        if is_number(value):
+            value = context.builder.constant(float(value), "f32")
+        if not isinstance(value, Value) or value.type.rank:
+            raise fail("type-mismatch", "a report is one number", item.span, describe(value),
+                       help="`mean(…)` makes one number")  # fmt: skip
+        self.reports[name] = context.builder.cast(value, dtype="f32")
+
+
+def plan_of(context: Context, statement: syntax.Statement) -> TrainPlan:
+    """The plan of the `train` block that is running. Raises where the statement stands elsewhere."""
+    plan = context.frame.train
+    if plan is None:
+        word = statement.span.text.split(None, 1)[0]
+        raise fail("not-callable", f"`{word}` belongs into a `train` block", statement.span)
+    return plan
+
+
+def _name_of(expr: syntax.Expr) -> str | None:
+    match expr:
+        case syntax.Name(name=name) | syntax.Attribute(name=name):
+            return name
+        case syntax.Call(function=function):
+            return _name_of(function)
+        case syntax.Pipe(function=function):
+            return _name_of(function)
+    return None
+
+
+def pending_states(instance: Instance) -> Iterator[tuple[Value, Value]]:
+    """States that the body of a layer, or one inside it, has set: (the state, its next value)."""
+    for key, value in instance.pending.items():
+        yield instance.variables[key], value
+    for child in instance.children.values():
+        yield from pending_states(child)
+
+
+def clip_gradients(context: Context, grads: list[Value], norm: float) -> list[Value]:
+    """Gradients scaled together so that their joint L2 norm is at most `norm` (Pascanu et al. 2013)."""
+    b = context.builder
+    squares = [b.sum(b.mul(g, g)) for g in grads]
+    total = squares[0]
+    for square in squares[1:]:
+        total = b.add(total, square)
+    scale = b.minimum(b.div(norm, b.add(b.sqrt(total), 1e-6)), 1.0)
+    return [b.mul(g, scale) for g in grads]
+
+
+def parameter_gradients(context: Context, plan: TrainPlan) -> tuple[list[Variable], list[Value]]:
+    """The trainable parameters and the gradients of the loss by them."""
+    trained = [v for v in context.builder.variables if v.kind == "param" and v.trainable]
+    assert plan.loss is not None
+    return trained, gradients(context.builder, plan.loss, [v.value for v in trained])
+
+
+def update(
+    context: Context, plan: TrainPlan, trained: list[Variable], grads: list[Value]
+) -> list[tuple[str, Value]]:
+    """One optimizer step: the new value of every trained parameter and of every state of the optimizer."""
+    if plan.clip is not None and grads:
+        grads = clip_gradients(context, grads, plan.clip)
+    layer = _optimizer(context, plan)
+    b = context.builder
+    step = b.cast(context.run_input("step"), dtype="f32")
+    settings = _with_rates(context, layer, step)
+    number = b.add(step, 1.0)
+    results: list[tuple[str, Value]] = []
+    states: list[tuple[str, Value]] = []
+    for variable, grad in zip(trained, grads, strict=True):
+        instance = Instance(f"optimizer.{variable.name}", "optimizer")
+        own = settings if variable.decay or "weight_decay" not in settings else {**settings, "weight_decay": 0.0}
+        results.append((variable.name, _apply(context, Layer(layer.function, own, instance), variable, grad, number)))
+        states.extend((state.name, value) for state, value in pending_states(instance))
+    return results + states
+
+
+def _optimizer(context: Context, plan: TrainPlan) -> Layer:
+    from .expressions import evaluate
+
+    assert plan.optimizer is not None and plan.optimizer_environment is not None
+    expr = plan.optimizer
+    frame = Frame("optimizer", "optimizer", Instance("optimizer", "optimizer"))
+    context.frames.append(frame)
+    try:
+        layer = evaluate(context, expr, plan.optimizer_environment)
+    finally:
+        context.frames.pop()
+    if not isinstance(layer, Layer):
+        raise fail("type-mismatch", "this is not an optimizer", expr.span, describe(layer),
+                   help="optimizers are sgd(…), adam(…), adamw(…), rmsprop(…), or a layer of your own")  # fmt: skip
+    return layer
+
+
+def _with_rates(context: Context, layer: Layer, step: Value) -> dict[str, Any]:
+    """The optimizer's settings, with every schedule replaced by its value at this step."""
+    from .calls import Arguments, call
+
+    settings = dict(layer.settings)
+    for parameter in split_parameters(layer.function.definition)[0]:
+        value = settings[parameter.name]
+        if isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "schedule" and isinstance(value, CALLABLE):
+            steps = context.builder.cast(context.run_input("steps"), dtype="f32")
+            span = parameter.span
+            given = [(step, span), (steps, span)][: _tensor_count(value)]
+            settings[parameter.name] = call(context, value, Arguments(span, given))
+    return settings
+
+
+def _tensor_count(function: Any) -> int:
+    inner = getattr(function, "function", function)
+    definition = getattr(inner, "definition", None)
+    return len(split_parameters(definition)[1]) if definition is not None else 1
+
+
+def _apply(context: Context, layer: Layer, variable: Variable, grad: Value, number: Value) -> Value:
+    from .calls import Arguments, call
+
+    span = context.builder.loc
+    tensors = split_parameters(layer.function.definition)[1]
+    given = [(variable.value, span), (grad, span), (number, span)][: len(tensors)]
+    with context.builder.at(variable.loc, layer.instance.path):
+        result = call(context, layer, Arguments(span, given))
+    if not isinstance(result, Value):
+        context.finish()
+        raise fail("wrong-result", f"the optimizer `{layer.name}` must return the new parameter", span)
+    return result

@@ -1,0 +1,231 @@
+"""What an expression can be worth while compiling.
+
+Besides tensors (`ir.Value`), sizes (`int`, `Dim`), `float`, `bool`, `str`, `None`, tuples and initialisers (`ir.Init`)
+these are the things that can be called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import fail
+from netlang.dims import Dim
+from netlang.types import TensorType
+
+from ..ir import Init, Value
+from ..op import Op
+from .naming import Instance
+
+
+class Poison:
+    """Stands for a value whose computation failed and was reported; whatever touches it is silently poisoned too."""
+
+    def __repr__(self) -> str:
+        return "<error>"
+
+
+POISON = Poison()
+
+
+class Lazy:
+    """A value computed when its name is first used: an import, a module's constant, an input of a `train` block."""
+
+    __slots__ = ("compute", "running")
+
+    def __init__(self, compute: Callable[[], Any]) -> None:
+        self.compute = compute
+        self.running = False
+
+
+class Environment:
+    """Names and what they stand for, with an outer environment to fall back on."""
+
+    __slots__ = ("names", "outer")
+
+    def __init__(self, outer: Environment | None = None) -> None:
+        self.names: dict[str, Any] = {}
+        self.outer = outer
+
+    def get(self, name: str) -> Any:
+        """The value of `name`. Raises KeyError, and whatever computing it raises."""
+        scope: Environment | None = self
+        while scope is not None:
+            if name in scope.names:
+                value = scope.names[name]
+                return scope._compute(name, value) if isinstance(value, Lazy) else value
+            scope = scope.outer
+        raise KeyError(name)
+
+    def _compute(self, name: str, lazy: Lazy) -> Any:
+        if lazy.running:
+            raise fail("recursion", f"`{name}` is defined in terms of itself")
+        lazy.running = True
+        try:
+            self.names[name] = value = lazy.compute()
+        finally:
+            lazy.running = False
+        return value
+
+    def set(self, name: str, value: Any) -> None:
+        self.names[name] = value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function:
+    """A `fn` of the user or the library, or a `layer` or `model` that has not been created yet."""
+
+    definition: syntax.Definition
+    environment: Environment
+
+    @property
+    def name(self) -> str:
+        return self.definition.name.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpFunction:
+    """An operator of the table as a function of the language."""
+
+    op: Op
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Intrinsic:
+    """A function that only the compiler can compute: `implementation(elaborator, call) -> value`."""
+
+    name: str
+    implementation: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partial:
+    """A function with its compile-time arguments given, waiting for its tensors: `split(3)`."""
+
+    function: Function | OpFunction
+    settings: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """A created layer: its parameters live in `instance`; applying it twice shares them."""
+
+    function: Function
+    settings: dict[str, Any]
+    instance: Instance
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A created model: its shared layers are in `environment`, its entries can be called."""
+
+    function: Function
+    settings: dict[str, Any]
+    instance: Instance
+    environment: Environment
+
+    @property
+    def name(self) -> str:
+        return self.function.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One entry of a created model."""
+
+    model: Model
+    definition: syntax.Definition
+
+    @property
+    def name(self) -> str:
+        return self.definition.name.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Composition:
+    """`f >> g`."""
+
+    parts: tuple[Any, ...]
+    name: str = "composition"
+
+
+@dataclass(frozen=True, slots=True)
+class DType:
+    """A dtype's name as a value: `f32(x)` casts."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Namespace:
+    """`ops`: the operators by attribute, also where the library shadows their names."""
+
+    name: str
+    members: dict[str, Any] = field(default_factory=dict)
+
+
+CALLABLE = (Function, OpFunction, Intrinsic, Partial, Layer, Model, Entry, Composition, DType)
+Callee = Function | OpFunction | Intrinsic | Partial | Layer | Model | Entry | Composition | DType
+
+
+def is_size(value: Any) -> bool:
+    """Whether `value` is an int (not a bool) or a symbolic size."""
+    return isinstance(value, int | Dim) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a compile-time number, sizes included."""
+    return isinstance(value, int | float | Dim) and not isinstance(value, bool)
+
+
+def describe(value: Any) -> str:
+    """What a value is, in the language's words, for messages."""
+    match value:
+        case Value(type=type_):
+            return str(type_)
+        case bool():
+            return f"`{str(value).lower()}` (a bool)"
+        case int() | float():
+            return f"the number {value}"
+        case Dim():
+            return f"the size {value}"
+        case str():
+            return f'the string "{value}"'
+        case None:
+            return "`none`"
+        case tuple():
+            return f"a tuple of {len(value)}"
+        case Init():
+            return f"the initialiser {value}"
+        case Function(definition=definition):
+            return f"the {definition.kind} `{definition.name.name}`"
+        case Layer() | Model():
+            return f"the {value.function.definition.kind} `{value.name}`"
+        case Entry():
+            return f"the entry `{value.name}`"
+        case OpFunction() | Intrinsic() | Partial():
+            return f"the function `{value.name}`"
+        case Composition():
+            return "a composition of layers"
+        case DType(name=name):
+            return f"the dtype {name}"
+    return type(value).__name__
+
+
+def type_of(value: Any) -> TensorType | None:
+    """The tensor type of a value, or None."""
+    return value.type if isinstance(value, Value) else None

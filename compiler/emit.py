@@ -1,0 +1,252 @@
+"""From a graph to an ONNX model: names, types, sizes and initialisers; each operator's block says how it is lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from netlang.diagnostics import fail
+from netlang.source import BUILTIN
+from netlang.types import TensorType
+
+from .dtypes import numpy_dtype
+from .emit_sizes import SizeEmitter
+from .ir import Constant, Graph, Node, Value, Variable
+from .ops import OPS
+
+BASELINE_OPSET = 18
+"""The operator set asked for where nothing in the graph needs a later one: the widest reach."""
+
+ONNX_DTYPES: dict[str, int] = {
+    "f16": onnx.TensorProto.FLOAT16,
+    "bf16": onnx.TensorProto.BFLOAT16,
+    "f32": onnx.TensorProto.FLOAT,
+    "f64": onnx.TensorProto.DOUBLE,
+    "i8": onnx.TensorProto.INT8,
+    "i16": onnx.TensorProto.INT16,
+    "i32": onnx.TensorProto.INT32,
+    "i64": onnx.TensorProto.INT64,
+    "u8": onnx.TensorProto.UINT8,
+    "u16": onnx.TensorProto.UINT16,
+    "u32": onnx.TensorProto.UINT32,
+    "u64": onnx.TensorProto.UINT64,
+    "bool": onnx.TensorProto.BOOL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Where the bytes of a weight lie: a file beside the model, and the range of its little-endian elements."""
+
+    location: str
+    offset: int
+    length: int
+
+
+def emit(
+    graph: Graph,
+    *,
+    weights: Mapping[str, np.ndarray] | None = None,
+    external: Mapping[str, External] | None = None,
+    opset: int | None = None,
+    name: str | None = None,
+) -> onnx.ModelProto:
+    """The ONNX model of `graph`; equal graphs give equal bytes.
+
+    Variables are inputs of the model, except that those in `weights` are initialisers with these values, and those in
+    `external` initialisers whose values lie in other files. Outputs keep their names; the new value of a variable
+    (role "next") is called `next.` and the variable's name. `opset` asks for an operator set higher than needed.
+
+    Raises DiagnosticError (`opset-unsupported`) where `opset` is too low for the graph or unknown, and ValueError
+    where a weight is not of its variable's type.
+    """
+    emitter = Emitter(graph, _opset(graph, opset))
+    emitter.variables(weights or {}, external or {})
+    for node in graph.nodes:
+        emitter.lower(node)
+    return emitter.model(name or graph.name)
+
+
+def output_name(name: str, role: str) -> str:
+    """The name in the ONNX model of a graph's output."""
+    return f"next.{name}" if role == "next" else name
+
+
+class Emitter(SizeEmitter):
+    """The ONNX graph under construction. Lowerings call `node`, `constant`, `sizes`, `size`, `reshape`, `onnx_dtype`.
+
+    ONNX values are known by their names. A node is called by the scope and operator it comes from, with a number where
+    that is not unique, and its results after it.
+    """
+
+    def __init__(self, graph: Graph, opset: int) -> None:
+        super().__init__(graph.sources())
+        self.opset = opset
+        self._graph = graph
+        self._model = onnx.ModelProto(producer_name="netlang")
+        self._proto = self._model.graph
+        self._names: dict[Value, str] = {value: value.name for value in graph.sources()}
+        self._taken = {value.name for value in graph.sources()}
+        self._taken |= {output_name(output.name, output.role) for output in graph.outputs}
+        self._counters: dict[str, int] = {}
+        self._constants: dict[Constant, str] = {}
+        self._types: dict[TensorType, onnx.TypeProto] = {}
+        self._label = ""
+        self._line = ""
+
+    def node(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """Adds a node; returns the name of its result, or a tuple of names where `outputs` is above 1.
+
+        An input that is "" is an optional one left out.
+        """
+        name = self._unique(self._label)
+        results = [name] if outputs == 1 else [self._unique(f"{name}.{i}") for i in range(outputs)]
+        proto = helper.make_node(op_type, inputs, results, name=name, doc_string=self._line or None, **attributes)
+        self._proto.node.append(proto)
+        return name if outputs == 1 else tuple(results)
+
+    def constant(self, array: np.ndarray | np.generic) -> str:
+        """The name of an initialiser with this content; equal ones are shared."""
+        key = Constant(np.asarray(array))
+        name = self._constants.get(key)
+        if name is None:
+            name = self._constants[key] = self._unique(_constant_name(key.array))
+            self._proto.initializer.append(numpy_helper.from_array(key.array, name))
+        return name
+
+    def onnx_dtype(self, dtype: str) -> int:
+        """ONNX's number for a dtype of the language."""
+        return ONNX_DTYPES[dtype]
+
+    def lower(self, node: Node) -> None:
+        """Adds the ONNX nodes of one node of the graph."""
+        op = OPS[node.op]
+        self._label = f"{node.scope}/{node.op}" if node.scope else node.op
+        self._line = "" if node.loc is BUILTIN else f"{node.loc.source.name}:{node.loc.line}"
+        inputs = [self._names[value] for value in node.inputs]
+        if isinstance(op.onnx, str):
+            results = self.node(op.onnx, *inputs, outputs=len(node.outputs))
+        else:
+            results = op.onnx(self, node, *inputs)
+        results = results if isinstance(results, tuple) else (results,)
+        self._names.update(zip(node.outputs, results, strict=True))
+
+    def variables(self, weights: Mapping[str, np.ndarray], external: Mapping[str, External]) -> None:
+        """Makes initialisers of the variables whose values are given, and inputs of the graph of everything else."""
+        for variable in self._graph.variables:
+            if variable.name in external:
+                self._proto.initializer.append(self._external(variable, external[variable.name]))
+            elif variable.name in weights:
+                self._proto.initializer.append(_initializer(variable, weights[variable.name]))
+            else:
+                self._proto.input.append(self._info(variable.name, variable.value.type))
+        for item in self._graph.inputs:
+            self._proto.input.append(self._info(item.name, item.value.type, item.doc))
+
+    def model(self, name: str) -> onnx.ModelProto:
+        """The finished model."""
+        self._outputs()
+        self._value_info()
+        self._proto.name = name
+        imported = self._model.opset_import.add(version=self.opset)
+        self._model.ir_version = helper.find_min_ir_version_for([imported])
+        helper.set_model_props(self._model, dict(sorted(self._graph.metadata.items())))
+        return self._model
+
+    def _outputs(self) -> None:
+        """Gives computed outputs their names; what is no node's own result, or an output already, is copied."""
+        computed = {result for node in self._proto.node for result in node.output}
+        renamed: dict[str, str] = {}
+        copies: list[tuple[str, str]] = []
+        for output in self._graph.outputs:
+            wanted, found = output_name(output.name, output.role), self._names[output.value]
+            if found in computed and found not in renamed:
+                renamed[found] = wanted
+            else:
+                copies.append((found, wanted))
+            self._proto.output.append(self._info(wanted, output.value.type))
+        self._rename(renamed)
+        for found, wanted in copies:
+            proto = helper.make_node("Identity", [renamed.get(found, found)], [wanted], name=self._unique("output"))
+            self._proto.node.append(proto)
+
+    def _rename(self, names: dict[str, str]) -> None:
+        for node in self._proto.node:
+            for field in (node.input, node.output):
+                for i, name in enumerate(field):
+                    if name in names:
+                        field[i] = names[name]
+        self._names = {value: names.get(name, name) for value, name in self._names.items()}
+
+    def _value_info(self) -> None:
+        """Types of the values between, for the readers of the model."""
+        known = {info.name for info in (*self._proto.input, *self._proto.output)}
+        known |= {tensor.name for tensor in self._proto.initializer}
+        for value, name in self._names.items():
+            if name not in known:
+                known.add(name)
+                self._proto.value_info.append(self._info(name, value.type))
+
+    def _info(self, name: str, type_: TensorType, doc: str = "") -> onnx.ValueInfoProto:
+        proto = self._types.get(type_)
+        if proto is None:
+            shape = [size if isinstance(size, int) else str(size) for size in type_.shape]
+            proto = self._types[type_] = helper.make_tensor_type_proto(ONNX_DTYPES[type_.dtype], shape)
+        return onnx.ValueInfoProto(name=name, type=proto, doc_string=doc)
+
+    def _external(self, variable: Variable, place: External) -> onnx.TensorProto:
+        type_ = variable.value.type
+        tensor = onnx.TensorProto(name=variable.name, data_type=ONNX_DTYPES[type_.dtype], dims=type_.shape)
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, entry in (("location", place.location), ("offset", place.offset), ("length", place.length)):
+            tensor.external_data.add(key=key, value=str(entry))
+        return tensor
+
+    def _unique(self, stem: str) -> str:
+        """`stem`, or `stem_1`, `stem_2` … where it is taken."""
+        name = stem
+        count = self._counters.get(stem, 0)
+        while name in self._taken:
+            count += 1
+            name = f"{stem}_{count}"
+        self._counters[stem] = count
+        self._taken.add(name)
+        return name
+
+
+def _opset(graph: Graph, asked: int | None) -> int:
+    needed = max((OPS[node.op].since for node in graph.nodes), default=BASELINE_OPSET)
+    needed = max(needed, BASELINE_OPSET)
+    if asked is None:
+        return needed
+    latest = onnx.defs.onnx_opset_version()
+    if not needed <= asked <= latest:
+        operators = sorted({node.op for node in graph.nodes if OPS[node.op].since > asked})
+        raise fail(
+            "opset-unsupported",
+            f"operator set {asked} cannot express the graph" if asked < needed else f"operator set {asked} is unknown",
+            expected=f"{needed} to {latest}",
+            found=asked,
+            notes=[f"{', '.join(f'`{op}`' for op in operators)} need a later one"] if operators else (),
+        )
+    return asked
+
+
+def _initializer(variable: Variable, array: np.ndarray) -> onnx.TensorProto:
+    type_ = variable.value.type
+    if array.dtype != numpy_dtype(type_.dtype) or array.shape != type_.shape:
+        found = f"{array.dtype}{list(array.shape)}"
+        raise ValueError(f"the weight `{variable.name}` must be {type_}, found {found}")
+    return numpy_helper.from_array(array, variable.name)
+
+
+def _constant_name(array: np.ndarray) -> str:
+    """What a reader of the model would like to know about a constant: its value where short, else its shape."""
+    if array.size <= 4 and array.ndim <= 1:
+        return "constant/" + ("_".join(f"{item:g}" for item in np.atleast_1d(array).astype(float)) or "empty")
+    return "constant/" + "x".join(map(str, array.shape))

@@ -1,0 +1,151 @@
+"""Sizes known only at run time, as ONNX nodes: read off the shapes of the inputs, computed once, shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from netlang.dims import Atom, Dim, Monomial, Opaque, Size, Symbol
+
+from .ir import Value
+from .shapes import SymbolSource, symbol_sources
+
+
+class SizeEmitter:
+    """The part of an emitter that turns sizes into ONNX values. Every size is computed as an i64 vector of length 1."""
+
+    def __init__(self, sources: Iterable[Value]) -> None:
+        self._sources = symbol_sources(sources)
+        self._vectors: dict[tuple[Size, ...], str] = {}
+        self._label = ""
+        self._line = ""
+
+    def node(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """Adds a node; returns the name of its result, or a tuple of names."""
+        raise NotImplementedError
+
+    def constant(self, array: np.ndarray | np.generic) -> str:
+        """The name of an initialiser with this content."""
+        raise NotImplementedError
+
+    def sizes(self, sizes: Sequence[Size]) -> str:
+        """An i64 vector of these sizes: an initialiser where all are known, else computed from shapes of inputs."""
+        sizes = tuple(sizes)
+        if all(isinstance(size, int) for size in sizes):
+            return self.constant(np.array(sizes, np.int64))
+        name = self._vectors.get(sizes)
+        if name is None:
+            label, line = self._label, self._line
+            self._label, self._line = "sizes", ""  # shared by later nodes, so they name no single one
+            name = self._vectors[sizes] = self._vector(sizes)
+            self._label, self._line = label, line
+        return name
+
+    def size(self, size: Size) -> str:
+        """An i64 scalar of this size."""
+        if isinstance(size, int):
+            return self.constant(np.array(size, np.int64))
+        return self.node("Squeeze", self.sizes([size]), self.constant(np.zeros(1, np.int64)))
+
+    def reshape(self, name: str, from_shape: Sequence[Size], to_shape: Sequence[Size]) -> str:
+        """`name`, of shape `from_shape`, with the shape `to_shape`.
+
+        Open sizes need no computation where the size stays at its axis (0 copies it) or only one is left (-1).
+        """
+        if tuple(from_shape) == tuple(to_shape):
+            return name
+        if 0 in to_shape:  # here 0 means 0
+            return self.node("Reshape", name, self.sizes(to_shape), allowzero=1)
+        kept = [axis for axis, size in enumerate(to_shape) if axis < len(from_shape) and size == from_shape[axis]]
+        wanted = [0 if axis in kept and isinstance(size, Dim) else size for axis, size in enumerate(to_shape)]
+        still_open = [axis for axis, size in enumerate(wanted) if isinstance(size, Dim)]
+        if len(still_open) == 1:
+            wanted[still_open[0]] = -1
+        elif still_open:
+            wanted = list(to_shape)
+        return self.node("Reshape", name, self.sizes(wanted))
+
+    def _vector(self, sizes: tuple[Size, ...]) -> str:
+        pieces = [self._piece(run) for run in self._runs(sizes)]
+        return pieces[0] if len(pieces) == 1 else self.node("Concat", *pieces, axis=0)
+
+    def _runs(self, sizes: tuple[Size, ...]) -> list[tuple[Size, ...]]:
+        """`sizes` cut into stretches that one node gives: constants, or axes of an input that follow each other."""
+        runs: list[list[Size]] = []
+        for size in sizes:
+            if runs and self._follows(runs[-1][-1], size):
+                runs[-1].append(size)
+            else:
+                runs.append([size])
+        return [tuple(run) for run in runs]
+
+    def _follows(self, before: Size, size: Size) -> bool:
+        if isinstance(before, int) or isinstance(size, int):
+            return isinstance(before, int) and isinstance(size, int)
+        first, second = self._axis(before), self._axis(size)
+        return first is not None and second is not None and (first.value, first.axis + 1) == (second.value, second.axis)
+
+    def _piece(self, run: tuple[Size, ...]) -> str:
+        if isinstance(run[0], int):
+            return self.constant(np.array(run, np.int64))
+        name = self._vectors.get(run)
+        if name is None:
+            source = self._axis(run[0])
+            if source is None:
+                name = self._polynomial(run[0])
+            else:
+                name = self.node("Shape", source.value.name, start=source.axis, end=source.axis + len(run))
+            self._vectors[run] = name
+        return name
+
+    def _axis(self, size: Size) -> SymbolSource | None:
+        """The axis of an input that is exactly `size` long, where it is one symbol."""
+        if isinstance(size, int) or len(size.terms) != 1:
+            return None
+        ((monomial, coefficient),) = size.terms
+        if coefficient != 1 or len(monomial) != 1 or monomial[0][1] != 1 or not isinstance(monomial[0][0], Symbol):
+            return None
+        source = self._sources[monomial[0][0].name]
+        return source if source.exact else None
+
+    def _polynomial(self, size: Dim) -> str:
+        terms = [self._term(monomial, coefficient) for monomial, coefficient in size.terms]
+        return reduce(lambda total, term: self.node("Add", total, term), terms)
+
+    def _term(self, monomial: Monomial, coefficient: int) -> str:
+        factors = [self._atom(atom) for atom, power in monomial for _ in range(power)]
+        if coefficient != 1 or not factors:
+            factors.append(self._number(coefficient))
+        return reduce(lambda product, factor: self.node("Mul", product, factor), factors)
+
+    def _atom(self, atom: Atom) -> str:
+        if isinstance(atom, Symbol):
+            return self._symbol(atom)
+        key = (Dim(((((atom, 1),), 1),)),)
+        name = self._vectors.get(key)
+        if name is None:
+            name = self._vectors[key] = self._opaque(atom)
+        return name
+
+    def _symbol(self, symbol: Symbol) -> str:
+        source = self._sources[symbol.name]
+        size = source.scale * Dim(((((symbol, 1),), 1),)) + source.offset
+        name = self._vectors.get((size,))
+        if name is None:
+            name = self.node("Shape", source.value.name, start=source.axis, end=source.axis + 1)
+            self._vectors[size,] = name
+        if source.offset:
+            name = self.node("Sub", name, self._number(source.offset))
+        return name if source.scale == 1 else self.node("Div", name, self._number(source.scale))
+
+    def _opaque(self, atom: Opaque) -> str:
+        left, right = self._piece((atom.left,)), self._piece((atom.right,))
+        if atom.operator == "//":  # ONNX divides towards zero; taking the (floored) remainder off first makes it exact
+            return self.node("Div", self.node("Sub", left, self.node("Mod", left, right)), right)
+        return self.node({"min": "Min", "max": "Max"}[atom.operator], left, right)
+
+    def _number(self, value: int) -> str:
+        return self.constant(np.array([value], np.int64))

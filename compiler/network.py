@@ -1,0 +1,212 @@
+"""Programs and networks: what the runtime asks the compiler for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from netlang import syntax
+from netlang.diagnostics import Diagnostic, DiagnosticError, did_you_mean, fail
+from netlang.source import Source
+
+from .elaborate import graphs
+from .elaborate.generic import check_layers
+from .elaborate.graphs import Blueprint
+from .elaborate.modules import LoadedModule, Loader, Modules
+from .ir import Graph, Variable
+from .op import REQUIRED
+from .passes import run
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParameter:
+    """A compile-time parameter of a model or of its `train` block; `default` is REQUIRED or the text of the default."""
+
+    name: str
+    type: str
+    default: Any
+
+
+class Program:
+    """One parsed file with everything it imports."""
+
+    def __init__(self, modules: Modules, module: LoadedModule) -> None:
+        self._modules = modules
+        self._module = module
+
+    @property
+    def source(self) -> Source:
+        return self._module.source
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Every file used so far, by name."""
+        return self._modules.sources
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        return self._modules.warnings
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models that this file defines or trains."""
+        names: list[str] = []
+        for declaration in self._module.syntax.declarations:
+            if isinstance(declaration, syntax.Definition) and declaration.kind == "model":
+                names.append(declaration.name.name)
+            elif isinstance(declaration, syntax.Train) and declaration.model.name not in names:
+                names.append(declaration.model.name)
+        return tuple(dict.fromkeys(names))
+
+    def parameters(self, model: str | None = None) -> dict[str, ModelParameter]:
+        """The settings that a model and its `train` block take."""
+        return {
+            parameter.name: ModelParameter(
+                parameter.name,
+                parameter.type.span.text,
+                REQUIRED if parameter.default is None else parameter.default.span.text,
+            )
+            for _, parameter in graphs.parameters(self._blueprint(model, {}))
+        }
+
+    def network(self, model: str | None = None, settings: Mapping[str, Any] | None = None) -> Network:
+        """A model with its settings. Without a name: the model that the file trains, or its only or last one."""
+        return Network(self, self._blueprint(model, settings or {}))
+
+    def check(self) -> list[Diagnostic]:
+        """Everything that is wrong with the file: models with their defaults, layers as far as they can be decided."""
+        found: dict[tuple[Any, ...], Diagnostic] = {}
+        for name in self.models:
+            for diagnostic in self._check_model(name):
+                found.setdefault((diagnostic.code, diagnostic.title, diagnostic.primary), diagnostic)
+        if not found:
+            for diagnostic in check_layers(self._modules, self._module):
+                found.setdefault((diagnostic.code, diagnostic.title, diagnostic.primary), diagnostic)
+        return [*found.values(), *self.warnings]
+
+    def _check_model(self, name: str) -> list[Diagnostic]:
+        try:
+            missing = [p for p in self.parameters(name).values() if p.default is REQUIRED]
+            if missing:
+                return []
+            network = self.network(name)
+            for entry in network.entries:
+                network.elaborate(entry)
+            if network.trains:
+                graphs.train_graph(network.blueprint, {})
+                graphs.eval_graph(network.blueprint, {})
+        except DiagnosticError as error:
+            return list(error.diagnostics)
+        return []
+
+    def _blueprint(self, model: str | None, settings: Mapping[str, Any]) -> Blueprint:
+        name = model or self._default_model()
+        if name not in self.models and name not in self._module.imports:
+            raise fail("unknown-model", f"`{self.source.name}` has no model `{name}`", None,
+                       help=did_you_mean(name, self.models) or f"its models are {', '.join(self.models)}")  # fmt: skip
+        module, original = self._module, name
+        train = module.train_of(name)
+        while train is None and original in module.imports:
+            module, original = module.imports[original]
+            train = module.train_of(original)
+        return Blueprint(self._modules, self._module, name, train, dict(settings))
+
+    def _default_model(self) -> str:
+        if not self.models:
+            raise fail("unknown-model", f"`{self.source.name}` has no model", None,
+                       help="a model is declared with `model NAME(…)(x: f32[…]) { … }`")  # fmt: skip
+        trained = [name for name in self.models if self._module.train_of(name) is not None]
+        return (trained or list(self.models))[-1]
+
+
+class Network:
+    """A model with its settings: the source of every graph."""
+
+    def __init__(self, program: Program, blueprint: Blueprint) -> None:
+        self.program = program
+        self.blueprint = blueprint
+
+    @property
+    def name(self) -> str:
+        return self.blueprint.model
+
+    @property
+    def source(self) -> Source:
+        return self.program.source
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is a `train` block."""
+        return self.blueprint.train is not None
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Every setting that is a number, a truth value or a string, defaults included."""
+        return graphs.settings(self.blueprint)
+
+    @cached_property
+    def entries(self) -> tuple[str, ...]:
+        """Names of the entries."""
+        return graphs.entries(self.blueprint)
+
+    @cached_property
+    def fits(self) -> dict[str, str]:
+        """How inputs are brought to size, by name: "resize" or "pad"."""
+        return graphs.train_plan(self.blueprint).fits if self.trains else {}
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """Parameters and states of all entries and of training, in the order of the source."""
+        found: dict[str, Variable] = {}
+        sources = [self.elaborate(entry) for entry in self.entries]
+        if self.trains:
+            sources.append(graphs.gradient_graph(self.blueprint, {}))
+        for graph in sources:
+            for variable in graph.variables:
+                found.setdefault(variable.name, variable)
+        return tuple(found.values())
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of trained numbers."""
+        total = 0
+        for variable in self.variables:
+            if variable.kind == "param":
+                count = 1
+                for size in variable.value.type.shape:
+                    assert isinstance(size, int)
+                    count *= size
+                total += count
+        return total
+
+    def elaborate(self, entry: str = "forward", dims: Mapping[str, int] | None = None) -> Graph:
+        """An entry's graph as elaborated, before any pass."""
+        return graphs.forward_graph(self.blueprint, entry, dims or {})
+
+    def graph(self, entry: str = "forward", dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
+        """Inference. `dims` fixes sizes by name; options go to `passes.run`."""
+        return run(self.elaborate(entry, dims), **options)
+
+    def train_graph(self, dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
+        """The complete training step."""
+        return run(graphs.train_graph(self.blueprint, dims or {}), **options)
+
+    def gradient_graph(self, dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
+        """The first half of the step: loss and gradients."""
+        return run(graphs.gradient_graph(self.blueprint, dims or {}), **options)
+
+    def apply_graph(self, **options: Any) -> Graph:
+        """The second half of the step: from gradients to new parameters."""
+        return run(graphs.apply_graph(self.blueprint), **options)
+
+    def eval_graph(self, dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
+        """Loss and reports, with layers as in inference."""
+        return run(graphs.eval_graph(self.blueprint, dims or {}), **options)
+
+
+def load_program(source: Source, loader: Loader) -> Program:
+    """Parses a file and its imports and checks their names. Raises DiagnosticError with everything found."""
+    modules = Modules(loader)
+    return Program(modules, modules.load(source))

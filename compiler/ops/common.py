@@ -1,0 +1,67 @@
+"""What the blocks of several operators share: axes, sizes, and the errors about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netlang.diagnostics import DiagnosticError, fail
+from netlang.dims import Size
+
+if TYPE_CHECKING:
+    from ..builder import Builder
+    from ..ir import Value
+
+
+def normal_axis(axis: int, rank: int) -> int:
+    """`axis` counted from the left. Raises DiagnosticError (`bad-axis`) where there is no such axis."""
+    if not -rank <= axis < rank:
+        allowed = f"from {-rank} to {rank - 1}" if rank else "none: it is a scalar"
+        raise fail("bad-axis", f"there is no axis {axis}", expected=f"an axis {allowed}", found=axis)
+    return axis % rank
+
+
+def normal_axes(axis: Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """The axes, counted from the left and sorted; all of them for None. Raises DiagnosticError (`bad-axis`)."""
+    if axis is None:
+        return tuple(range(rank))
+    axes = tuple(sorted(normal_axis(one, rank) for one in axis))
+    if len(set(axes)) < len(axes):
+        raise fail("bad-axis", f"an axis is named twice in {list(axis)}", expected="each axis once", found=list(axis))
+    return axes
+
+
+def product(sizes: Iterable[Size]) -> Size:
+    """The product of sizes; 1 where there are none."""
+    total: Size = 1
+    for size in sizes:
+        total = total * size
+    return total
+
+
+def listed(sizes: Iterable[Size]) -> str:
+    """A shape as the user writes it: `[b, 3, 4]`."""
+    return f"[{', '.join(map(str, sizes))}]"
+
+
+def bad_value(title: str, expected: object, found: object) -> DiagnosticError:
+    """The error about an attribute that the operator cannot work with."""
+    return fail("bad-value", title, expected=expected, found=found)
+
+
+def shape_mismatch(title: str, expected: object, found: object, help: str | None = None) -> DiagnosticError:
+    """The error about shapes that do not fit each other."""
+    return fail("shape-mismatch", title, expected=expected, found=found, help=help)
+
+
+def size_value(b: Builder, size: Size, dtype: str) -> Value | float:
+    """A size as a number to calculate with: a Python number, or a scalar of `dtype` computed at run time."""
+    return float(size) if isinstance(size, int) else b.cast(b.dim(size=size), dtype=dtype)
+
+
+def truncated_divide(x: np.ndarray, divisor: int) -> np.ndarray:
+    """Integer division that rounds toward zero, as ONNX and C do; `divisor` is positive."""
+    quotient = x // divisor
+    return quotient + ((x < 0) & (quotient * divisor != x)).astype(x.dtype)

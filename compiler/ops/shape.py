@@ -1,0 +1,372 @@
+"""Operators that move elements without calculating: reshape, transpose, expand, concat, split, slice, pad."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netlang.dims import Dim, Opaque, Size, decide_equal
+from netlang.types import Mismatch, TensorType, broadcast
+
+from ..dtypes import numpy_dtype
+from ..op import Bad, Op, S
+from .common import bad_value, listed, normal_axis, product, shape_mismatch
+from .reference import torch
+
+if TYPE_CHECKING:
+    from ..builder import Builder
+    from ..emit import Emitter
+    from ..ir import Node, Value
+
+Sizes = tuple[Size, ...]
+
+_BEYOND_FIRST = np.iinfo(np.int64).min + 1
+"""The stop that lets an ONNX Slice with a negative step include the first element."""
+
+
+# --- reshape, transpose, expand ------------------------------------------------------------------------------------
+
+
+def _reshape_shape(x: TensorType, shape: Sizes) -> TensorType:
+    found, wanted = product(x.shape), product(shape)
+    if found != wanted and (decide_equal(found, wanted) is False or not _rounded(found - wanted)):
+        title = f"{listed(x.shape)} cannot become {listed(shape)}: they differ in their number of elements"
+        raise shape_mismatch(title, f"{found} elements", f"{wanted} elements")
+    return TensorType(x.dtype, shape)
+
+
+def _rounded(size: Size) -> bool:
+    """Whether a floor division is part of `size`: only the run can then tell what it comes to."""
+    return isinstance(size, Dim) and any(isinstance(atom, Opaque) for term, _ in size.terms for atom, _ in term)
+
+
+def _reshape_onnx(e: Emitter, node: Node, x: str) -> str:
+    return e.reshape(x, node.inputs[0].type.shape, node.outputs[0].type.shape)
+
+
+def _transpose_shape(x: TensorType, perm: tuple[int, ...]) -> TensorType:
+    if sorted(perm) != list(range(x.rank)):
+        raise bad_value("`perm` must name every axis once", f"an order of 0 to {x.rank - 1}", list(perm))
+    return TensorType(x.dtype, tuple(x.shape[i] for i in perm))
+
+
+def _transpose_vjp(b: Builder, g: Value, y: Value, x: Value, perm: tuple[int, ...]) -> tuple[Value]:
+    return (b.transpose(g, perm=tuple(int(i) for i in np.argsort(perm))),)
+
+
+def _transpose_onnx(e: Emitter, node: Node, x: str) -> str:
+    perm = node.attributes["perm"]
+    return e.node("Transpose", x, perm=perm) if perm else e.node("Identity", x)
+
+
+def _expand_shape(x: TensorType, shape: Sizes) -> TensorType:
+    try:
+        fits = broadcast(x.shape, shape) == shape
+    except Mismatch:
+        fits = False
+    if not fits:
+        raise shape_mismatch(f"{listed(x.shape)} does not broadcast to {listed(shape)}", listed(shape), listed(x.shape))
+    return TensorType(x.dtype, shape)
+
+
+def _expand_onnx(e: Emitter, node: Node, x: str) -> str:
+    return e.node("Expand", x, e.sizes(node.outputs[0].type.shape))
+
+
+# --- concat, split -------------------------------------------------------------------------------------------------
+
+
+def _concat_shape(*tensors: TensorType, axis: int) -> TensorType:
+    first = tensors[0]
+    at = normal_axis(axis, first.rank)
+    for tensor in tensors[1:]:
+        if tensor.rank != first.rank or _without(tensor.shape, at) != _without(first.shape, at):
+            title = f"tensors to concatenate along axis {axis} must agree in every other"
+            raise shape_mismatch(title, f"like {first}", tensor)
+    total: Size = 0
+    for tensor in tensors:
+        total = total + tensor.shape[at]
+    return TensorType(first.dtype, (*first.shape[:at], total, *first.shape[at + 1 :]))
+
+
+def _without(shape: Sizes, axis: int) -> Sizes:
+    return (*shape[:axis], *shape[axis + 1 :])
+
+
+def _concat_vjp(b: Builder, g: Value, y: Value, *tensors: Value, axis: int) -> tuple[Value, ...]:
+    at = normal_axis(axis, y.type.rank)
+    parts: list[Value] = []
+    start: Size = 0
+    for tensor in tensors:
+        stop = start + tensor.type.shape[at]
+        parts.append(b.slice(g, starts=start, stops=stop, axes=at, steps=1))
+        start = stop
+    return tuple(parts)
+
+
+def _concat_onnx(e: Emitter, node: Node, *tensors: str) -> str:
+    return e.node("Concat", *tensors, axis=node.attributes["axis"])
+
+
+def _split_shape(x: TensorType, parts: int, axis: int) -> tuple[TensorType, ...]:
+    at = normal_axis(axis, x.rank)
+    size = x.shape[at]
+    if parts < 1:
+        raise bad_value("a tensor is split into one part or more", "parts >= 1", parts)
+    if size % parts != 0:
+        title = f"an axis of size {size} does not split into {parts} equal parts"
+        raise shape_mismatch(title, f"a multiple of {parts}", size)
+    return (TensorType(x.dtype, (*x.shape[:at], size // parts, *x.shape[at + 1 :])),) * parts
+
+
+def _split_numpy(x: np.ndarray, parts: int, axis: int) -> tuple[np.ndarray, ...]:
+    return tuple(np.split(x, parts, axis))
+
+
+def _split_vjp(
+    b: Builder, gs: tuple[Value | None, ...], ys: tuple[Value, ...], x: Value, parts: int, axis: int
+) -> tuple[Value]:
+    zeros = (b.full(shape=y.type.shape, value=0.0, dtype=y.type.dtype) for y in ys)
+    return (b.concat(*(zero if g is None else g for g, zero in zip(gs, zeros, strict=True)), axis=axis),)
+
+
+def _split_onnx(e: Emitter, node: Node, x: str) -> tuple[str, ...]:
+    parts = node.attributes["parts"]
+    if parts == 1:
+        return (e.node("Identity", x),)
+    return e.node("Split", x, outputs=parts, axis=node.attributes["axis"], num_outputs=parts)
+
+
+# --- slice, pad ----------------------------------------------------------------------------------------------------
+
+
+def _count(start: Size, stop: Size, step: int) -> Size:
+    """How many elements `start`, `start + step`, … come before `stop`."""
+    span = stop - start if step > 0 else start - stop
+    return (span + (abs(step) - 1)) // abs(step)
+
+
+def _slice_shape(
+    x: TensorType, starts: Sizes, stops: Sizes, axes: tuple[int, ...], steps: tuple[int, ...]
+) -> TensorType:
+    shape = list(x.shape)
+    for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
+        if step == 0:
+            raise bad_value("a slice cannot have step 0", "a step above or below 0", step)
+        at = normal_axis(axis, x.rank)
+        count = _count(start, stop, step)
+        shape[at] = max(count, 0) if isinstance(count, int) else count
+    return TensorType(x.dtype, tuple(shape))
+
+
+def _slice_numpy(
+    x: np.ndarray, starts: Sizes, stops: Sizes, axes: tuple[int, ...], steps: tuple[int, ...]
+) -> np.ndarray:
+    index: list[Any] = [slice(None)] * x.ndim
+    for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
+        index[axis] = slice(start, None if step < 0 and stop == -1 else stop, step)
+    return x[tuple(index)]
+
+
+def _slice_vjp(
+    b: Builder,
+    g: Value,
+    y: Value,
+    x: Value,
+    starts: Sizes,
+    stops: Sizes,
+    axes: tuple[int, ...],
+    steps: tuple[int, ...],
+) -> tuple[Value]:
+    before: list[Size] = [0] * x.type.rank
+    after: list[Size] = [0] * x.type.rank
+    for start, axis, step in zip(starts, axes, steps, strict=True):
+        at = normal_axis(axis, x.type.rank)
+        count = g.type.shape[at]
+        if count == 0:
+            return (b.full(shape=x.type.shape, value=0.0, dtype=g.type.dtype),)
+        if step < 0:
+            g = b.slice(g, starts=count - 1, stops=-1, axes=at, steps=-1)
+        g = _spread(b, g, at, abs(step))
+        before[at] = start if step > 0 else start + (count - 1) * step
+        after[at] = x.type.shape[at] - before[at] - g.type.shape[at]
+    return (b.pad(g, before=tuple(before), after=tuple(after)),)
+
+
+def _spread(b: Builder, x: Value, axis: int, step: int) -> Value:
+    """`x` with `step - 1` zeros between neighbours along an axis."""
+    if step == 1:
+        return x
+    shape = x.type.shape
+    apart = b.reshape(x, shape=(*shape[: axis + 1], 1, *shape[axis + 1 :]))
+    none = (0,) * apart.type.rank
+    padded = b.pad(apart, before=none, after=(*none[: axis + 1], step - 1, *none[axis + 2 :]))
+    joined = b.reshape(padded, shape=(*shape[:axis], shape[axis] * step, *shape[axis + 1 :]))
+    return b.slice(joined, starts=0, stops=(shape[axis] - 1) * step + 1, axes=axis, steps=1)
+
+
+def _slice_onnx(e: Emitter, node: Node, x: str) -> str:
+    attributes = node.attributes
+    steps = attributes["steps"]
+    stops = [_BEYOND_FIRST if step < 0 and stop == -1 else stop
+             for stop, step in zip(attributes["stops"], steps, strict=True)]  # fmt: skip
+    axes = e.constant(np.array(attributes["axes"], np.int64))
+    return e.node(
+        "Slice", x, e.sizes(attributes["starts"]), e.sizes(stops), axes, e.constant(np.array(steps, np.int64))
+    )
+
+
+def _pad_shape(x: TensorType, before: Sizes, after: Sizes, value: float) -> TensorType:
+    if not len(before) == len(after) == x.rank:
+        raise bad_value("`before` and `after` say how much for every axis", f"{x.rank} sizes each", list(before))
+    return TensorType(x.dtype, tuple(b + s + a for b, s, a in zip(before, x.shape, after, strict=True)))
+
+
+def _pad_numpy(x: np.ndarray, before: Sizes, after: Sizes, value: float) -> np.ndarray:
+    return np.pad(x, list(zip(before, after, strict=True)), constant_values=value) if x.ndim else x
+
+
+def _pad_vjp(b: Builder, g: Value, y: Value, x: Value, before: Sizes, after: Sizes, value: float) -> tuple[Value]:
+    axes = tuple(i for i in range(x.type.rank) if before[i] != 0 or after[i] != 0)
+    starts = tuple(before[i] for i in axes)
+    stops = tuple(before[i] + x.type.shape[i] for i in axes)
+    return (b.slice(g, starts=starts, stops=stops, axes=axes, steps=(1,) * len(axes)) if axes else g,)
+
+
+def _pad_onnx(e: Emitter, node: Node, x: str) -> str:
+    attributes = node.attributes
+    if not node.inputs[0].type.rank:
+        return e.node("Identity", x)
+    value = np.array(attributes["value"], numpy_dtype(node.inputs[0].type.dtype))
+    return e.node("Pad", x, e.sizes([*attributes["before"], *attributes["after"]]), e.constant(value))
+
+
+def _torch_slice(x: Any, starts: Sizes, stops: Sizes, axes: tuple[int, ...], steps: tuple[int, ...]) -> Any:
+    for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
+        index = torch.arange(start, stop, step) if _count(start, stop, step) > 0 else torch.arange(0)
+        x = x.index_select(axis, index)
+    return x
+
+
+def _torch_pad(x: Any, before: Sizes, after: Sizes, value: float = 0.0) -> Any:
+    pairs = [size for pair in zip(reversed(before), reversed(after), strict=True) for size in pair]
+    return torch.nn.functional.pad(x, pairs, value=value)
+
+
+OPERATORS: tuple[Op, ...] = (
+    Op(
+        "reshape(x: t[*s], shape: sizes) -> t[*shape]",
+        doc="The same elements in the same order, in another shape.",
+        numpy=lambda x, shape: x.reshape(shape),
+        vjp=lambda b, g, y, x, shape: (b.reshape(g, shape=x.type.shape),),
+        shape=_reshape_shape,
+        onnx=_reshape_onnx,
+        samples=(
+            S((2, 3, 4), shape=(2, 12), torch=torch.reshape),
+            S((2, 3), shape=(1, 3, 2), torch=torch.reshape),
+            S((1, 1), shape=(), torch=torch.reshape),
+            S((2, 0), shape=(0, 5), torch=torch.reshape),
+            S(np.array([True, False]), shape=(2, 1), torch=torch.reshape),
+            Bad((2, 3), shape=(4, 2), code="shape-mismatch"),
+        ),
+    ),
+    Op(
+        "transpose(x: t[*s], perm: ints) -> t[*s]",
+        doc="The axes in another order: axis i of the result is axis perm[i] of x.",
+        numpy=lambda x, perm: x.transpose(perm),
+        vjp=_transpose_vjp,
+        shape=_transpose_shape,
+        onnx=_transpose_onnx,
+        samples=(
+            S((2, 3), perm=(1, 0), torch=lambda x, perm: x.permute(perm)),
+            S((2, 3, 4), perm=(1, 2, 0), torch=lambda x, perm: x.permute(perm)),
+            S((), perm=(), torch=lambda x, perm: x.permute(perm)),
+            Bad((2, 3), perm=(0, 0), code="bad-value"),
+        ),
+    ),
+    Op(
+        "expand(x: t[*s], shape: sizes) -> t[*shape]",
+        doc="x repeated along new axes on the left and axes of size 1, to the given shape.",
+        numpy=lambda x, shape: np.broadcast_to(x, shape),
+        vjp=lambda b, g, y, x, shape: (g,),
+        shape=_expand_shape,
+        onnx=_expand_onnx,
+        samples=(
+            S((3,), shape=(2, 3), torch=lambda x, shape: x.broadcast_to(shape)),
+            S((2, 1, 3), shape=(2, 4, 3), torch=lambda x, shape: x.broadcast_to(shape)),
+            S((), shape=(2, 2), torch=lambda x, shape: x.broadcast_to(shape)),
+            Bad((3,), shape=(3, 2), code="shape-mismatch"),
+            Bad((2, 3), shape=(1, 3), code="shape-mismatch"),
+        ),
+    ),
+    Op(
+        "concat(x: t[*s], axis: int = -1) -> t",
+        doc="Tensors joined along an axis; their other axes agree.",
+        numpy=lambda *tensors, axis: np.concatenate(tensors, axis),
+        vjp=_concat_vjp,
+        shape=_concat_shape,
+        variadic=True,
+        onnx=_concat_onnx,
+        samples=(
+            S((2, 3), (2, 1), torch=lambda *x: torch.cat(x, -1)),
+            S((2, 3), (4, 3), (1, 3), axis=0, torch=lambda *x, axis: torch.cat(x, axis)),
+            S((2, 3), axis=-2, torch=lambda *x, axis: torch.cat(x, axis)),
+            S((2, 0), (2, 1), torch=lambda *x: torch.cat(x, -1)),
+            Bad((2, 3), (3, 3), axis=-1, code="shape-mismatch"),
+            Bad((2, 3), (3,), axis=-1, code="shape-mismatch"),
+            Bad((2, 3), np.zeros((2, 3), np.int64), axis=-1, code="type-mismatch"),
+            Bad((2, 3), axis=2, code="bad-axis"),
+        ),
+    ),
+    Op(
+        "split(x: t[*s], parts: int, axis: int = -1) -> t",
+        doc="The axis cut into equal parts, each a result.",
+        numpy=_split_numpy,
+        vjp=_split_vjp,
+        shape=_split_shape,
+        splits=True,
+        onnx=_split_onnx,
+        samples=(
+            S((2, 6), parts=3, torch=lambda x, parts: x.chunk(parts, -1)),
+            S((4, 2, 3), parts=2, axis=0, torch=lambda x, parts, axis: x.chunk(parts, axis)),
+            S((2, 3), parts=1, torch=lambda x, parts: x.chunk(parts, -1)),
+            Bad((2, 5), parts=2, axis=-1, code="shape-mismatch"),
+            Bad((2, 5), parts=0, axis=-1, code="bad-value"),
+        ),
+    ),
+    Op(
+        "slice(x: t[*s], starts: sizes, stops: sizes, axes: ints, steps: ints) -> t",
+        doc="Along each of `axes`, the elements start, start + step, … before stop. Starts and stops count from 0; "
+        "with a negative step a stop of -1 includes the first element.",
+        numpy=_slice_numpy,
+        vjp=_slice_vjp,
+        shape=_slice_shape,
+        onnx=_slice_onnx,
+        samples=(
+            S((5, 3), starts=(1,), stops=(4,), axes=(0,), steps=(1,), torch=_torch_slice),
+            S((2, 7), starts=(1,), stops=(7,), axes=(1,), steps=(2,), torch=_torch_slice),
+            S((2, 7), starts=(0,), stops=(6,), axes=(-1,), steps=(4,), torch=_torch_slice),
+            S((2, 7), starts=(6,), stops=(-1,), axes=(1,), steps=(-1,), torch=_torch_slice),
+            S((4, 7), starts=(0, 5), stops=(3, 0), axes=(0, 1), steps=(2, -3), torch=_torch_slice),
+            S((2, 3), starts=(2,), stops=(2,), axes=(1,), steps=(1,), torch=_torch_slice),
+            Bad((2, 3), starts=(0,), stops=(2,), axes=(1,), steps=(0,), code="bad-value"),
+            Bad((2, 3), starts=(0,), stops=(2,), axes=(2,), steps=(1,), code="bad-axis"),
+        ),
+    ),
+    Op(
+        "pad(x: t[*s], before: sizes, after: sizes, value: float = 0.0) -> t",
+        doc="x with copies of `value` before and after it along each axis.",
+        numpy=_pad_numpy,
+        vjp=_pad_vjp,
+        shape=_pad_shape,
+        onnx=_pad_onnx,
+        samples=(
+            S((2, 3), before=(0, 1), after=(0, 2), torch=_torch_pad),
+            S((2, 3), before=(1, 0), after=(0, 0), value=-1.5, torch=_torch_pad),
+            S((3,), before=(0,), after=(0,), torch=_torch_pad),
+            S((), before=(), after=()),
+            Bad((2, 3), before=(1,), after=(1,), value=0.0, code="bad-value"),
+        ),
+    ),
+)

@@ -1,0 +1,39 @@
+"""The passes that simplify a graph, in their order. A pass is a function from a graph to a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from ..ir import Graph
+from .algebra import algebra
+from .dead import dead
+from .fold import fold
+from .share import share
+from .transpose import transpose
+
+Pass = Callable[[Graph], Graph]
+
+PIPELINE: tuple[tuple[str, Pass], ...] = (
+    ("prune", dead),
+    ("fold", fold),
+    ("algebra", algebra),
+    ("transpose", transpose),
+    ("share", share),
+    ("dead", dead),
+)
+"""Every pass with the name that `--dump-after` and `without` call it; "prune" spares the others work."""
+
+
+def run(
+    graph: Graph, *, without: Collection[str] = (), after: Callable[[str, Graph], None] | None = None
+) -> Graph:
+    """`graph` simplified by the pipeline, except for the passes named in `without`.
+
+    `after(name, graph)` is called with the result of each pass: to print it, or to verify it.
+    """
+    for name, simplify in PIPELINE:
+        if name not in without:
+            graph = simplify(graph)
+            if after is not None:
+                after(name, graph)
+    return graph

@@ -1,0 +1,39 @@
+"""Rewrites what algebra makes simpler: a table of small rules, tried on every node as it is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..builder import Builder
+from ..ir import Graph, Value
+from ..op import Op
+from . import algebra_arithmetic, algebra_elementwise, algebra_reduction, algebra_shape
+from .algebra_common import Rule
+from .rebuild import rebuild
+
+TABLES = (algebra_arithmetic.RULES, algebra_elementwise.RULES, algebra_shape.RULES, algebra_reduction.RULES)
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    name: tuple(rule for table in TABLES for rule in table.get(name, ())) for name in sorted(set().union(*TABLES))
+}
+"""The rules of each operator, in the order in which they are tried."""
+
+
+def algebra(graph: Graph) -> Graph:
+    """Applies the rules until none fits.
+
+    `a = mul(x, 2.0); b = mul(a, 0.5); y = add(b, 0.0)` becomes `y = x`. Results may differ by rounding where numbers
+    are merged, and not at all elsewhere. Gradients must have been taken: `stop_gradient` goes.
+    """
+    return rebuild(graph, builder=_Simplifier(graph.name))
+
+
+class _Simplifier(Builder):
+    """A builder that simplifies each application, those that rules make included: every rule makes a graph smaller."""
+
+    def _emit(self, name: str, inputs: tuple[Value, ...], attrs: dict[str, Any], op: Op) -> tuple[Value, ...]:
+        for rule in RULES.get(name, ()):
+            result = rule(self, *inputs, **attrs)
+            if result is not None:
+                return result if isinstance(result, tuple) else (result,)
+        return super()._emit(name, inputs, attrs, op)

@@ -1,0 +1,176 @@
+"""Rules of arithmetic: neutral elements, signs, and constants that merge."""
+
+from __future__ import annotations
+
+from netlang.types import FLOATS
+
+from ..builder import Builder
+from ..ir import Value
+from .algebra_common import Results, Rule, broadcast_shape, made_by, number, uniform
+
+
+def add_zero(b: Builder, x: Value, y: Value) -> Results | None:
+    """x + 0 = x."""
+    for kept, zero in ((x, y), (y, x)):
+        if uniform(b, zero) == 0 and kept.type.shape == broadcast_shape(x, y):
+            return kept
+    return None
+
+
+def add_itself(b: Builder, x: Value, y: Value) -> Results | None:
+    """x + x = 2 · x, which merges with other factors."""
+    return b.mul(x, 2.0) if x is y and x.type.dtype in FLOATS else None
+
+
+def add_negated(b: Builder, x: Value, y: Value) -> Results | None:
+    """x + (-y) = x - y."""
+    for left, right in ((x, y), (y, x)):
+        if negated := made_by(b, right, "neg"):
+            return b.sub(left, negated.inputs[0])
+    return None
+
+
+def subtract_zero(b: Builder, x: Value, y: Value) -> Results | None:
+    """x - 0 = x."""
+    return x if uniform(b, y) == 0 and x.type.shape == broadcast_shape(x, y) else None
+
+
+def subtract_from_zero(b: Builder, x: Value, y: Value) -> Results | None:
+    """0 - x = -x."""
+    return b.neg(y) if uniform(b, x) == 0 and y.type.shape == broadcast_shape(x, y) else None
+
+
+def subtract_negated(b: Builder, x: Value, y: Value) -> Results | None:
+    """x - (-y) = x + y."""
+    negated = made_by(b, y, "neg")
+    return b.add(x, negated.inputs[0]) if negated else None
+
+
+def multiply_by_one(b: Builder, x: Value, y: Value) -> Results | None:
+    """x · 1 = x and x · (-1) = -x."""
+    for kept, factor in ((x, y), (y, x)):
+        value = uniform(b, factor)
+        if value in (1, -1) and kept.type.shape == broadcast_shape(x, y):
+            return kept if value == 1 else b.neg(kept)
+    return None
+
+
+def multiply_negated(b: Builder, x: Value, y: Value) -> Results | None:
+    """(-x) · c = x · (-c) and (-x) · (-y) = x · y."""
+    left, right = made_by(b, x, "neg"), made_by(b, y, "neg")
+    if left and right:
+        return b.mul(left.inputs[0], right.inputs[0])
+    for negated, factor in ((left, y), (right, x)):
+        value = number(b, factor)
+        if negated and value is not None:
+            return b.mul(negated.inputs[0], _like(b, factor, -value))
+    return None
+
+
+def merge_factors(b: Builder, x: Value, y: Value) -> Results | None:
+    """(x · a) · b = x · (a · b) and (x / a) · b = x · (b / a), for numbers a and b: one pass over x instead of two."""
+    for scaled, factor in ((x, y), (y, x)):
+        if found := _scaled(b, scaled, factor):
+            base, name, inner = found
+            return b.mul(base, b.mul(inner, factor) if name == "mul" else b.div(factor, inner))
+    return None
+
+
+def merge_divisors(b: Builder, x: Value, y: Value) -> Results | None:
+    """(x · a) / b = x · (a / b) and (x / a) / b = x / (a · b), for numbers a and b."""
+    if not (found := _scaled(b, x, y)):
+        return None
+    base, name, inner = found
+    return b.mul(base, b.div(inner, y)) if name == "mul" else b.div(base, b.mul(inner, y))
+
+
+def divide_by_one(b: Builder, x: Value, y: Value) -> Results | None:
+    """x / 1 = x and x / (-1) = -x."""
+    value = uniform(b, y)
+    if value not in (1, -1) or x.type.shape != broadcast_shape(x, y):
+        return None
+    return x if value == 1 else b.neg(x)
+
+
+def negate_negated(b: Builder, x: Value) -> Results | None:
+    """-(-x) = x."""
+    negated = made_by(b, x, "neg")
+    return negated.inputs[0] if negated else None
+
+
+def negate_difference(b: Builder, x: Value) -> Results | None:
+    """-(x - y) = y - x."""
+    difference = made_by(b, x, "sub")
+    return b.sub(difference.inputs[1], difference.inputs[0]) if difference else None
+
+
+def negate_scaled(b: Builder, x: Value) -> Results | None:
+    """-(x · c) = x · (-c)."""
+    product = made_by(b, x, "mul")
+    if product is None:
+        return None
+    for kept, factor in (product.inputs, product.inputs[::-1]):
+        value = number(b, factor)
+        if value is not None:
+            return b.mul(kept, _like(b, factor, -value))
+    return None
+
+
+def plain_power(b: Builder, x: Value, y: Value) -> Results | None:
+    """x^1 = x, x^2 = x · x, x^(1/2) = √x, x^(-1) = 1 / x: each many times cheaper than a power.
+
+    At minus infinity the root gives NaN where the power gives infinity.
+    """
+    if x.type.shape != broadcast_shape(x, y) or x.type.dtype not in FLOATS:
+        return None
+    match uniform(b, y):
+        case 1:
+            return x
+        case 2:
+            return b.mul(x, x)
+        case 0.5:
+            return b.sqrt(x)
+        case -1:
+            return b.div(1.0, x)
+    return None
+
+
+def absolute_of_sign_free(b: Builder, x: Value) -> Results | None:
+    """|-x| = |x| and ||x|| = |x|."""
+    inner = made_by(b, x, "neg") or made_by(b, x, "abs")
+    return b.abs(inner.inputs[0]) if inner else None
+
+
+def _scaled(b: Builder, x: Value, factor: Value) -> tuple[Value, str, Value] | None:
+    """`(base, "mul" or "div", number)` of which the float `x` is made, where `factor` is a number to merge with it.
+
+    A number may be a tensor of one element known at run time only, if the base is larger.
+    """
+    node = b.producer(x)
+    if node is None or node.op not in ("mul", "div") or x.type.dtype not in FLOATS:
+        return None
+    operands = [node.inputs] if node.op == "div" else [node.inputs, node.inputs[::-1]]
+    for base, inner in operands:
+        constant = number(b, inner) is not None and number(b, factor) is not None
+        if constant or (_is_number(inner) and _is_number(factor) and not _is_number(base)):
+            return base, node.op, inner
+    return None
+
+
+def _is_number(x: Value) -> bool:
+    return all(size == 1 for size in x.type.shape)
+
+
+def _like(b: Builder, x: Value, value: float) -> Value:
+    return b.constant(value, x.type.dtype)
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "abs": (absolute_of_sign_free,),
+    "add": (add_zero, add_itself, add_negated),
+    "div": (divide_by_one, merge_divisors),
+    "mul": (multiply_by_one, multiply_negated, merge_factors),
+    "neg": (negate_negated, negate_difference, negate_scaled),
+    "pow": (plain_power,),
+    "sub": (subtract_zero, subtract_from_zero, subtract_negated),
+}

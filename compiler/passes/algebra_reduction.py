@@ -1,0 +1,127 @@
+"""Rules of reductions: what sums over nothing, over copies, or over sums."""
+
+from __future__ import annotations
+
+import math
+
+from netlang.dims import Size
+from netlang.types import FLOATS
+
+from ..builder import Builder, size_of
+from ..ir import Value
+from .algebra_common import Results, Rule, made_by, normalise, number
+
+Axes = tuple[int, ...] | None
+
+
+def over_ones(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
+    """A reduction over no axes, or axes of size 1, keeps every element."""
+    axes = normalise(axis, x.type.rank)
+    if any(x.type.shape[a] != 1 for a in axes):
+        return None
+    if keepdims or not axes:
+        return x
+    return b.reshape(x, shape=_without(x.type.shape, axes))
+
+
+def of_itself(name: str) -> Rule:
+    """The sum of sums is one sum; likewise the mean, maximum, minimum and product."""
+
+    def rule(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
+        inner = made_by(b, x, name)
+        if inner is None or inner.attributes["keepdims"] != keepdims:
+            return None
+        (base,) = inner.inputs
+        first = normalise(inner.attributes["axis"], base.type.rank)
+        second = normalise(axis, x.type.rank)
+        if not keepdims:
+            left = [a for a in range(base.type.rank) if a not in first]
+            second = tuple(left[a] for a in second)
+        return b.apply(name, (base,), {"axis": tuple(sorted({*first, *second})), "keepdims": keepdims})
+
+    return rule
+
+
+def sum_of_copies(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
+    """The sum over an axis along which a tensor was expanded is a product with its size."""
+    expanded = made_by(b, x, "expand")
+    if expanded is None or x.type.dtype not in FLOATS:
+        return None
+    (base,) = expanded.inputs
+    shape = x.type.shape
+    leading = len(shape) - base.type.rank
+    before = (1,) * leading + base.type.shape
+    copied = [a for a in normalise(axis, len(shape)) if before[a] == 1 and shape[a] != 1]
+    if not copied:
+        return None
+    smaller = tuple(1 if a in copied else size for a, size in enumerate(shape))
+    once = b.sum(b.expand(b.reshape(base, shape=before), shape=smaller), axis=axis, keepdims=keepdims)
+    return b.mul(once, _float(b, size_of([shape[a] for a in copied]), x.type.dtype))
+
+
+def mean_of_copies(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
+    """The mean over an axis along which a tensor was expanded is the one element."""
+    expanded = made_by(b, x, "expand")
+    if expanded is None:
+        return None
+    (base,) = expanded.inputs
+    shape = x.type.shape
+    before = (1,) * (len(shape) - base.type.rank) + base.type.shape
+    copied = [a for a in normalise(axis, len(shape)) if before[a] == 1 and shape[a] != 1]
+    if not copied:
+        return None
+    smaller = tuple(1 if a in copied else size for a, size in enumerate(shape))
+    return b.mean(b.expand(b.reshape(base, shape=before), shape=smaller), axis=axis, keepdims=keepdims)
+
+
+def of_uniform(count_matters: bool) -> Rule:
+    """The sum of n equal numbers is n times the number; their mean, maximum and minimum are the number."""
+
+    def rule(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
+        filled = made_by(b, x, "full")
+        axes = normalise(axis, x.type.rank)
+        sizes = [x.type.shape[a] for a in axes]
+        known = [size for size in sizes if isinstance(size, int) and size > 0]
+        if filled is None or len(known) != len(sizes):
+            return None
+        value = filled.attributes["value"] * (math.prod(known) if count_matters else 1)
+        shape = tuple(1 if a in axes else size for a, size in enumerate(x.type.shape))
+        return b.full(shape=shape if keepdims else _without(shape, axes), value=value, dtype=x.type.dtype)
+
+    return rule
+
+
+def of_scaled(name: str) -> Rule:
+    """The sum of x · c is c times the sum of x, for a number c: one pass instead of two."""
+
+    def rule(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
+        node = b.producer(x)
+        if node is None or node.op not in ("mul", "div") or x.type.dtype not in FLOATS:
+            return None
+        base, factor = node.inputs
+        if node.op == "mul" and number(b, base) is not None:
+            base, factor = factor, base
+        if number(b, factor) is None:
+            return None
+        total = getattr(b, name)(base, axis=axis, keepdims=keepdims)
+        return b.apply(node.op, (total, factor), {})
+
+    return rule
+
+
+def _without(shape: tuple[Size, ...], axes: tuple[int, ...]) -> tuple[Size, ...]:
+    return tuple(size for a, size in enumerate(shape) if a not in axes)
+
+
+def _float(b: Builder, size: Size, dtype: str) -> Value:
+    """A size as a number of the dtype, computed at run time where it is open."""
+    return b.constant(size, dtype) if isinstance(size, int) else b.cast(b.dim(size=size), dtype=dtype)
+
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "max": (over_ones, of_uniform(False), of_itself("max")),
+    "mean": (over_ones, of_uniform(False), of_itself("mean"), mean_of_copies, of_scaled("mean")),
+    "min": (over_ones, of_uniform(False), of_itself("min")),
+    "prod": (over_ones, of_itself("prod")),
+    "sum": (over_ones, of_uniform(True), of_itself("sum"), sum_of_copies, of_scaled("sum")),
+}

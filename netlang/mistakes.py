@@ -1,0 +1,350 @@
+"""What to say about a syntax error: what was found, what would fit, and how the habits of other languages go here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lark import Token
+
+from netlang.diagnostics import Diagnostic, Label
+from netlang.source import Source, Span
+from netlang.tokens import CARRIES_ON, CLOSING, DECLARATIONS, KEYWORDS, TRAIN_WORDS
+
+_COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
+_ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "@", "**"})
+_AFTER_VALUE = _COMPARISONS | _ARITHMETIC | {"and", "or", "|>", ">>", "(", "[", "."}
+_WORDS = KEYWORDS | {"RESERVED"}
+_DEFINE = "write `layer NAME(…)(x: …) -> … { … }`, or `fn` where there are no parameters to learn"
+_USE = 'names of other files come with `use std.layers: linear` or `use "./blocks.net": stem`'
+_ELSEWHERE = {  # words of other languages -> how it is said here
+    **dict.fromkeys(("def", "function", "func", "fun", "lambda"), _DEFINE),
+    **dict.fromkeys(("class", "module", "network", "struct"), "write `model NAME(…)(x: …) -> … { … }`, or `layer`"),
+    **dict.fromkeys(("import", "include", "require"), _USE),
+    **dict.fromkeys(("for", "foreach"), "`repeat n as i { … }` repeats while compiling"),
+    **dict.fromkeys(("elif", "elseif"), "write `else if`"),
+    **dict.fromkeys(("var", "val", "mut", "auto"), "write `x = …`, or `let f = …` for a layer that is used again"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """The place where the tokens stopped making sense."""
+
+    source: Source
+    before: Sequence[Token]  # what was accepted
+    found: Token  # what was not
+    following: Token | None  # what comes after it
+    expected: frozenset[str]  # NAME, NUMBER, STRING, _NL, $END, words and operators: what would have been accepted
+    end: str  # how to call the end of the text
+
+    @property
+    def previous(self) -> Token | None:
+        return self.before[-1] if self.before else None
+
+    @property
+    def begins_statement(self) -> bool:
+        """Whether a statement or declaration would begin with `found`."""
+        return self.previous is None or self.previous.type in ("_NL", "{")
+
+    @property
+    def first_word(self) -> Token | None:
+        """The token before `found`, where its statement begins with it."""
+        begins = len(self.before) == 1 or (len(self.before) > 1 and self.before[-2].type in ("_NL", "{"))
+        return self.before[-1] if begins else None
+
+    @property
+    def line_ended(self) -> bool:
+        """Whether `found` stands on a line of its own only because the line above is unfinished."""
+        if self.previous is None or self.found.line == self.previous.line or self.found.type in ("_NL", "$END"):
+            return False
+        return self.previous.type in CARRIES_ON or self.found.type == "}"
+
+    def span(self, token: Token) -> Span:
+        return Span(self.source, token.start_pos or 0, token.end_pos or 0)
+
+    def place(self) -> Span:
+        """Where to point: at `found`, or behind the line that ended too early."""
+        if self.previous is not None and (self.found.type in ("_NL", "$END") or self.line_ended):
+            end = self.span(self.previous).end
+            return Span(self.source, end, end)
+        return self.span(self.found)
+
+    def describe(self) -> str:
+        """`found` in words."""
+        if self.line_ended:
+            return "end of line"
+        match self.found.type:
+            case "_NL":
+                return "`;`" if self.found.value else "end of line"
+            case "$END":
+                return self.end
+            case "STRING":
+                return "a string"
+            case "NUMBER":
+                return f"the number `{self.found}`"
+        return f"`{self.found}`"
+
+    def open_brackets(self) -> list[Token]:
+        """The brackets that `before` leaves open, outermost first."""
+        opened: list[Token] = []
+        for token in self.before:
+            if token.type in CLOSING:
+                opened.append(token)
+            elif token.type in CLOSING.values() and opened:
+                opened.pop()
+        return opened
+
+    def statement_words(self) -> set[str]:
+        """Types of the tokens before `found` in its statement, leaving out what stands in closed brackets."""
+        words: set[str] = set()
+        depth = 0
+        for token in reversed(self.before):
+            depth += (token.type in CLOSING.values()) - (token.type in CLOSING)
+            if depth < 0 or (depth == 0 and token.type == "_NL"):
+                break
+            if depth == 0:
+                words.add(token.type)
+        return words
+
+    def fault(self, title: str, help: str | None = None, *, code: str = "syntax-error", label: str = "") -> Diagnostic:
+        """The diagnostic that points at this place."""
+        return Diagnostic(code, title, Label(self.place(), label), help=help)
+
+
+def explain(mistake: Mistake) -> Diagnostic:
+    """The diagnostic for a syntax error: from the first rule that knows it, else what would fit and what was found."""
+    for rule in _RULES:
+        fault = rule(mistake)
+        if fault is not None:
+            return fault
+    after = "" if mistake.begins_statement else f" after `{mistake.previous}`"
+    return mistake.fault(f"expected {_what_fits(mistake)}{after}, found {mistake.describe()}")
+
+
+def _what_fits(mistake: Mistake) -> str:
+    expected = mistake.expected
+    if "let" in expected:
+        return "a statement"
+    if "NUMBER" in expected:
+        return "an expression"
+    if "layer" in expected and "use" not in expected:
+        return "a type"
+    if "+" in expected:  # behind an expression: what ends it
+        expected = expected - _AFTER_VALUE - {"=" if expected & {",", "_NL"} else ""}
+        if expected & {"_NL", "$END"}:
+            expected = expected - {","}
+    choices = [word for token, word in _KINDS.items() if token in expected]
+    rest = expected - _KINDS.keys() - {"$END", "}" if choices else ""}
+    choices += [f"`{word}`" for word in sorted(rest, key=lambda word: (word != ",", word))]
+    return ", ".join(choices[:-1]) + (" or " if choices[1:] else "") + choices[-1] if choices else mistake.end
+
+
+_KINDS = {"NAME": "a name", "STRING": "a string", "_NL": "the end of the line"}
+
+
+# --- Rules: each knows one mistake -----------------------------------------------------------------------------------
+
+
+def _bracket(mistake: Mistake) -> Diagnostic | None:
+    found, opened = mistake.found, mistake.open_brackets()
+    if not opened:
+        if found.type not in CLOSING.values():
+            return None
+        return mistake.fault(f"this `{found}` closes nothing", code="unopened-bracket")
+    opener = opened[-1]
+    closer = CLOSING[opener.type]
+    wrong_closer = found.type in CLOSING.values() and found.type != closer
+    if not (found.type == "$END" or wrong_closer or _has_left(mistake, opener)):
+        return None
+    end = mistake.span(mistake.before[-1]).end
+    return Diagnostic(
+        "unclosed-bracket",
+        f"`{opener}` is not closed before {mistake.end if found.type == '$END' else f'`{found}`'}",
+        Label(Span(mistake.source, end, end), f"expected `{closer}`"),
+        (Label(mistake.span(opener), "opened here"),),
+    )
+
+
+def _has_left(mistake: Mistake, opener: Token) -> bool:
+    """Whether `found` begins a line that is indented too little to be inside `opener`."""
+    found = mistake.found
+    column, found_begins = _column(mistake.source, found)
+    if not found_begins or found.line == opener.line:
+        return False
+    if opener.type == "{":
+        return found.type in DECLARATIONS and column == 0
+    line = mistake.source.line(opener.line or 1)
+    return column <= len(line) - len(line.lstrip())
+
+
+def _column(source: Source, token: Token) -> tuple[int, bool]:
+    """Characters before a token in its line, and whether they are all blank."""
+    start = token.start_pos or 0
+    line_start = source.text.rfind("\n", 0, start) + 1
+    return start - line_start, not source.text[line_start:start].strip()
+
+
+def _other_language(mistake: Mistake) -> Diagnostic | None:
+    could_begin = mistake.begins_statement or (mistake.previous is not None and mistake.previous.type == "}")
+    for token in (mistake.found if could_begin else None, mistake.first_word):
+        if token is not None and token.type == "NAME" and token.value in _ELSEWHERE:
+            title = f"`{token}` is not a word of this language"
+            return Diagnostic("syntax-error", title, Label(mistake.span(token)), help=_ELSEWHERE[token.value])
+        if token is not None and token.value == "from":
+            return Diagnostic("syntax-error", "`from` does not begin a line", Label(mistake.span(token)), help=_USE)
+    return None
+
+
+def _reserved_word(mistake: Mistake) -> Diagnostic | None:
+    found, first = mistake.found, mistake.first_word
+    if found.type in ("=", ",", ".") and first is not None and first.type in _WORDS:
+        if first.type in TRAIN_WORDS and found.type == "=":
+            return mistake.fault(f"`{first}` takes no `=`", f"write `{first} …`")
+        return _not_a_name(mistake, first)
+    if found.type == "RESERVED":
+        return _not_a_name(mistake, found)
+    if found.type in KEYWORDS and "NAME" in mistake.expected and not (mistake.line_ended or mistake.begins_statement):
+        return _not_a_name(mistake, found)
+    return None
+
+
+def _not_a_name(mistake: Mistake, word: Token) -> Diagnostic:
+    title = f"`{word}` is a word of the language and cannot be a name"
+    if word.type == "RESERVED":
+        title = f"`{word}` is reserved for a construct to come"
+    way_out = f"another name will do, such as `{word}_`"
+    return Diagnostic("reserved-word", title, Label(mistake.span(word)), help=way_out)
+
+
+def _misplaced(mistake: Mistake) -> Diagnostic | None:
+    word = mistake.found.type
+    first = mistake.first_word
+    if first is not None and first.type == "NAME" and first.value in TRAIN_WORDS:
+        title = f"`{first}` belongs in a `train` block"
+        return Diagnostic("misplaced-statement", title, Label(mistake.span(first)))
+    if "use" in mistake.expected:
+        title = f"expected a declaration, found {mistake.describe()}"
+        way_out = "at its top level a file holds `use`, `const`, `fn`, `layer`, `model` and `train`"
+        if word == "NAME" and mistake.following == "=":
+            way_out += "; a value is `const " + mistake.found + " = …`"
+        return mistake.fault(title, way_out, code="misplaced-statement" if word in KEYWORDS else "syntax-error")
+    if not mistake.begins_statement:
+        return None
+    if word == "entry":
+        return mistake.fault("`entry` belongs in the braces of a `model`", code="misplaced-statement")
+    if word in DECLARATIONS:
+        title = f"`{word}` belongs at the top level of a file"
+        way_out = "declarations do not nest: move it out of the braces, or close them first"
+        return mistake.fault(title, way_out, code="misplaced-statement")
+    return None
+
+
+def _python_block(mistake: Mistake) -> Diagnostic | None:
+    if mistake.found.type != ":" or not {"{", "->"} & mistake.expected:
+        return None
+    if "->" in mistake.expected and mistake.following is not None and mistake.following.line == mistake.found.line:
+        return mistake.fault("the type of the result follows `->`", "write `->` in place of `:`")
+    return mistake.fault("a block stands in braces", "write `{ … }` in place of `:` and indentation")
+
+
+def _use_without_names(mistake: Mistake) -> Diagnostic | None:
+    if mistake.expected != {".", ":"} or "use" not in mistake.statement_words():
+        return None
+    return mistake.fault("`use` says which names it takes", f"write `: name, name` after `{mistake.previous}`")
+
+
+def _equals(mistake: Mistake) -> Diagnostic | None:
+    previous = mistake.previous
+    if mistake.found.type != "=" or previous is None:
+        return None
+    if previous.type in _ARITHMETIC and previous.end_pos == mistake.found.start_pos:
+        operator = f"{previous}="
+        place = mistake.span(previous).to(mistake.span(mistake.found))
+        target = mistake.before[-2] if len(mistake.before) > 1 else "x"
+        way_out = f"write `{target} = {target} {previous} …`"
+        return Diagnostic("syntax-error", f"`{operator}` is not an operator", Label(place), help=way_out)
+    if "~" in mistake.expected:
+        return mistake.fault("the initial value follows `~`", "write `~` in place of `=`, as in `~ zeros()`")
+    if {"if", "assert", "where", "not", "and", "or"} & mistake.statement_words():
+        return mistake.fault("`=` does not compare", "write `==`")
+    if "->" in mistake.expected or "where" in mistake.expected:
+        return mistake.fault("the body stands in braces", "write `{ return … }`")
+    return None
+
+
+def _comparison_chain(mistake: Mistake) -> Diagnostic | None:
+    if mistake.found.type not in _COMPARISONS or not {"and", "or"} & mistake.expected:
+        return None
+    return mistake.fault("comparisons do not chain", "write `a < b and b < c`")
+
+
+def _result_without_arrow(mistake: Mistake) -> Diagnostic | None:
+    if "->" not in mistake.expected or mistake.previous is None or mistake.previous.type != ")":
+        return None
+    if mistake.found.type == "NAME":
+        return mistake.fault("the type of the result follows `->`", f"write `-> {mistake.found}`")
+    return mistake.fault("the result's arrow is `->`") if mistake.found.type == "=" else None
+
+
+def _parameter_without_type(mistake: Mistake) -> Diagnostic | None:
+    previous = mistake.previous
+    if mistake.expected != {":"} or mistake.found.type not in (",", ")", "=") or previous is None:
+        return None
+    way_out = f"write `{previous}: f32[b, d]` for a tensor, or `{previous}: int` for a number"
+    return mistake.fault(f"the parameter `{previous}` has no type", way_out)
+
+
+def _message_after_comma(mistake: Mistake) -> Diagnostic | None:
+    if mistake.found.type != "," or ":" not in mistake.expected or "assert" not in mistake.statement_words():
+        return None
+    return mistake.fault("the message follows `:`", 'write `assert … : "message"`')
+
+
+def _value_without_else(mistake: Mistake) -> Diagnostic | None:
+    if "else" not in mistake.expected or mistake.previous is None or mistake.previous.type != "}":
+        return None
+    if mistake.expected - {"else"}:
+        return None
+    return mistake.fault("an `if` that is a value needs an `else`", "add `else { … }`", code="missing-else")
+
+
+def _else_alone(mistake: Mistake) -> Diagnostic | None:
+    if mistake.found.type != "else":
+        return None
+    return mistake.fault("this `else` follows no `if` and no `when`")
+
+
+def _line_begins_with_operator(mistake: Mistake) -> Diagnostic | None:
+    word = mistake.found.type
+    if not mistake.begins_statement or mistake.previous is None or word not in _AFTER_VALUE - {"(", "["}:
+        return None
+    way_out = f"end the line above with `{word}`, or put the whole in parentheses"
+    if word == "//":
+        way_out = "a comment begins with `#`"
+    return mistake.fault(f"a line cannot begin with `{word}`", way_out)
+
+
+def _lonely_annotation(mistake: Mistake) -> Diagnostic | None:
+    if not {"param", "state"} <= mistake.expected or "let" in mistake.expected:
+        return None
+    return mistake.fault(f"an annotation stands before `param` or `state`, not before {mistake.describe()}")
+
+
+_RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
+    _bracket,
+    _other_language,
+    _use_without_names,
+    _equals,
+    _reserved_word,
+    _misplaced,
+    _python_block,
+    _comparison_chain,
+    _result_without_arrow,
+    _parameter_without_type,
+    _message_after_comma,
+    _value_without_else,
+    _else_alone,
+    _line_begins_with_operator,
+    _lonely_annotation,
+)

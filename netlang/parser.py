@@ -1,0 +1,166 @@
+"""From source text to the syntax tree, or to every syntax error of the file.
+
+The grammar is `grammar.lark`; Lark makes its LALR(1) tables the first time something is parsed (about 0.1 s).
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+from lark import Lark, Token, Tree, UnexpectedToken
+
+from netlang import syntax
+from netlang.builder import Builder
+from netlang.diagnostics import Diagnostic, DiagnosticError, Label
+from netlang.mistakes import Mistake, explain
+from netlang.source import Source, Span
+from netlang.tokens import DECLARATIONS, MAX_FAULTS, layout, scan, unescape
+
+_TEMPLATE_PART = re.compile(r"\\.|\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}\\]+")
+
+
+def parse(source: Source) -> syntax.Module:
+    """The tree of a file.
+
+    Raises DiagnosticError with every syntax error: after one, reading goes on with the next top-level declaration.
+    """
+    tokens, faults = scan(source)
+    misspelled = [fault.primary.span.start for fault in faults if fault.primary]
+    builder = Builder(source)
+    declarations: list[syntax.Declaration] = []
+    start: int | None = 0 if tokens or not faults else None
+    while start is not None and len(faults) < MAX_FAULTS:
+        begin = tokens[start].start_pos if tokens else 0
+        tree, fault, start = _read(source, tokens, start, "module", "end of file")
+        if fault is not None and not any(begin <= place <= _offset(fault) for place in misspelled):
+            faults.append(fault)
+        if tree is not None and not faults:
+            declarations.extend(builder.build(tree) or ())
+    faults.extend(builder.faults)
+    for message in builder.messages:
+        faults.extend(_template_faults(message))
+    if faults:
+        raise DiagnosticError(*sorted(faults, key=_offset))
+    return syntax.Module(source, _module_doc(source), tuple(declarations))
+
+
+def parse_expression(source: Source, text: str, offset: int) -> syntax.Expr:
+    """The expression `text`, which stands at `offset` in `source`."""
+    return _parse_part(source, text, offset, "expression", "end of expression")
+
+
+def parse_signature(text: str) -> syntax.Definition:
+    """An operator's signature, such as `"relu(x: f[*s]) -> f[*s]"`, as a `fn` with an empty body."""
+    return _parse_part(Source("<signature>", text), text, 0, "signature", "end of signature")
+
+
+def parse_template(message: syntax.String) -> tuple[str | syntax.Expr, ...]:
+    """The parts of a message: text, and the expressions between its braces. `{{` and `}}` stand for `{` and `}`."""
+    parts: list[str | syntax.Expr] = []
+    source, start = message.span.source, message.span.start + 1
+    for match in _TEMPLATE_PART.finditer(message.span.text[1:-1]):
+        place = Span(source, start + match.start(), start + match.end())
+        if match[1] is not None:
+            parts.append(parse_expression(source, match[1], place.start + 1))
+        elif match[0] in ("{", "}"):
+            fault = f"this `{match[0]}` has no partner"
+            way_out = f"a brace in a message is written twice: `{match[0] * 2}`"
+            raise DiagnosticError(Diagnostic("invalid-message", fault, Label(place), help=way_out))
+        else:
+            parts.append(match[0][0] if match[0] in ("{{", "}}") else unescape(f'"{match[0]}"'))
+    return tuple(parts)
+
+
+def accepted_tokens(source: Source) -> list[Token]:
+    """The tokens of a file that parses, as the grammar saw them (`_NL` between statements, soft words settled)."""
+    return list(layout(scan(source)[0]))
+
+
+@cache
+def _grammar() -> tuple[Lark, dict[str, str], dict[str, str]]:
+    """The parser; its terminals by our token types; our token types by its terminals."""
+    lark = Lark(
+        files("netlang").joinpath("grammar.lark").read_text("utf-8"),
+        parser="lalr",
+        lexer="basic",
+        start=["module", "expression", "signature"],
+        propagate_positions=True,
+        maybe_placeholders=True,
+    )
+    types = {terminal.name: str(terminal.pattern.value) for terminal in lark.terminals if terminal.pattern}
+    return lark, {text: name for name, text in types.items()}, types
+
+
+def _read(
+    source: Source, tokens: Sequence[Token], start: int, rule: str, end: str
+) -> tuple[Tree | None, Diagnostic | None, int | None]:
+    """The tree of the tokens from `start` on; or the first fault and the token from which to go on, if any."""
+    lark, terminals, types = _grammar()
+    state = lark.parse_interactive(start=rule)
+    accepted: list[Token] = []
+    token = None
+    try:
+        for token in layout(tokens, start):
+            state.feed_token(token.update(type=terminals.get(token.type, token.type)))
+            accepted.append(token)
+        place = tokens[-1].end_pos if tokens else 0
+        token = Token("$END", "", start_pos=place, end_pos=place, line=source.position(place or 0)[0])
+        return state.feed_token(token), None, None
+    except UnexpectedToken:
+        assert token is not None
+        expected = frozenset(types.get(name, name) for name in state.accepts())
+        found = bisect_left(tokens, token.start_pos or 0, key=lambda candidate: candidate.start_pos or 0)
+        following = tokens[found + 1] if found + 1 < len(tokens) else None
+        fault = explain(Mistake(source, accepted, token, following, expected, end))
+        return None, fault, _next_declaration(source, tokens, max(found, start + 1))
+
+
+def _next_declaration(source: Source, tokens: Sequence[Token], start: int) -> int | None:
+    """The first token from `start` on that begins a declaration at the left margin."""
+    for i in range(start, len(tokens)):
+        place = tokens[i].start_pos or 0
+        if tokens[i].type in DECLARATIONS and (place == 0 or source.text[place - 1] == "\n"):
+            return i
+    return None
+
+
+def _parse_part(source: Source, text: str, offset: int, rule: str, end: str):
+    tokens, faults = scan(source, text, offset)
+    if not faults:
+        tree, fault, _ = _read(source, tokens, 0, rule, end)
+        if tree is not None:
+            builder = Builder(source)
+            node = builder.build(tree)
+            faults = builder.faults
+            if not faults:
+                return node
+        elif fault is not None:
+            faults = [fault]
+    raise DiagnosticError(*faults)
+
+
+def _template_faults(message: syntax.String) -> Sequence[Diagnostic]:
+    try:
+        parse_template(message)
+    except DiagnosticError as error:
+        return error.diagnostics
+    return ()
+
+
+def _offset(fault: Diagnostic) -> int:
+    return fault.primary.span.start if fault.primary else 0
+
+
+def _module_doc(source: Source) -> str:
+    """The `##` comment at the top of a file that an empty line parts from what follows."""
+    lines: list[str] = []
+    for line in map(str.strip, source.text.split("\n")):
+        if line.startswith("##"):
+            lines.append(line[2:].removeprefix(" "))
+        elif lines or (line and not line.startswith("#")):
+            return "\n".join(lines) if not line else ""
+    return "\n".join(lines)

@@ -1,0 +1,412 @@
+"""The syntax tree. Every node carries the span of the text it came from; nothing here knows what a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from netlang.source import Source, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    span: Span
+
+
+# --- Expressions ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Node):
+    value: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class String(Node):
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean(Node):
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoneLiteral(Node):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Name(Node):
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Next(Node):
+    """`next h`: the new value of a state, read after `next h = …` set it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute(Node):
+    """`table.weight`, `x.T`."""
+
+    value: Expr
+    name: str
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Argument(Node):
+    """One argument of a call or item of a `report`: positional where `name` is None."""
+
+    name: str | None
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Node):
+    function: Expr
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Node):
+    start: Expr | None
+    stop: Expr | None
+    step: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Index(Node):
+    """`x[i, 2:, :]`."""
+
+    value: Expr
+    items: tuple[Expr | Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Node):
+    operator: str  # "-", "not"
+    operand: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(Node):
+    """Arithmetic, comparison and logic: + - * / // % ** @ == != < <= > >= and or."""
+
+    operator: str
+    left: Expr
+    right: Expr
+    operator_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe(Node):
+    """`x |> f`: applies `f` to `x`."""
+
+    value: Expr
+    function: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Compose(Node):
+    """`f >> g`: a layer that applies `f`, then `g`."""
+
+    first: Expr
+    second: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional(Node):
+    """`if c { a } else { b }` as a value."""
+
+    condition: Expr
+    then: Block
+    otherwise: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Heads(Node):
+    """`heads h over q, k, v { … }`."""
+
+    count: Expr
+    sources: tuple[Name, ...]
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Tuple(Node):
+    """`a, b` or `(a, b)`."""
+
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class List(Node):
+    """`[a, b]`; `*s` in it stands for the sizes of a pack."""
+
+    items: tuple[Expr | Pack, ...]
+
+
+Expr = (
+    Number | String | Boolean | NoneLiteral | Name | Next | Attribute | Call | Index | Unary | Binary | Pipe | Compose
+    | Conditional | Heads | Tuple | List
+)  # fmt: skip
+
+
+# --- Types ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pack(Node):
+    """`*s` in a type: any number of dimensions."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hole(Node):
+    """`_` in a type: a dimension to be inferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class TypeName(Node):
+    """`f32[b, 4*d]`, `f32` (a scalar), `int`, `layer`: a name, with dimensions where brackets were written."""
+
+    name: str
+    dims: tuple[Expr | Pack | Hole, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TupleType(Node):
+    """`(f32[b, d], f32[b, d])`."""
+
+    items: tuple[TypeExpr, ...]
+
+
+TypeExpr = TypeName | TupleType
+
+
+# --- Statements ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation(Node):
+    """`@frozen`, `@no_decay`: stands before what it marks."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block(Node):
+    """`{ … }`. As a value, a block is worth its last statement, which must be an expression."""
+
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assign(Node):
+    """`x = …`, `q, k, v = …`; `let` names the layers it binds and cannot be rebound; `const` is computed now."""
+
+    keyword: str | None  # None, "let" or "const"
+    targets: tuple[Name, ...]
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Declare(Node):
+    """`param weight: f32[out, i] ~ init` or `state mean: f32[c] ~ zeros()`."""
+
+    keyword: str  # "param" or "state"
+    name: Name
+    type: TypeName
+    init: Expr
+    annotations: tuple[Annotation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetNext(Node):
+    """`next mean = …`."""
+
+    name: Name
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Return(Node):
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class If(Node):
+    condition: Expr
+    then: Block
+    otherwise: Block | None
+
+
+@dataclass(frozen=True, slots=True)
+class WhenTraining(Node):
+    """`when training { … } else { … }`."""
+
+    then: Block
+    otherwise: Block | None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat(Node):
+    """`repeat n as i { … }`: unrolled while compiling."""
+
+    count: Expr
+    index: Name | None
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Assert(Node):
+    condition: Expr
+    message: String | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionStatement(Node):
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Node):
+    """`in label: i64[batch]`: data that a training step takes beside the model's own inputs."""
+
+    name: Name
+    type: TypeName
+
+
+@dataclass(frozen=True, slots=True)
+class Minimize(Node):
+    loss: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Node):
+    items: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimizer(Node):
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Clip(Node):
+    """`clip 1.0`: scales all gradients together so that their joint L2 norm is at most this."""
+
+    norm: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Fit(Node):
+    """`fit image: resize` or `fit image: pad`: how data of another size is brought to an input's size."""
+
+    name: Name
+    method: Name
+
+
+Statement = (
+    Assign | Declare | SetNext | Return | If | WhenTraining | Repeat | Assert | ExpressionStatement | Input | Minimize
+    | Report | Optimizer | Clip | Fit
+)  # fmt: skip
+
+
+# --- Declarations --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UsedName(Node):
+    name: str
+    alias: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Use(Node):
+    """`use std.layers: linear, conv2d as conv` or `use "./blocks.net": stem`."""
+
+    module: str  # "std.layers", or the path as written
+    is_path: bool
+    names: tuple[UsedName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Node):
+    """`out: int`, `x: f32[*s, i]`: compile-time or tensor, told apart by the type."""
+
+    name: str
+    type: TypeExpr
+    default: Expr | None
+
+
+@dataclass(frozen=True, slots=True)
+class Where(Node):
+    """`where d % h == 0 : "{h} heads must divide d = {d}"`."""
+
+    condition: Expr
+    message: String | None
+
+
+@dataclass(frozen=True, slots=True)
+class Definition(Node):
+    """A `fn`, `layer`, `model` or `entry`. A model whose `parameters` end with a tensor list is its own `forward`."""
+
+    kind: str  # "fn", "layer", "model", "entry"
+    name: Name
+    parameters: tuple[tuple[Parameter, ...], ...]  # one or two parenthesised lists
+    result: TypeExpr | None
+    where: tuple[Where, ...]
+    body: Block
+    doc: str  # the `##` comment above, without its marks
+    entries: tuple[Definition, ...] = ()  # of a model; its `body` holds the other statements
+
+
+@dataclass(frozen=True, slots=True)
+class Train(Node):
+    """`train LeNet5(beta: float = 1.0) { … }`."""
+
+    model: Name
+    parameters: tuple[Parameter, ...]
+    body: Block
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Const(Node):
+    """`const base = 10000` at the top of a file."""
+
+    name: Name
+    value: Expr
+    doc: str
+
+
+Declaration = Use | Const | Definition | Train
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One parsed file."""
+
+    source: Source
+    doc: str
+    declarations: tuple[Declaration, ...]
+
+
+def walk(node: Node | Module) -> Iterator[Node]:
+    """Every node below `node`, itself included, in the order of the source."""
+    if isinstance(node, Node):
+        yield node
+    for field in fields(node):
+        value = getattr(node, field.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Node):
+                yield from walk(item)
+            elif isinstance(item, tuple):
+                for inner in item:
+                    yield from walk(inner)

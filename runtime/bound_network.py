@@ -1,0 +1,126 @@
+"""A network with weights: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from netlang.compiler import Network
+from netlang.compiler.initializers import materialise
+from netlang.diagnostics import did_you_mean, fail
+
+from .runner import Runner
+from .session import Device
+from .variables import check_weights
+
+Result = np.ndarray | tuple[np.ndarray, ...]
+
+
+class BoundNetwork:
+    """A network, with all its settings and with weights.
+
+    Every entry is a method: `net.forward(image)` takes arrays in the order of the entry's inputs, or by their names,
+    and gives an array, or a tuple where the entry has several results. Sessions are made at the first call, and again
+    when the weights have changed.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        weights: Mapping[str, np.ndarray] | None = None,
+        *,
+        seed: int = 0,
+        device: Device | None = None,
+    ) -> None:
+        """Without `weights`, parameters and states have their initial values for `seed`.
+
+        Raises DiagnosticError (`wrong-weights`) where weights are missing or of another type.
+        """
+        self.network = network
+        self.device = device or Device()
+        self._seed = seed
+        self._weights: Mapping[str, np.ndarray] | None = None
+        self._runners: dict[str, Runner] = {}
+        self._refresh: Callable[[], Mapping[str, np.ndarray] | None] = lambda: None
+        if weights is not None:
+            self.weights = weights
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.network.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every parameter of the model and its `train` block, with its value."""
+        return dict(self.network.settings)
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Names of the entries, each of which is a method."""
+        return tuple(self.network.entries)
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of trained numbers."""
+        return self.network.parameter_count
+
+    @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """Parameters and states by dotted name, for reading. Assign a complete mapping to replace them."""
+        changed = self._refresh()
+        if changed is not None:
+            self.weights = changed
+        if self._weights is None:
+            self._weights = materialise(self.network.variables, self._seed)
+        return self._weights
+
+    @weights.setter
+    def weights(self, values: Mapping[str, np.ndarray]) -> None:
+        check_weights({v.name: v.value.type for v in self.network.variables}, values)
+        self._weights = {v.name: np.asarray(values[v.name]) for v in self.network.variables}
+        self._runners.clear()
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Parameters by dotted name, without the states."""
+        return {v.name: self.weights[v.name] for v in self.network.variables if v.kind == "param"}
+
+    def follow(self, refresh: Callable[[], Mapping[str, np.ndarray] | None]) -> None:
+        """From now on the weights are what `refresh()` gives whenever it is not None: a trainer's, as they change."""
+        self._refresh = refresh
+
+    def run(self, entry: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The results of an entry, by name, for inputs by name.
+
+        Raises DiagnosticError (`unknown-entry`, `missing-input`, `wrong-input`, …).
+        """
+        if entry not in self.entries:
+            help = did_you_mean(entry, self.entries) or f"it has {', '.join(f'`{name}`' for name in self.entries)}"
+            raise fail("unknown-entry", f"`{self.name}` has no entry `{entry}`", help=help)
+        weights = self.weights
+        if entry not in self._runners:
+            self._runners[entry] = Runner(self.network.graph(entry), weights, self.device)
+        return self._runners[entry].run(arrays)
+
+    def __getattr__(self, name: str) -> Callable[..., Result]:
+        if name.startswith("_") or name not in self.network.entries:
+            raise AttributeError(f"{type(self).__name__} has no attribute `{name}`")
+
+        def call(*arrays: Any, **named: Any) -> Result:
+            results = tuple(self.run(name, {**self._by_position(name, arrays), **named}).values())
+            return results[0] if len(results) == 1 else results
+
+        return call
+
+    def _by_position(self, entry: str, arrays: tuple[Any, ...]) -> dict[str, Any]:
+        names = [item.name for item in self.network.graph(entry).inputs if item.role == "data"]
+        if len(arrays) > len(names):
+            found = f"{len(arrays)} arrays"
+            raise fail("wrong-input", f"`{entry}` takes {len(names)} inputs", expected=", ".join(names), found=found)
+        return dict(zip(names, arrays, strict=False))
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key} = {value!r}" for key, value in self.network.settings.items())
+        return f"<{self.name}({settings}): {self.parameter_count:,} parameters, {', '.join(self.entries)}>"

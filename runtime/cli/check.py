@@ -1,0 +1,62 @@
+"""`netlang check`: every error of the files named, none twice."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+from netlang.diagnostics import Diagnostic, DiagnosticError
+
+from .options import FilesArgument
+from .terminal import count, show
+
+EXAMPLES = """\
+  netlang check lenet5.net
+  netlang check --format concise models/
+  netlang check --format json lenet5.net"""
+
+
+def command(
+    files: FilesArgument,
+    format: Annotated[
+        Literal["text", "concise", "json"],
+        typer.Option("--format", help="text shows the lines; concise is one line an error; json is for scripts."),
+    ] = "text",
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> int:
+    """Report every error of the files, and exit with 1 if there is one."""
+    from .sources import expand
+
+    style = "json" if json else format
+    specs = expand(files)
+    diagnostics = _distinct(diagnostic for spec in specs for diagnostic in _check(spec))
+    show(diagnostics, style)
+    errors = sum(diagnostic.severity == "error" for diagnostic in diagnostics)
+    if style == "text":
+        warnings = len(diagnostics) - errors
+        found = [count(errors, "error")] * (errors > 0) + [count(warnings, "warning")] * (warnings > 0)
+        print(f"{count(len(specs), 'file')} checked: {', '.join(found) or 'no errors'}", file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _check(spec: str) -> list[Diagnostic]:
+    """Errors and warnings of one file and what it uses."""
+    from ...compiler import load_program
+    from ..loader import load, open_source
+
+    try:
+        source, _ = open_source(spec)
+        program = load_program(source, load)
+    except DiagnosticError as error:
+        return list(error.diagnostics)
+    return [*program.warnings, *program.check()]
+
+
+def _distinct(diagnostics) -> list[Diagnostic]:
+    """Each diagnostic once, though several files may use the one that is at fault."""
+    seen: dict[tuple[str, str, str], Diagnostic] = {}
+    for diagnostic in diagnostics:
+        place = str(diagnostic.primary.span) if diagnostic.primary else ""
+        seen.setdefault((diagnostic.code, diagnostic.title, place), diagnostic)
+    return list(seen.values())

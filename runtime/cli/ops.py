@@ -1,0 +1,101 @@
+"""`netlang ops`: the table of the operators, as the compiler and its tests use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from netlang.diagnostics import DiagnosticError, did_you_mean, fail
+
+from .options import JsonOption
+from .terminal import console, count, print_json
+
+if TYPE_CHECKING:
+    from ...compiler.op import Op, Sample
+
+EXAMPLES = """\
+  netlang ops              every operator, one a line
+  netlang ops matmul       signature, meaning and gradient of one
+  netlang ops --json"""
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(metavar="OPERATOR", help="Show this one in full.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the operators: what has a gradient, a second one, and tests."""
+    from ...compiler.ops import OPS
+
+    if name is not None and name not in OPS:
+        raise fail("undefined-name", f"there is no operator `{name}`", help=did_you_mean(name, OPS))
+    chosen = [OPS[name]] if name else sorted(OPS.values(), key=lambda op: op.name)
+    if json:
+        print_json([facts(op) for op in chosen])
+    elif name:
+        _print_one(chosen[0])
+    else:
+        _print_table(chosen)
+
+
+def facts(op: Op) -> dict[str, Any]:
+    """What is there for one operator. `gradient` is false where the derivative is zero or undefined everywhere."""
+    return {
+        "name": op.name,
+        "forward": True,
+        "gradient": op.vjp is not None,
+        "second_order": op.vjp is not None and differentiates_twice(op),
+        "tested": bool(op.samples),
+    }
+
+
+def differentiates_twice(op: Op) -> bool:
+    """Whether the gradient of each kind of use that the tests know has a gradient again."""
+    from ...compiler.op import Sample
+
+    uses = [sample for sample in op.samples if isinstance(sample, Sample) and sample.differentiable]
+    try:
+        for use in uses:
+            _differentiate_twice(op, use)
+    except DiagnosticError:
+        return False
+    return bool(uses)
+
+
+def _differentiate_twice(op: Op, use: Sample) -> None:
+    """Builds the second gradient of one use. Raises DiagnosticError (`no-gradient`)."""
+    import numpy as np
+    from netlang.types import FLOATS, TensorType
+
+    from ...compiler.autodiff import gradients
+    from ...compiler.builder import Builder
+    from ...compiler.dtypes import dtype_name
+
+    b = Builder()
+    arrays = [x if isinstance(x, np.ndarray) else np.zeros(x, np.float32) for x in use.inputs]
+    values = [b.input(f"x{i}", TensorType(dtype_name(x.dtype), x.shape)) for i, x in enumerate(arrays)]
+    result = getattr(b, op.name)(*values, **use.attrs)
+    smooth = [value for value in values if value.type.dtype in FLOATS]
+    for gradient in gradients(b, result[0] if op.multiple else result, smooth):
+        gradients(b, gradient, smooth)
+
+
+def _print_table(operators: list[Op]) -> None:
+    from rich.table import Table
+
+    table = Table("operator", "gradient", "second", "tested uses", box=None, pad_edge=False, header_style="bold")
+    for op in operators:
+        known = facts(op)
+        gradient = "yes" if known["gradient"] else f"none: {op.nondiff}"
+        table.add_row(op.name, gradient, "yes" if known["second_order"] else "", str(len(op.samples)))
+    console().print(table)
+    print(f"\n{count(len(operators), 'operator')}")
+
+
+def _print_one(op: Op) -> None:
+    known = facts(op)
+    print(f"{op.text}\n\n{op.doc}\n")
+    if known["gradient"]:
+        print(f"gradient: yes; of the gradient: {'yes' if known['second_order'] else 'no'}")
+    else:
+        print(f"gradient: none: {op.nondiff}")
+    print(f"tests: {count(len(op.samples), 'use')}; needs ONNX operator set {op.since} or later")

@@ -1,0 +1,124 @@
+"""`netlang summary`: layers, shapes, parameters, operations and memory of a model, without making a single weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import DimsOption, FileArgument, JsonOption, ModelArgument, SetOption, settings, sizes
+from .terminal import console, print_json, quantity
+
+if TYPE_CHECKING:
+    from ...compiler.cost import ScopeCosts
+    from ...compiler.ir import Graph
+    from ...compiler.network import Network
+
+EXAMPLES = """\
+  netlang summary lenet5.net
+  netlang summary std:ResNet18 --json
+  netlang summary std:GPT2 --dims t=256 --depth 1"""
+
+FIRST_SIZE, OTHER_SIZE = 1, 64
+"""Sizes of the open dimensions that nobody gave: of the first axis of an input (the batch), and of the others."""
+
+
+def command(
+    file: FileArgument,
+    model: ModelArgument = None,
+    set: SetOption = None,
+    dims: DimsOption = None,
+    entry: Annotated[str | None, typer.Option("--entry", help="Which entry of the model; by default its first.")] = None,
+    depth: Annotated[int | None, typer.Option("--depth", min=1, help="Add up layers deeper than this.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the layers of a model, their shapes, parameters and operations, and the memory it takes."""
+    from .sources import open_network
+
+    network = open_network(file, model, settings(set))
+    graph = network.graph(entry or network.entries[0], sizes(dims))
+    open_sizes = assumed_sizes(graph)
+    facts = totals(network, graph, {**open_sizes, **sizes(dims)})
+    if json:
+        print_json(facts)
+    else:
+        _print_summary(network, graph, open_sizes, facts, depth)
+
+
+def assumed_sizes(graph: Graph) -> dict[str, int]:
+    """A size for each dimension that the inputs leave open."""
+    from netlang.dims import symbols
+
+    found: dict[str, int] = {}
+    for item in graph.inputs:
+        for axis, size in enumerate(item.value.type.shape):
+            for name in sorted(symbols(size)):
+                found.setdefault(name, OTHER_SIZE if axis else FIRST_SIZE)
+    return found
+
+
+def totals(network: Network, graph: Graph, dims: Mapping[str, int]) -> dict[str, Any]:
+    """Parameters; operations of one run of the entry; bytes for inference and, where the model trains, a step."""
+    from ...compiler.cost import count
+
+    costs = count(graph, dims)
+    memory = {"inference": _variable_bytes(graph) + costs.activation_bytes, "training": None}
+    if network.trains:
+        step = network.train_graph(dims)
+        # the runtime keeps every variable twice: a step reads one set and writes the other
+        memory["training"] = 2 * _variable_bytes(step) + count(step, dims).activation_bytes
+    return {
+        "model": network.name,
+        "parameters": network.parameter_count,
+        "flops": costs.flops,
+        "memory": memory,
+        "dims": dict(dims),
+    }
+
+
+def _variable_bytes(graph: Graph) -> int:
+    from ...compiler.cost import size_in_bytes
+
+    return sum(size_in_bytes(variable.value.type, {}) for variable in graph.variables)
+
+
+def _print_summary(
+    network: Network, graph: Graph, dims: Mapping[str, int], facts: Mapping[str, Any], depth: int | None
+) -> None:
+    from rich.table import Table
+
+    from ...compiler.cost import count_by_scope
+
+    table = Table("layer", "output", box=None, pad_edge=False, header_style="bold")
+    table.add_column("parameters", justify="right")
+    table.add_column("FLOPs", justify="right")
+    for row in merged(count_by_scope(graph, dims), depth):
+        table.add_row(row.scope or network.name, str(row.result or ""), f"{row.parameters:,}", f"{row.flops:,}")
+    console().print(table)
+    print()
+    memory = facts["memory"]
+    lines = {
+        "parameters": f"{facts['parameters']:,}",
+        "FLOPs": f"{facts['flops']:,} for one run of `{graph.name}`",
+        "memory": f"{quantity(memory['inference'])}B for inference",
+    }
+    if memory["training"] is not None:
+        lines["memory"] += f", {quantity(memory['training'])}B for a training step"
+    if dims:
+        lines["with"] = ", ".join(f"{name} = {size}" for name, size in dims.items()) + "  (--dims sets others)"
+    for name, text in lines.items():
+        print(f"{name:12}{text}")
+
+
+def merged(rows: list[ScopeCosts], depth: int | None) -> list[ScopeCosts]:
+    """The rows with those whose scope is deeper than `depth` added to the one above them."""
+    from ...compiler.cost import ScopeCosts
+
+    found: dict[str, ScopeCosts] = {}
+    for row in rows:
+        scope = ".".join(row.scope.split(".")[:depth])
+        before = found.get(scope, ScopeCosts(scope, None, 0, 0))
+        result = row.result or before.result
+        found[scope] = ScopeCosts(scope, result, before.parameters + row.parameters, before.flops + row.flops)
+    return list(found.values())

@@ -1,0 +1,64 @@
+"""What goes to the screen: consoles, colour, JSON and diagnostics."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from netlang.diagnostics import Diagnostic
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A Rich console on `stream` (default: standard output), without markup or highlighting of plain text."""
+    from rich.console import Console
+
+    return Console(file=stream or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def colored(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal that shows colours and the user wants them (NO_COLOR, TERM=dumb)."""
+    screen = console(stream)
+    return screen.color_system is not None and not screen.no_color
+
+
+def show(diagnostics: Sequence[Diagnostic], style: str = "text", stream: TextIO | None = None) -> None:
+    """Prints diagnostics as `text`, `concise` or `json` on `stream` (default: standard output)."""
+    from netlang.render import render
+
+    stream = stream or sys.stdout
+    text = render(diagnostics, style=style, color=style == "text" and colored(stream))
+    if text:
+        print(text.rstrip("\n"), file=stream)
+
+
+def print_json(value: Any) -> None:
+    """Prints `value` for a script to read: one JSON document, keys in their order."""
+    print(json.dumps(value, indent=2))
+
+
+def tolerate_narrow_encodings() -> None:
+    """Lets a terminal that cannot show a character show `?` instead of stopping the command."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def count(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def quantity(number: float) -> str:
+    """Three digits and a decimal prefix: `61.7 k`, `4.09 G`."""
+    for prefix in ("", "k", "M", "G", "T", "P"):
+        if abs(number) < 999.5 or prefix == "P":
+            break
+        number /= 1000
+    digits = f"{number:.3g}" if number else "0"
+    return f"{digits} {prefix}"

@@ -1,0 +1,19 @@
+"""Data sets: what a user names on the command line, as tables of rows."""
+
+from .matching import match
+from .numpy_files import array_dataset
+from .sources import DataOptions, open_data
+from .table import ArrayTable, Dataset, Field, Table, TrainingFeed, batches
+
+__all__ = [
+    "ArrayTable",
+    "DataOptions",
+    "Dataset",
+    "Field",
+    "Table",
+    "TrainingFeed",
+    "array_dataset",
+    "batches",
+    "match",
+    "open_data",
+]

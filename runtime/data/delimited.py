@@ -1,0 +1,92 @@
+"""Tables in text files: comma- or tab-separated, a header line, one row a line, the target last."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from netlang.diagnostics import DiagnosticError, fail
+
+from ..files import read_text
+from .table import ArrayTable, Dataset
+
+SIZE_LIMIT = 1_000_000_000
+
+
+def csv_dataset(path: Path) -> Dataset:
+    """A table with a header: each column under its name, and all but the last together as `x`, f32[features].
+
+    Columns are numbers, except that the last may hold words: classes, numbered in alphabetical order. The last column
+    is i64 where all its values are whole, else f32. Raises DiagnosticError (`bad-data`) with the line at fault.
+    """
+    text = read_text(path, SIZE_LIMIT, "table")
+    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False))
+    rows = [row for row in rows if row]
+    if len(rows) < 2:
+        raise fail("bad-data", f"`{path}` has no rows", expected="a line with the names of the columns, then rows")
+    names = [name.strip() for name in rows[0]]
+    _check_header(path, names)
+    _check_widths(path, rows)
+    columns = {name: _numbers(path, name, [row[i] for row in rows[1:]]) for i, name in enumerate(names[:-1])}
+    target, classes = _target(path, names[-1], [row[-1].strip() for row in rows[1:]])
+    arrays = dict(columns)
+    if columns:
+        arrays["x"] = np.stack(list(columns.values()), axis=1)
+    arrays[names[-1]] = target
+    return Dataset(f"csv:{path}", {"train": ArrayTable(arrays)}, {"classes": classes} if classes else {})
+
+
+def _check_header(path: Path, names: list[str]) -> None:
+    if len(set(names)) != len(names) or "" in names:
+        raise fail("bad-data", f"the columns of `{path}` need names, each its own", found=", ".join(names))
+    if all(_is_number(name) for name in names):
+        raise fail("bad-data", f"the first line of `{path}` holds numbers", expected="the names of the columns")
+
+
+def _check_widths(path: Path, rows: list[list[str]]) -> None:
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(rows[0]):
+            raise fail(
+                "bad-data",
+                f"row {number} of `{path}` has another number of columns",
+                expected=len(rows[0]),
+                found=len(row),
+            )
+
+
+def _numbers(path: Path, name: str, texts: list[str]) -> np.ndarray:
+    try:
+        return np.array(texts, np.float64).astype(np.float32)
+    except ValueError:
+        raise _not_a_number(path, name, texts) from None
+
+
+def _target(path: Path, name: str, texts: list[str]) -> tuple[np.ndarray, int]:
+    """The values of the last column, and the number of classes where it holds classes, else 0."""
+    if not all(_is_number(text) for text in texts):
+        if any(text == "" for text in texts):
+            raise _not_a_number(path, name, texts)
+        words = sorted(set(texts))
+        number = {word: i for i, word in enumerate(words)}
+        return np.array([number[text] for text in texts], np.int64), len(words)
+    values = np.array(texts, np.float64)
+    if np.isfinite(values).all() and (values == np.round(values)).all() and np.abs(values).max() < 2**53:
+        return values.astype(np.int64), int(values.max()) + 1 if values.min() >= 0 else 0
+    return values.astype(np.float32), 0
+
+
+def _not_a_number(path: Path, name: str, texts: list[str]) -> DiagnosticError:
+    row = next(i for i, text in enumerate(texts) if not _is_number(text))
+    found = repr(texts[row]) if texts[row].strip() else "nothing"
+    return fail("bad-data", f"row {row + 2} of `{path}` has no number in the column `{name}`", found=found)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,209 @@
+"""Arrays that meet a graph: names, dtypes and shapes against the types of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from netlang.compiler.dtypes import dtype_name, numpy_dtype
+from netlang.compiler.ir import Graph, Input, Node, Value
+from netlang.compiler.shapes import symbol_sources
+from netlang.diagnostics import DiagnosticError, did_you_mean, fail
+from netlang.dims import Size, substitute
+from netlang.types import INTEGERS, TensorType
+
+
+class InputCheck:
+    """What a graph demands of the arrays it is fed."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.inputs = data_inputs(graph)
+        self._limits = index_limits(graph)
+
+    def __call__(self, arrays: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """The arrays as the graph takes them, and the symbolic sizes they settle.
+
+        Raises DiagnosticError (`missing-input`, `wrong-input`, `index-out-of-range`).
+        """
+        batch = prepare(self.inputs, arrays)
+        sizes = dimensions(self.inputs, batch)
+        for name, limit in self._limits.items():
+            check_range(name, batch[name], limit)
+        return batch, sizes
+
+
+def data_inputs(graph: Graph) -> tuple[Input, ...]:
+    """The inputs that a caller feeds: everything but the step counter, the planned steps and the seed."""
+    return tuple(item for item in graph.inputs if item.role == "data")
+
+
+def scalar_inputs(graph: Graph) -> tuple[Input, ...]:
+    """The inputs that the runtime feeds: step counter, planned steps, seed."""
+    return tuple(item for item in graph.inputs if item.role != "data")
+
+
+def prepare(inputs: Sequence[Input], arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays as the graph takes them: contiguous, of the dtype of their input, in the order of the inputs.
+
+    Numbers keep their kind: any float becomes the float wanted and any integer the integer, where its values fit; an
+    integer image is not silently taken for a float one. Raises DiagnosticError (`missing-input`, `wrong-input`).
+    """
+    names = [item.name for item in inputs]
+    for name in arrays:
+        if name not in names:
+            raise _unknown_input(name, names)
+    missing = [item for item in inputs if item.name not in arrays]
+    if missing:
+        expected = ", ".join(f"{item.name}: {item.value.type}" for item in missing)
+        title = f"no value given for {'the input' if len(missing) == 1 else 'the inputs'} {quoted(missing)}"
+        raise fail("missing-input", title, expected=expected, found=", ".join(arrays) or "nothing")
+    return {item.name: _array(item, arrays[item.name]) for item in inputs}
+
+
+def dimensions(inputs: Iterable[Input], arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """The symbolic sizes of the inputs, by name, as the arrays have them. Raises DiagnosticError (`wrong-input`)."""
+    values = [item.value for item in inputs]
+    sizes: dict[str, int] = {}
+    for value in values:
+        if arrays[value.name].ndim != value.type.rank:
+            raise wrong_input(value, arrays[value.name])
+    for name, source in symbol_sources(values).items():
+        solved = source.solve(arrays[source.value.name].shape[source.axis])
+        if solved is None:
+            raise wrong_input(source.value, arrays[source.value.name])
+        sizes[name] = solved
+    for value in values:
+        if shape_of(value.type, sizes) != arrays[value.name].shape:
+            raise wrong_input(value, arrays[value.name], sizes)
+    return sizes
+
+
+_KEEP_VALUES = {"cast", "concat", "expand", "reshape", "slice", "split", "stop_gradient", "transpose"}
+
+
+def index_limits(graph: Graph) -> dict[str, int]:
+    """For data inputs used as indices (labels, tokens): the number of classes or rows that they count, where known.
+
+    A value outside `0 … limit - 1` would stop the runtime with an error of its own, or count for nothing.
+    """
+    origins = {item.value: item.name for item in data_inputs(graph) if item.value.type.dtype in INTEGERS}
+    limits: dict[str, int] = {}
+    for node in graph.nodes:
+        if node.op in _KEEP_VALUES and node.inputs[0] in origins:
+            origins |= dict.fromkeys(node.outputs, origins[node.inputs[0]])
+        index, limit = _indexing(node)
+        if index in origins and isinstance(limit, int):
+            name = origins[index]
+            limits[name] = min(limit, limits.get(name, limit))
+    return limits
+
+
+def _indexing(node: Node) -> tuple[Value | None, Size | None]:
+    """The indices that a node takes and the number of things that they choose from."""
+    match node.op:
+        case "gather":
+            return node.inputs[1], node.inputs[0].type.shape[0]
+        case "take_along":
+            return node.inputs[1], node.inputs[0].type.shape[-1]
+        case "one_hot":
+            return node.inputs[0], node.attributes["classes"]
+    return None, None
+
+
+def check_range(name: str, array: np.ndarray, limit: int) -> None:
+    """Refuses indices outside `0 … limit - 1`. Raises DiagnosticError (`index-out-of-range`)."""
+    if array.size == 0:
+        return
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= limit:
+        raise fail(
+            "index-out-of-range",
+            f"`{name}` holds {low if low < 0 else high}",
+            expected=f"0 to {limit - 1}, since the network counts {limit}",
+            help="set the number of classes or of tokens with `--set` (classes = …), or count the labels from 0",
+        )
+
+
+def shape_of(type_: TensorType, sizes: Mapping[str, Size]) -> tuple[Size, ...]:
+    """The shape of a type with the symbols that `sizes` names replaced."""
+    return tuple(substitute(size, sizes) for size in type_.shape)
+
+
+def array_type(array: np.ndarray) -> str:
+    """A NumPy array's type in the language's words: `f64[3, 4]`."""
+    try:
+        name = dtype_name(array.dtype)
+    except KeyError:
+        name = str(array.dtype)
+    return str(TensorType(name, array.shape))
+
+
+def wrong_input(value: Value, array: np.ndarray, sizes: Mapping[str, int] | None = None) -> DiagnosticError:
+    """The error for an array that its input does not take; `sizes` are the symbols that other axes settled."""
+    notes = []
+    used = {name: size for name, size in (sizes or {}).items() if shape_of(value.type, {name: size}) != value.type.shape}
+    if used:
+        notes.append(f"the inputs together say {', '.join(f'{name} = {size}' for name, size in used.items())}")
+    return fail(
+        "wrong-input",
+        f"the input `{value.name}` has the wrong {'shape' if _kinds_agree(value, array) else 'type'}",
+        expected=value.type,
+        found=array_type(array),
+        notes=notes,
+    )
+
+
+def quoted(items: Iterable[Input]) -> str:
+    return ", ".join(f"`{item.name}`" for item in items)
+
+
+def _unknown_input(name: str, names: list[str]) -> DiagnosticError:
+    help = did_you_mean(name, names) or f"the inputs are {', '.join(f'`{n}`' for n in names)}"
+    return fail("wrong-input", f"there is no input `{name}`", help=help)
+
+
+def _array(item: Input, given: Any) -> np.ndarray:
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise fail("wrong-input", f"the input `{item.name}` is no array", expected=item.value.type) from None
+    wanted = numpy_dtype(item.value.type.dtype)
+    if array.dtype == wanted:
+        return np.asarray(array, order="C")
+    written_out = not isinstance(given, np.ndarray | np.generic)  # in `[1, 2.5]` and `3` an int is a number like any
+    if not _kinds_agree(item.value, array) and not (written_out and array.dtype.kind in "iu"):
+        raise _wrong_kind(item, array)
+    return _converted(item, array, wanted)
+
+
+def _converted(item: Input, array: np.ndarray, wanted: np.dtype[Any]) -> np.ndarray:
+    if wanted.kind in "iu" and array.size:
+        limits = np.iinfo(wanted)
+        low, high = int(array.min()), int(array.max())
+        if low < limits.min or high > limits.max:
+            value = low if low < limits.min else high
+            raise fail("wrong-input", f"{value} in `{item.name}` does not fit its type", expected=item.value.type)
+    with np.errstate(over="ignore"):  # an infinity is what a float out of range becomes
+        return np.asarray(array, wanted, order="C")
+
+
+def _wrong_kind(item: Input, array: np.ndarray) -> DiagnosticError:
+    help = None
+    if item.value.type.dtype.startswith(("f", "bf")) and array.dtype.kind in "iu":
+        help = f"convert it, and scale it if need be: `{item.name}.astype(np.float32) / 255` for 8-bit images"
+    return fail(
+        "wrong-input",
+        f"the input `{item.name}` has the wrong type",
+        expected=item.value.type,
+        found=array_type(array),
+        help=help,
+    )
+
+
+_KINDS = {"f": "float", "V": "float", "i": "integer", "u": "integer", "b": "bool"}
+
+
+def _kinds_agree(value: Value, array: np.ndarray) -> bool:
+    wanted = numpy_dtype(value.type.dtype)
+    return wanted == array.dtype or _KINDS.get(wanted.kind) == _KINDS.get(array.dtype.kind, "other")

@@ -1,0 +1,271 @@
+"""The directory of a run: everything to reproduce it, to go on with it, and to use what it made.
+
+    config.json                 what was trained, on what, and how; versions
+    sources/                    copies of all files that the model is written in
+    log.jsonl                   one line for each log interval and each evaluation
+    checkpoints/last.safetensors, best.safetensors
+    model.onnx, manifest.json   the trained network, and what its inputs and outputs are
+    curves.png
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from netlang.compiler import Network, load_program
+from netlang.diagnostics import fail
+from netlang.source import Source
+
+from .bound_network import BoundNetwork
+from .checkpoint import Progress, load_checkpoint, save_checkpoint
+from .files import make_directory, read_text, unreadable, unwritable, write_atomically
+from .loader import SOURCE_LIMIT, is_library, recorded
+from .loop import Evaluated, Event, Logged
+from .session import Device
+from .versions import versions
+
+_FORMAT = 1
+_CONFIG_LIMIT = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What `config.json` holds. Fields about data and plan are None where arrays were fed by hand.
+
+    file: the source named by the user. model, settings: the network, defaults included. digest: of the two and of all
+    sources. sources: where the copy of each is. rows: of each split. alphabet: what the tokens of a text stand for.
+    """
+
+    file: str
+    model: str
+    settings: dict[str, Any]
+    digest: str
+    sources: dict[str, str]
+    seed: int
+    device: str = "cpu"
+    threads: int | None = None
+    steps: int | None = None
+    batch: int | None = None
+    log_every: int | None = None
+    evaluate_every: int | None = None
+    data: str | None = None
+    data_options: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    alphabet: str | None = None
+    versions: dict[str, str] = field(default_factory=versions)
+    format: int = _FORMAT
+
+    @classmethod
+    def of(cls, network: Network, **how: Any) -> RunConfig:
+        """The configuration of a run that trains this network."""
+        sources = _sources(network)
+        files = {name: f"{i:02}-{Path(name).name.removesuffix('.net')}.net" for i, name in enumerate(sources)}
+        settings = dict(network.settings)
+        return cls(network.source.name, network.name, settings, network_digest(network), files, **how)
+
+
+class RunDirectory:
+    """A run on the disk. Also what a training loop tells its events (the log) and gives its checkpoints."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self.path = path
+        self.config = config
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig, network: Network) -> RunDirectory:
+        """A new run in a directory that is empty or not there yet.
+
+        Raises DiagnosticError: `run-exists` and `foreign-run` where the directory holds something, `disk-full`, ….
+        """
+        refuse_occupied(path, config)
+        make_directory(path / "sources")
+        for name, source in _sources(network).items():
+            write_atomically(path / "sources" / config.sources[name], [source.text.encode()])
+        run = cls(path, config)
+        run.write_config()
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """The run in a directory. Raises DiagnosticError (`no-run`, `bad-run`, `unreadable-file`)."""
+        if not (path / "config.json").is_file():
+            raise fail("no-run", f"`{path}` is no directory of a run", help="a run is what `netlang train` leaves")
+        try:
+            values = json.loads(read_text(path / "config.json", _CONFIG_LIMIT, "configuration"))
+            known = {item.name for item in fields(RunConfig)}
+            config = RunConfig(**{key: value for key, value in values.items() if key in known})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise fail("bad-run", f"`{path / 'config.json'}` is damaged: {str(error).splitlines()[0]}") from None
+        if config.format != _FORMAT:
+            raise fail("bad-run", f"`{path}` is a run of another version of netlang")
+        return cls(path, config)
+
+    def write_config(self, **changes: Any) -> None:
+        """Writes `config.json`, with changes to what it said."""
+        self.config = replace(self.config, **changes)
+        write_json(self.path / "config.json", asdict(self.config))
+
+    def network(self) -> Network:
+        """The network, from the run's own copies of its sources. Raises DiagnosticError (`bad-run`)."""
+        folder = self.path / "sources"
+        sources = {
+            name: Source(name, read_text(folder / file, SOURCE_LIMIT, "source file"), library=is_library(name))
+            for name, file in self.config.sources.items()
+        }
+        if self.config.file not in sources:
+            raise fail("bad-run", f"`{self.path}` does not say where its copy of `{self.config.file}` is")
+        program = load_program(sources[self.config.file], recorded(sources))
+        return program.network(self.config.model, self.config.settings)
+
+    def trained(self, checkpoint: str | None = None, device: Device | None = None) -> BoundNetwork:
+        """The network with the weights of a checkpoint: "last", "best", or what `chosen` says."""
+        network = self.network()
+        variables, _ = self.load(checkpoint or self.chosen())
+        weights = {v.name: variables[v.name] for v in network.variables if v.name in variables}
+        return BoundNetwork(network, weights, device=device)
+
+    def chosen(self) -> str:
+        """Which checkpoint is the result: "best" where validation data chose it, "last" where there was none.
+
+        Test data chooses nothing: a figure on it would no longer be one on unseen data.
+        """
+        return "best" if "validation" in self.config.rows and self.checkpoint("best").exists() else "last"
+
+    def checkpoint(self, name: str) -> Path:
+        """The path of a checkpoint."""
+        return self.path / "checkpoints" / f"{name}.safetensors"
+
+    def load(self, name: str) -> tuple[dict[str, np.ndarray], Progress]:
+        """Variables and progress of a checkpoint, "last" or "best".
+
+        Raises DiagnosticError (`no-checkpoint`, `bad-checkpoint`, `foreign-run`, `unreadable-file`).
+        """
+        path = self.checkpoint(name)
+        if not path.exists():
+            others = [item.stem for item in sorted(path.parent.glob("*.safetensors"))]
+            help = f"it has {', '.join(f'`{other}`' for other in others)}" if others else "it was stopped too early"
+            raise fail("no-checkpoint", f"`{self.path}` has no checkpoint `{name}`", help=help)
+        variables, progress = load_checkpoint(path)
+        if progress.digest != self.config.digest:
+            raise fail("foreign-run", f"`{path}` is a checkpoint of another network than the run's")
+        return variables, progress
+
+    def keep(self, name: str, variables: Mapping[str, np.ndarray], progress: Progress) -> None:
+        """Replaces the checkpoint called `name`, "last" or "best". Raises DiagnosticError (`disk-full`, …)."""
+        save_checkpoint(self.checkpoint(name), variables, progress)
+
+    @property
+    def log(self) -> Path:
+        """The log: lines of JSON with `kind` "train" or "evaluation", `step`, `epoch` and metrics."""
+        return self.path / "log.jsonl"
+
+    def __call__(self, event: Event) -> None:
+        """Writes the line of an event to the log, if it has one."""
+        match event:
+            case Logged(step, epoch, metrics, rate):
+                self._append(
+                    {"kind": "train", "step": step, "epoch": epoch, **metrics, "rows_per_second": round(rate, 1)}
+                )
+            case Evaluated(step, epoch, split, metrics, _):
+                self._append({"kind": "evaluation", "split": split, "step": step, "epoch": epoch, **metrics})
+
+    def forget_after(self, step: int) -> None:
+        """Takes from the log what came after a step: a resumed run goes through it again."""
+        if not self.log.exists():
+            return
+        lines = read_text(self.log, _CONFIG_LIMIT, "log").splitlines(keepends=True)
+        kept = [line for line in lines if _step_of(line) <= step]
+        if len(kept) < len(lines):
+            write_atomically(self.log, [line.encode() for line in kept])
+
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of the log."""
+        if not self.log.exists():
+            return []
+        lines = read_text(self.log, _CONFIG_LIMIT, "log").splitlines()
+        return [json.loads(line) for line in lines if _step_of(line) < _NEVER]
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        try:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise unwritable(self.log, error) from None
+
+
+_NEVER = 2**63
+
+
+def _step_of(line: str) -> int:
+    """The step of a line of the log; later than any for one that a crash cut short."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return _NEVER
+
+
+def refuse_occupied(path: Path, config: RunConfig) -> None:
+    """Refuses to start a run where something is already. Raises DiagnosticError (`run-exists`, `foreign-run`)."""
+    try:
+        occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if not occupied:
+        return
+    if not (path / "config.json").is_file():
+        raise fail("foreign-run", f"`{path}` holds files that are no run", help="choose another directory with `--out`")
+    other = RunDirectory.open(path).config
+    if other.digest == config.digest:
+        help = "go on with it by `--resume`, or choose another directory with `--out`"
+        raise fail("run-exists", f"`{path}` already holds a run of this network", help=help)
+    raise fail(
+        "foreign-run",
+        f"`{path}` holds a run of another network",
+        expected=f"{config.model} from `{config.file}`",
+        found=f"{other.model} from `{other.file}`" + _difference(config, other),
+        help="choose another directory with `--out`",
+    )
+
+
+def _difference(ours: RunConfig, other: RunConfig) -> str:
+    if (ours.model, ours.file) != (other.model, other.file):
+        return ""
+    different = [key for key in other.settings if ours.settings.get(key) != other.settings[key]]
+    if different:
+        return f" with {', '.join(f'{key} = {other.settings[key]}' for key in different)}"
+    return " as it read then"
+
+
+def network_digest(network: Network) -> str:
+    """A hash of what makes a network: its sources, which model of them, and its settings."""
+    content = {
+        "model": network.name,
+        "settings": dict(network.settings),
+        "sources": {name: source.text for name, source in _sources(network).items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sources(network: Network) -> dict[str, Source]:
+    """Every file that a network is made of; all its graphs have been elaborated, so that all are known."""
+    network.variables  # noqa: B018: elaborates every entry and the training step
+    if network.trains:
+        network.eval_graph()
+    return dict(sorted(network.program.sources.items()))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON for people and programs, atomically. Raises DiagnosticError."""
+    write_atomically(path, [json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"])
+
+
+def trained_network(path: Path, checkpoint: str | None = None, device: Device | None = None) -> BoundNetwork:
+    """The trained network of the run in a directory. Raises DiagnosticError."""
+    return RunDirectory.open(path).trained(checkpoint, device)
+

@@ -1,0 +1,215 @@
+"""Training from Python: one step at a time, or a whole plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from netlang.diagnostics import fail
+
+from .bound_network import BoundNetwork
+from .checkpoint import Progress
+from .data import Dataset, Table, TrainingFeed, array_dataset, batches, match, open_data
+from .engine import Engine
+from .evaluate import Evaluator
+from .loop import Callback, Outcome, Plan, TrainingLoop
+from .run_directory import RunConfig, RunDirectory, network_digest
+from .session import Device
+
+
+class Trainer:
+    """Trains a network.
+
+    >>> trainer = Trainer(net, seed=0)
+    >>> metrics = trainer.step(image=images, label=labels)  # one step by hand, or
+    >>> outcome = trainer.fit("digits", epochs=20)
+
+    Everything is determined by the network, the seed, the data, and on the CPU the number of threads: the same again
+    gives the same weights, bit for bit, also when it was saved and restored in between.
+    """
+
+    def __init__(
+        self,
+        network: BoundNetwork,
+        seed: int = 0,
+        device: str = "cpu",
+        threads: int | None = None,
+        steps: int | None = None,
+    ) -> None:
+        """Compiles the step; the variables begin with the initial values for `seed`.
+
+        `steps` is the planned number of steps, which schedules may need; `fit` sets it. From now on `network` has the
+        weights of the trainer. Raises DiagnosticError (`no-loss`, `no-device`).
+        """
+        if not network.network.trains:
+            help = f"say how it is trained: `train {network.name} {{ … minimize … optimizer … }}`"
+            raise fail("no-loss", f"`{network.name}` has no `train` block", help=help)
+        self.network = network
+        self.engine = Engine(network.network, Device(device, threads), seed, steps)
+        self.run: RunDirectory | None = None
+        self._progress: Progress | None = None
+        self._evaluator: Evaluator | None = None
+        self._shown = -1
+        network.follow(self._changed_weights)
+
+    @property
+    def step_count(self) -> int:
+        """Steps done."""
+        return self.engine.step_count
+
+    def step(self, **arrays: Any) -> dict[str, float]:
+        """One step on a batch, by the names of the `train` block's inputs: the loss as `loss`, then the reports.
+
+        Raises DiagnosticError (`not-finite`, which leaves the trainer as it was, `missing-input`, `wrong-input`, …).
+        """
+        return self.engine.step(arrays)
+
+    def fit(
+        self,
+        data: str | Dataset | Mapping[str, np.ndarray],
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        batch: int = 64,
+        log_every: int | None = None,
+        evaluate_every: int | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> Outcome:
+        """Trains until `epochs` or `steps` in all are done, counted from the beginning of the training.
+
+        `data` is a source (`"digits"`, `"mnist:DIR"`), a data set, or arrays by name. It is evaluated on the
+        validation split, or else the test split. Ctrl-C ends it after the step under way. Where the trainer has a run
+        directory (`run`), its log and checkpoints are written. Raises DiagnosticError.
+        """
+        dataset = match(as_dataset(data), self.network.network)
+        if "train" not in dataset.splits:
+            raise fail("bad-data", f"`{dataset.name}` has no rows to train on")
+        _check_plan(epochs, steps, batch)
+        feed = TrainingFeed(dataset.splits["train"], batch, self.engine.seed)
+        plan = Plan.make(
+            feed.rows, batch, epochs=epochs, steps=steps, log_every=log_every, evaluate_every=evaluate_every
+        )
+        return self.follow(plan, dataset, callbacks)
+
+    def follow(self, plan: Plan, dataset: Dataset, callbacks: Sequence[Callback] = ()) -> Outcome:
+        """Trains by a plan, from wherever the trainer stands, on data already matched to the network."""
+        self.engine.steps = plan.steps
+        feed = TrainingFeed(dataset.splits["train"], plan.batch, self.engine.seed)
+        loop = TrainingLoop(
+            self.engine,
+            feed,
+            plan,
+            self.progress(plan.batch),
+            evaluation=evaluation_split(dataset),
+            keeper=self.run,
+            callbacks=[self.run, *callbacks] if self.run else callbacks,
+        )
+        outcome = loop.run()
+        self._progress = outcome.progress
+        return outcome
+
+    def evaluate(
+        self, data: str | Dataset | Mapping[str, np.ndarray], split: str | None = None, batch: int = 64
+    ) -> dict[str, float]:
+        """Mean loss and reports over a split of the data: "test" where there is one, else the last it has."""
+        dataset = match(as_dataset(data), self.network.network)
+        table = choose_split(dataset, split)[1]
+        if self._evaluator is None:
+            self._evaluator = Evaluator(self.network.network, self.engine.device)
+        return self._evaluator.run(self.engine.buffers.current(), batches(table, batch))
+
+    def variables(self) -> dict[str, np.ndarray]:
+        """Copies of all variables by name: parameters, states, and the optimizer's."""
+        return self.engine.variables()
+
+    def progress(self, batch: int | None = None) -> Progress:
+        """How far the training has come, as a checkpoint records it."""
+        engine, before = self.engine, self._progress
+        return Progress(
+            engine.step_count,
+            engine.seed,
+            engine.steps,
+            batch or (before.batch if before else None),
+            network_digest(self.network.network),
+            before.best if before else None,
+            before.best_step if before else None,
+            before.evaluated if before else None,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Writes a run directory with the sources and a checkpoint, or a new checkpoint into this trainer's own.
+
+        Raises DiagnosticError (`run-exists`, `foreign-run`, `disk-full`, …).
+        """
+        path = Path(path)
+        if self.run is None or self.run.path.resolve() != path.resolve():
+            engine = self.engine
+            device = {"device": engine.device.name, "threads": engine.device.threads}
+            config = RunConfig.of(self.network.network, seed=engine.seed, steps=engine.steps, **device)
+            self.run = RunDirectory.create(path, config, self.network.network)
+        self.run.keep("last", self.variables(), self.progress())
+
+    @classmethod
+    def restore(cls, path: str | Path, *, device: str | None = None, threads: int | None = None) -> Trainer:
+        """The trainer of a run directory as it was at the last checkpoint; device and threads as then unless given.
+
+        Raises DiagnosticError (`no-run`, `bad-run`, `no-checkpoint`, `bad-checkpoint`, `foreign-run`).
+        """
+        run = RunDirectory.open(Path(path))
+        config = run.config
+        variables, progress = run.load("last")
+        network = BoundNetwork(run.network())
+        trainer = cls(network, config.seed, device or config.device, threads or config.threads, progress.steps)
+        trainer.engine.load(variables)
+        trainer.engine.step_count = progress.step
+        trainer.run = run
+        trainer._progress = progress
+        run.forget_after(progress.step)
+        return trainer
+
+    def _changed_weights(self) -> dict[str, np.ndarray] | None:
+        """The weights for the network to use, where steps were done since it last asked."""
+        if self._shown == self.engine.changes:
+            return None
+        self._shown = self.engine.changes
+        names = {variable.name for variable in self.network.network.variables}
+        return {name: array for name, array in self.variables().items() if name in names}
+
+
+def as_dataset(data: str | Dataset | Mapping[str, np.ndarray]) -> Dataset:
+    """A source, a data set, or arrays by name, as a data set. Raises DiagnosticError."""
+    if isinstance(data, str):
+        return open_data(data)
+    if isinstance(data, Dataset):
+        return data
+    return array_dataset("arrays", {name: np.asarray(array) for name, array in data.items()})
+
+
+def evaluation_split(dataset: Dataset) -> tuple[str, Table] | None:
+    """The split to evaluate on while training: "validation", else "test", else none."""
+    for name in ("validation", "test"):
+        if name in dataset.splits:
+            return name, dataset.splits[name]
+    return None
+
+
+def choose_split(dataset: Dataset, split: str | None = None) -> tuple[str, Table]:
+    """The split asked for, or the one that says most: "test", else "validation", else "train".
+
+    Raises DiagnosticError (`bad-value`).
+    """
+    for name in (split,) if split else ("test", "validation", "train"):
+        if name in dataset.splits:
+            return name, dataset.splits[name]
+    found = ", ".join(f"`{name}`" for name in dataset.splits)
+    raise fail("bad-value", f"`{dataset.name}` has no split `{split}`", help=f"it has {found}")
+
+
+def _check_plan(epochs: int | None, steps: int | None, batch: int) -> None:
+    if (epochs is None) == (steps is None):
+        raise fail("bad-value", "say how long to train: either `epochs` or `steps`")
+    for name, value in (("epochs", epochs), ("steps", steps), ("batch", batch)):
+        if value is not None and value < 1:
+            raise fail("bad-value", f"`{name}` must be at least 1, found {value}")

@@ -1,0 +1,297 @@
+"""Models that come out: checked, run, named, sized, and the same every time."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from netlang.compiler.builder import Builder
+from netlang.compiler.emit import External, emit
+from netlang.compiler.interpret import evaluate
+from netlang.compiler.ir import Graph, Init
+from netlang.diagnostics import DiagnosticError
+from netlang.dims import Size, maximum, minimum
+from netlang.source import Source, Span
+from netlang.types import TensorType
+
+from .graphs import BATCH, TIME, f32, feeds, i64, parameter, perceptron_gradients, run_onnx
+
+
+def check(graph: Graph, **sizes: int) -> onnx.ModelProto:
+    """The model of `graph`, which computes what the interpreter does."""
+    model = emit(graph)
+    arrays = feeds(graph, **sizes)
+    expected, found = evaluate(graph, arrays), run_onnx(model, arrays)
+    assert sorted(found) == sorted(expected)
+    for name, array in found.items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
+        assert array.dtype == expected[name].dtype
+    return model
+
+
+def nodes(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+def test_computes_what_the_interpreter_does():
+    check(perceptron_gradients(), batch=3, time=5)
+
+
+def test_inputs_and_outputs_have_their_names_and_types():
+    graph = perceptron_gradients()
+    text = onnx.printer.to_text(emit(graph)).replace("\n", " ")
+    header = '(float[5,4] "linear.weight", float[5] "linear.bias", float[batch,time,4] x) => '
+    header += '(float[5,4] "gradient.linear.weight", float[5] "gradient.linear.bias", float loss)'
+    assert header in text
+
+
+def test_weights_become_initialisers():
+    graph = perceptron_gradients()
+    arrays = feeds(graph, batch=2, time=2)
+    weights = {name: array for name, array in arrays.items() if name != "x"}
+    model = emit(graph, weights=weights)
+    assert [item.name for item in model.graph.input] == ["x"]
+    baked, open_ = run_onnx(model, {"x": arrays["x"]}), run_onnx(emit(graph), arrays)
+    for name, array in baked.items():
+        np.testing.assert_allclose(array, open_[name], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("weight", [np.zeros((4, 5), np.float32), np.zeros((5, 4))])
+def test_refuses_weights_of_another_type(weight: np.ndarray):
+    with pytest.raises(ValueError, match=r"the weight `linear.weight` must be f32\[5, 4\], found float(32|64)\["):
+        emit(perceptron_gradients(), weights={"linear.weight": weight})
+
+
+def test_external_weights_need_no_values(tmp_path):
+    graph = perceptron_gradients()
+    arrays = feeds(graph, batch=2, time=2)
+    weight = arrays["linear.weight"]
+    (tmp_path / "weights.bin").write_bytes(b"12345678" + weight.tobytes())
+    model = emit(graph, external={"linear.weight": External("weights.bin", 8, weight.nbytes)})
+    onnx.save(model, tmp_path / "model.onnx")
+    loaded = onnx.load(tmp_path / "model.onnx")
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(loaded.graph.initializer[0]), weight)
+    del arrays["linear.weight"]
+    expected = evaluate(graph, arrays | {"linear.weight": weight})["loss"]
+    np.testing.assert_allclose(run_onnx(loaded, arrays)["loss"], expected, rtol=1e-6)
+
+
+def test_new_values_of_variables_are_called_next():
+    b = Builder()
+    w = parameter(b, "w", 3)
+    b.output("w", b.mul(w, 2.0), "next")
+    model = emit(b.graph())
+    assert [output.name for output in model.graph.output] == ["next.w"]
+    np.testing.assert_array_equal(run_onnx(model, {"w": np.ones(3, np.float32)})["next.w"], [2, 2, 2])
+
+
+def test_outputs_that_are_inputs_constants_or_each_other():
+    b = Builder()
+    x = b.input("x", f32(2))
+    y = b.exp(x)
+    for name, value in {"a": y, "b": y, "c": x, "d": b.constant(1.5), "e": b.stop_gradient(x)}.items():
+        b.output(name, value)
+    model = check(b.graph())
+    assert nodes(model).count("Exp") == 1
+
+
+def test_an_output_may_be_used_inside():
+    b = Builder()
+    y = b.exp(b.input("x", f32(2)))
+    b.output("y", y)
+    b.output("z", b.neg(y))
+    model = check(b.graph())
+    assert nodes(model) == ["Exp", "Neg"]
+    assert model.graph.node[1].input == ["y"]
+
+
+def test_names_say_scope_and_operator():
+    b = Builder()
+    x = b.input("x", f32(2, 2))
+    source = Source("net.net", "a\nb\n")
+    with b.at(Span(source, 2, 3), "block.3.attention"):
+        y = b.matmul(b.matmul(x, x), x)
+    b.output("exp", b.add(b.exp(y), b.exp(x)))
+    model = check(b.graph())
+    assert [node.name for node in model.graph.node] == [
+        "block.3.attention/matmul",
+        "block.3.attention/matmul_1",
+        "exp_1",  # `exp` is an output
+        "exp_2",
+        "add",
+    ]
+    assert model.graph.node[0].output == ["block.3.attention/matmul"]
+    assert model.graph.node[0].doc_string == "net.net:2"
+    assert model.graph.node[2].doc_string == ""
+
+
+def test_equal_graphs_give_equal_bytes():
+    assert emit(perceptron_gradients()).SerializeToString() == emit(perceptron_gradients()).SerializeToString()
+
+
+def test_values_between_have_types():
+    model = emit(perceptron_gradients())
+    types = {info.name: info.type.tensor_type for info in model.graph.value_info}
+    shape = types["linear/tanh"].shape.dim
+    assert [dim.dim_param or dim.dim_value for dim in shape] == ["batch", "time", 5]
+
+
+def test_metadata_and_documentation_come_along():
+    b = Builder("net")
+    b.output("y", b.exp(b.input("x", f32(), doc="what goes in")))
+    model = emit(b.graph(source="net.net", compiler="1"), name="forward")
+    assert {item.key: item.value for item in model.metadata_props} == {"compiler": "1", "source": "net.net"}
+    assert model.graph.name == "forward"
+    assert model.graph.input[0].doc_string == "what goes in"
+    assert model.producer_name == "netlang"
+
+
+def test_equal_constants_are_shared():
+    b = Builder()
+    x = b.input("x", f32(2))
+    b.output("y", b.add(b.mul(x, 2.0), b.mul(b.exp(x), 2.0)))
+    model = check(b.graph())
+    assert len(model.graph.initializer) == 1
+    assert model.graph.initializer[0].name == "constant/2"
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset", "ir_version"), [("exp", 18, 8), ("gelu", 20, 9)], ids=["lowest", "raised by an operator"]
+)
+def test_the_operator_set_is_the_lowest_that_serves(operator: str, opset: int, ir_version: int):
+    b = Builder()
+    b.output("y", getattr(b, operator)(b.input("x", f32(2))))
+    model = emit(b.graph())
+    assert (model.opset_import[0].version, model.ir_version) == (opset, ir_version)
+
+
+@pytest.mark.parametrize(("opset", "ir_version"), [(19, 9), (21, 10), (22, 10), (23, 11)])
+def test_a_later_operator_set_may_be_asked_for(opset: int, ir_version: int):
+    graph = perceptron_gradients()
+    model = emit(graph, opset=opset)
+    assert (model.opset_import[0].version, model.ir_version) == (opset, ir_version)
+    run_onnx(model, feeds(graph, batch=1, time=1))
+
+
+@pytest.mark.parametrize(
+    ("opset", "title"),
+    [(19, "operator set 19 cannot express the graph"), (999, "operator set 999 is unknown")],
+)
+def test_an_operator_set_that_does_not_serve_is_refused(opset: int, title: str):
+    b = Builder()
+    b.output("y", b.gelu(b.input("x", f32(2))))
+    with pytest.raises(DiagnosticError) as caught:
+        emit(b.graph(), opset=opset)
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.title) == ("opset-unsupported", title)
+    assert diagnostic.notes == (("`gelu` needs a later one",) if opset == 19 else ())
+
+
+SIZES: list[Size] = [
+    BATCH,
+    BATCH + 3,
+    2 * BATCH * TIME - TIME + 7,
+    (BATCH + TIME) * (BATCH + TIME),
+    (BATCH + 5) // 2,
+    (BATCH - 9) // 4 + 10,
+    (100 - 7 * TIME) // 4,
+    (BATCH * TIME + 1) // TIME,
+    (BATCH + TIME // 2) // 3 * BATCH,
+    maximum(BATCH, TIME),
+    minimum(BATCH + 1, 2 * TIME),
+]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_sizes_are_computed(size: Size):
+    b = Builder()
+    b.input("x", f32(BATCH, TIME))
+    b.output("y", b.dim(size=size))
+    for batch, time in ((1, 2), (7, 3), (4, 9)):
+        check(b.graph(), batch=batch, time=time)
+
+
+def test_a_size_below_zero_is_divided_as_python_divides():
+    b = Builder()
+    b.input("x", f32(BATCH, TIME))
+    b.output("y", b.dim(size=(3 - 7 * TIME) // (BATCH + 1)))
+    arrays = {"x": np.zeros((3, 2), np.float32)}
+    assert run_onnx(emit(b.graph()), arrays)["y"] == -3
+
+
+@pytest.mark.parametrize(("shape", "time"), [((2 * TIME, 3), 4), ((TIME + 2, 3), 1), ((3 * TIME - 1, 3), 2)])
+def test_symbols_are_solved_from_larger_axes(shape: tuple[Size, ...], time: int):
+    b = Builder()
+    b.input("x", f32(*shape))
+    b.output("y", b.iota(count=TIME))
+    size = {"2*time": 8, "time + 2": 3, "3*time - 1": 5}[str(shape[0])]
+    found = run_onnx(emit(b.graph()), {"x": np.zeros((size, 3), np.float32)})["y"]
+    np.testing.assert_array_equal(found, np.arange(time))
+
+
+def test_shapes_are_read_once():
+    b = Builder()
+    x = b.input("x", i64(BATCH, TIME))
+    full = b.full(shape=(BATCH, TIME, 8), value=1.0)
+    b.output("y", b.add(full, b.expand(b.cast(b.reshape(x, shape=(BATCH, TIME, 1)), dtype="f32"), shape=(BATCH, TIME, 8))))
+    model = check(b.graph(), batch=2, time=3)
+    assert nodes(model).count("Shape") == 1  # both axes together
+    assert nodes(model).count("Concat") == 1
+
+
+RESHAPES: list[tuple[tuple[Size, ...], tuple[Size, ...], list[int] | None]] = [
+    ((BATCH, TIME, 12), (BATCH, TIME, 3, 4), [0, 0, 3, 4]),
+    ((BATCH, TIME, 12), (BATCH * TIME, 12), [-1, 12]),
+    ((BATCH, 3, 4), (BATCH, 12), [0, 12]),
+    ((BATCH, TIME), (TIME, BATCH), None),
+    ((BATCH, TIME, 4), (4, BATCH * TIME), [4, -1]),
+    ((BATCH, TIME, 4), (BATCH, 2, 2 * TIME), [0, 2, -1]),
+    ((BATCH, TIME, 4), (4, BATCH, TIME), None),
+    ((3, 4), (2, 6), [2, 6]),
+    ((1, 1), (), []),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "constant"), RESHAPES, ids=str)
+def test_reshapes_need_no_computation_where_possible(
+    before: tuple[Size, ...], after: tuple[Size, ...], constant: list[int] | None
+):
+    b = Builder()
+    b.output("y", b.reshape(b.input("x", f32(*before)), shape=after))
+    model = check(b.graph(), batch=2, time=3)
+    if constant is None:
+        assert "Shape" in nodes(model)
+    else:
+        assert nodes(model) == ["Reshape"]
+        assert onnx.numpy_helper.to_array(model.graph.initializer[0]).tolist() == constant
+
+
+def test_reshape_of_nothing():
+    b = Builder()
+    b.output("y", b.reshape(b.input("x", f32(0, 3)), shape=(3, 0)))
+    assert run_onnx(emit(b.graph()), {"x": np.zeros((0, 3), np.float32)})["y"].shape == (3, 0)
+
+
+def test_scalars_stay_scalars():
+    b = Builder()
+    b.variable("s", f32(), "state", Init("zeros"))
+    s = b.variables[0].value
+    b.output("y", b.add(s, 1.0))
+    for model in (emit(b.graph()), emit(b.graph(), weights={"s": np.float32(0).reshape(())})):
+        assert run_onnx(model, {"s": np.zeros((), np.float32)})["y"].shape == ()
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool", "f16", "bf16"])
+def test_every_dtype_passes_through(dtype: str):
+    b = Builder()
+    b.output("y", b.reshape(b.input("x", TensorType(dtype, (2, 2))), shape=(4,)))
+    onnx.checker.check_model(emit(b.graph()), full_check=True)
+
+
+def test_huge_models_need_no_memory():
+    """The largest matrices of GPT-3 (Brown et al. 2020) as inputs: only their types are written."""
+    b = Builder()
+    x = b.input("x", f32(BATCH, TIME, 12288))
+    w = parameter(b, "w", 49152, 12288)
+    b.output("y", b.matmul(x, b.t(w)))
+    assert len(emit(b.graph()).SerializeToString()) < 2000
