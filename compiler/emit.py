@@ -18,6 +18,7 @@ from .dtypes import numpy_dtype
 from .emit_sizes import SizeEmitter
 from .ir import Constant, Graph, Node, Value, Variable
 from .ops import OPS
+from .shapes import static_shape
 
 BASELINE_OPSET = 18
 """The operator set asked for where nothing in the graph needs a later one: the widest reach."""
@@ -201,7 +202,7 @@ class Emitter(SizeEmitter):
 
     def _external(self, variable: Variable, place: External) -> onnx.TensorProto:
         type_ = variable.value.type
-        tensor = onnx.TensorProto(name=variable.name, data_type=ONNX_DTYPES[type_.dtype], dims=type_.shape)
+        tensor = onnx.TensorProto(name=variable.name, data_type=ONNX_DTYPES[type_.dtype], dims=static_shape(type_))
         tensor.data_location = onnx.TensorProto.EXTERNAL
         for key, entry in (("location", place.location), ("offset", place.offset), ("length", place.length)):
             tensor.external_data.add(key=key, value=str(entry))
@@ -232,7 +233,7 @@ def _opset(graph: Graph, asked: int | None) -> int:
             f"operator set {asked} cannot express the graph" if asked < needed else f"operator set {asked} is unknown",
             expected=f"{needed} to {latest}",
             found=asked,
-            notes=[f"{', '.join(f'`{op}`' for op in operators)} need a later one"] if operators else (),
+            notes=[f"a later one is needed for {', '.join(f'`{op}`' for op in operators)}"] if operators else (),
         )
     return asked
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .dtypes import numpy_dtype
 from .ir import Variable
+from .shapes import static_shape
 
 Shape = tuple[int, ...]
 """Sizes of a parameter, all known."""
@@ -42,15 +43,12 @@ def fans(shape: Shape) -> tuple[int, int]:
 def initialize(variable: Variable, seed: int) -> np.ndarray:
     """The first value of `variable`: the same for the same seed and name, whatever else the network has.
 
-    Raises KeyError for an initialiser that is not in the table, ValueError for arguments that it cannot have.
+    Raises KeyError for an initialiser that is not in the table, ValueError for a shape that it has no meaning for.
     """
     type_ = variable.value.type
-    shape = tuple(size for size in type_.shape if isinstance(size, int))
-    if len(shape) != type_.rank:
-        raise ValueError(f"the size of `{variable.name}`: {type_} is open")
     entry = INITIALIZERS[variable.init.name]
     arguments = {**entry.defaults, **dict(variable.init.arguments)}
-    array = entry.draw(_generator(seed, variable.name), shape, **arguments)
+    array = entry.draw(_generator(seed, variable.name), static_shape(type_), **arguments)
     return np.asarray(array, numpy_dtype(type_.dtype), order="C")
 
 

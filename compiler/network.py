@@ -13,7 +13,7 @@ from netlang.source import Source
 
 from .elaborate import graphs
 from .elaborate.generic import check_layers
-from .elaborate.graphs import Blueprint
+from .elaborate.graphs import Blueprint, FlatStep
 from .elaborate.modules import LoadedModule, Loader, Modules
 from .ir import Graph, Variable
 from .op import REQUIRED
@@ -200,6 +200,16 @@ class Network:
     def apply_graph(self, **options: Any) -> Graph:
         """The second half of the step: from gradients to new parameters."""
         return run(graphs.apply_graph(self.blueprint), **options)
+
+    def loss_graph(self) -> Graph:
+        """Loss and reports as training computes them, with open sizes: what `batching` judges."""
+        return run(graphs.loss_graph(self.blueprint))
+
+    def flat_step(self, parts: int) -> FlatStep:
+        """The second half of the step over flat vectors, from the gradients of `parts` parts of a batch."""
+        flat = graphs.flat_step(self.blueprint, parts)
+        combine = None if flat.combine is None else run(flat.combine)
+        return FlatStep(combine, {decay: run(graph) for decay, graph in flat.apply.items()}, flat.clip)
 
     def eval_graph(self, dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
         """Loss and reports, with layers as in inference."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netlang.dims import Dim, Size, Symbol, substitute, symbols
+from netlang.types import TensorType
 
 from .ir import Value
 
@@ -67,6 +68,14 @@ def bind_symbols(values: Sequence[Value], shapes: Mapping[Value, tuple[int, ...]
             where = f" where {known}" if known else ""
             raise ValueError(f"`{value.name}` must be {value.type}{where}, found shape {list(shapes[value])}")
     return bound
+
+
+def static_shape(type_: TensorType) -> tuple[int, ...]:
+    """The shape of a tensor none of whose sizes is open, as a variable must be. Raises ValueError."""
+    shape = tuple(size for size in type_.shape if isinstance(size, int))
+    if len(shape) != type_.rank:
+        raise ValueError(f"a size of {type_} is open")
+    return shape
 
 
 def substitute_all(attribute: Any, values: Mapping[str, Size]) -> Any:

@@ -186,8 +186,8 @@ class Builder:
         return syntax.Annotation(str(name), span=Span(self.source, span.start, name.end_pos or span.end))
 
     def _declare(self, keyword: str, span: Span, *parts: Any) -> syntax.Declare:
-        *annotations, declared = parts
-        return syntax.Declare(keyword, *declared, tuple(annotations), span=span)
+        *annotations, (name, type, init) = parts
+        return syntax.Declare(keyword, name, type, init, tuple(annotations), span=span)
 
     def return_(self, span: Span, value: Expr) -> syntax.Return:
         return syntax.Return(value, span=span)

@@ -2,8 +2,9 @@
 
 The author's line breaks stay where they are allowed, as do single empty lines; a block with more than one statement
 gets a line for each. A line that is too long is broken at its outermost possible place: before the operators of a
-chain, then around blocks, before `where` and `->`, in brackets, and behind operators. Because what this module writes
-has all the breaks that it would add, formatting twice changes nothing.
+chain, then around blocks, before `where`, in brackets, and behind operators. Because what this module writes has all
+the breaks that it would add, formatting twice changes nothing. Operators that the author lined up in the lines of a
+chain stay lined up.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ WIDTH = 120
 INDENT = 2
 
 _CHAIN = ("|>", ">>")
-_LOOSENESS = (("and", "or"), ("==", "!=", "<", "<=", ">", ">="), ("+", "-"), ("*", "/", "//", "%", "@"), (":",), ("=",))
+_LOOSENESS = (
+    (":",), ("and", "or"), ("==", "!=", "<", "<=", ">", ">="), ("+", "-"), ("*", "/", "//", "%", "@"), ("=",),
+)  # fmt: skip
 _SHORT = 16  # brackets with less text than this stay together
 _GAP_PART = re.compile(r"#[^\r\n]*|\n")
 
@@ -47,11 +50,13 @@ class _Piece:
     broken: bool  # stands first on its line
     blank_before: bool
     prefix: bool  # an operator with one operand, the `*` of a pack, or the `@` of an annotation
+    place: tuple[int, int]  # line and column in the source
     comments: list[_Comment] = field(default_factory=list)  # on lines of their own above
     trailing: str = ""  # comment behind it
     inside: str = ""  # the innermost bracket around it
     partner: int = -1  # of a bracket: where the other one is
     expanded: bool = False  # of a `{`: its statements have lines of their own
+    padding: int = 0  # extra spaces before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class _Layout:
     def text(self) -> str:
         while self._break_long_lines():
             pass
+        self._align_chains()
         out: list[str] = []
         for line, indent, above in self._lines():
             first, last = self.pieces[line[0]], self.pieces[line[-1]]
@@ -136,7 +142,7 @@ class _Layout:
         """Settles `broken`: the breaks that blocks and comments need, and those of the author that are allowed."""
         for previous, piece in zip([None, *self.pieces], self.pieces, strict=False):
             forced = bool(piece.comments or (previous and previous.trailing))
-            if piece.kind in ("{", "else", ","):
+            if piece.kind in ("{", "else", ",") or (previous is not None and previous.kind == "else"):
                 piece.broken = forced
             elif piece.kind == "}":
                 piece.broken = self.pieces[piece.partner].expanded
@@ -161,9 +167,9 @@ class _Layout:
         depths = self._depths(line)
         for depth in sorted(set(depths)):
             level = [i for i, d in zip(line, depths, strict=True) if d == depth and i != line.start]
-            if any(way(level) for way in (self._at_chain, self._at_blocks, self._at_clauses)):
+            if self._before(_CHAIN, level) or self._at_blocks(level) or self._before(("where",), level):
                 return True
-            if self._behind((",",), level, line, indent) or self._in_bracket(level):
+            if self._behind((",",), level, line, indent) or self._in_bracket(level) or self._before(("->",), level):
                 return True
             if any(self._behind(words, level, line, indent) for words in _LOOSENESS):
                 return True
@@ -179,11 +185,9 @@ class _Layout:
             depth += self.pieces[i].kind in CLOSING
         return depths
 
-    def _at_chain(self, level: Sequence[int]) -> bool:
-        return any(self._break_before([i for i in level if self.pieces[i].kind == word]) for word in _CHAIN)
-
-    def _at_clauses(self, level: Sequence[int]) -> bool:
-        return any(self._break_before([i for i in level if self.pieces[i].kind == word]) for word in ("where", "->"))
+    def _before(self, words: Sequence[str], level: Sequence[int]) -> bool:
+        """Breaks before all of the first of `words` that there is."""
+        return any(self._break_before([i for i in level if self.pieces[i].kind == word]) for word in words)
 
     def _at_blocks(self, level: Sequence[int]) -> bool:
         blocks = [i for i in level if self.pieces[i].kind == "{" and not self.pieces[i].expanded]
@@ -226,6 +230,44 @@ class _Layout:
             self.pieces[i].broken = True
         return bool(places)
 
+    # --- Columns -----------------------------------------------------------------------------------------------------
+
+    def _align_chains(self) -> None:
+        """Lines up the operators of chains where they were lined up in the source."""
+        group: list[list[int]] = []
+        indents: list[int] = []
+        for line, indent, _ in [*self._lines(), (range(0), 0, 0)]:
+            chain = [
+                i for i, d in zip(line, self._depths(line), strict=True) if d == 0 and self.pieces[i].kind in _CHAIN
+            ]
+            goes_on = bool(chain) and chain[0] == line.start and not self.pieces[line.start].comments
+            if group and not (goes_on and indent == indents[-1]):
+                self._align(group)
+                group, indents = [], []
+            if goes_on:
+                group.append([*chain, line.stop])
+                indents.append(indent)
+
+    def _align(self, lines: Sequence[Sequence[int]]) -> None:
+        """Aligns the second operators of `lines` (each: places of operators, then the end), then the third, …"""
+        for column in range(1, max(map(len, lines)) - 1):
+            members = [line for line in lines if len(line) > column + 1]
+            offsets = {self._source_offset(line[0], line[column]) for line in members}
+            if len(members) < 2 or len(offsets) > 1 or None in offsets:
+                return
+            widths = [len(self._joined(range(line[0], line[column]))) for line in members]
+            for line, width in zip(members, widths, strict=True):
+                self.pieces[line[column]].padding = max(widths) - width
+            if any(len(self._joined(range(line[0], line[-1]))) > WIDTH - 4 * INDENT for line in members):
+                for line in members:
+                    self.pieces[line[column]].padding = 0
+                return
+
+    def _source_offset(self, first: int, second: int) -> int | None:
+        """Columns between two pieces in the source; None where they are on different lines."""
+        (line, column), (other_line, other_column) = self.pieces[first].place, self.pieces[second].place
+        return other_column - column if line == other_line else None
+
     # --- Lines -------------------------------------------------------------------------------------------------------
 
     def _lines(self) -> Iterator[tuple[range, int, int]]:
@@ -262,7 +304,7 @@ class _Layout:
         parts: list[str] = []
         for i in line:
             if i > line.start and self._space_between(self.pieces[i - 1], self.pieces[i], i):
-                parts.append(" ")
+                parts.append(" " * (1 + self.pieces[i].padding))
             parts.append(self.pieces[i].text)
         return "".join(parts)
 
@@ -270,7 +312,7 @@ class _Layout:
         if left.prefix or "." in (left.kind, right.kind) or left.kind in ("(", "[") or right.kind in (",", ")", "]"):
             return False
         if right.kind == ":":
-            return right.inside != "[" and self.pieces[i + 1].kind == "STRING"
+            return left.kind == "," if right.inside == "[" else self.pieces[i + 1].kind == "STRING"
         if left.kind == ":":
             return left.inside != "["
         if right.kind in ("(", "["):
@@ -308,11 +350,11 @@ def _pieces(source: Source) -> tuple[list[_Piece], list[_Comment]]:
             previous.trailing = trailing
         elif trailing:
             comments.insert(0, _Comment(trailing, False))
-        prefix = token.type in ("-", "*", "@") and (begins or previous is None or not _ends_operand(previous.kind))
-        piece = _Piece(
-            token.type, source.text[start : token.end_pos], begins, "\n" in source.text[end:start], blank, prefix
-        )
-        piece.comments = comments
+        annotated = len(pieces) > 1 and pieces[-2].kind == "@" and pieces[-2].prefix
+        operand_ended = previous is not None and not begins and not annotated and _ends_operand(previous.kind)
+        prefix = token.type in ("-", "*", "@") and not operand_ended
+        text, broken = source.text[start : token.end_pos], "\n" in source.text[end:start]
+        piece = _Piece(token.type, text, begins, broken, blank, prefix, source.position(start), comments)
         _settle_blanks(piece, previous)
         pieces.append(piece)
         begins, end = False, token.end_pos or 0

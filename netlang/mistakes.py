@@ -148,22 +148,44 @@ _KINDS = {"NAME": "a name", "STRING": "a string", "_NL": "the end of the line"}
 
 def _bracket(mistake: Mistake) -> Diagnostic | None:
     found, opened = mistake.found, mistake.open_brackets()
-    if not opened:
-        if found.type not in CLOSING.values():
-            return None
+    in_braces = not opened or opened[-1].type == "{"
+    if in_braces and found.type in CLOSING.values() and all(CLOSING[opener.type] != found.type for opener in opened):
         return mistake.fault(f"this `{found}` closes nothing", code="unopened-bracket")
-    opener = opened[-1]
-    closer = CLOSING[opener.type]
-    wrong_closer = found.type in CLOSING.values() and found.type != closer
+    if not opened:
+        return None
+    opener, last = opened[-1], mistake.before[-1]
+    wrong_closer = found.type in CLOSING.values() and found.type != CLOSING[opener.type]
     if not (found.type == "$END" or wrong_closer or _has_left(mistake, opener)):
         return None
-    end = mistake.span(mistake.before[-1]).end
+    before = mistake.end if found.type == "$END" else f"`{found}`"
+    if opener.type == "{":
+        opener, last, before = _misindented(mistake) or (opener, last, before)
+    end = mistake.span(last).end
     return Diagnostic(
         "unclosed-bracket",
-        f"`{opener}` is not closed before {mistake.end if found.type == '$END' else f'`{found}`'}",
-        Label(Span(mistake.source, end, end), f"expected `{closer}`"),
+        f"`{opener}` is not closed before {before}",
+        Label(Span(mistake.source, end, end), f"expected `{CLOSING[opener.type]}`"),
         (Label(mistake.span(opener), "opened here"),),
     )
+
+
+def _misindented(mistake: Mistake) -> tuple[Token, Token, str] | None:
+    """The first `{` whose `}` is indented less than the line that opens it, and the token before that `}`."""
+    opened: list[Token] = []
+    for i, token in enumerate(mistake.before):
+        if token.type == "{":
+            opened.append(token)
+        elif token.type == "}" and opened:
+            opener = opened.pop()
+            column, begins_line = _column(mistake.source, token)
+            if begins_line and column < _indentation(mistake.source, opener):
+                return opener, mistake.before[i - 1], "`}`"
+    return None
+
+
+def _indentation(source: Source, token: Token) -> int:
+    line = source.line(token.line or 1)
+    return len(line) - len(line.lstrip())
 
 
 def _has_left(mistake: Mistake, opener: Token) -> bool:
@@ -174,8 +196,7 @@ def _has_left(mistake: Mistake, opener: Token) -> bool:
         return False
     if opener.type == "{":
         return found.type in DECLARATIONS and column == 0
-    line = mistake.source.line(opener.line or 1)
-    return column <= len(line) - len(line.lstrip())
+    return column <= _indentation(mistake.source, opener)
 
 
 def _column(source: Source, token: Token) -> tuple[int, bool]:
@@ -202,7 +223,7 @@ def _reserved_word(mistake: Mistake) -> Diagnostic | None:
         if first.type in TRAIN_WORDS and found.type == "=":
             return mistake.fault(f"`{first}` takes no `=`", f"write `{first} …`")
         return _not_a_name(mistake, first)
-    if found.type == "RESERVED":
+    if found.type == "RESERVED" or (found.type in KEYWORDS and mistake.begins_statement and mistake.following == "="):
         return _not_a_name(mistake, found)
     if found.type in KEYWORDS and "NAME" in mistake.expected and not (mistake.line_ended or mistake.begins_statement):
         return _not_a_name(mistake, found)
@@ -223,6 +244,8 @@ def _misplaced(mistake: Mistake) -> Diagnostic | None:
     if first is not None and first.type == "NAME" and first.value in TRAIN_WORDS:
         title = f"`{first}` belongs in a `train` block"
         return Diagnostic("misplaced-statement", title, Label(mistake.span(first)))
+    if word == "entry" and ("use" in mistake.expected or mistake.begins_statement):
+        return mistake.fault("`entry` belongs in the braces of a `model`", code="misplaced-statement")
     if "use" in mistake.expected:
         title = f"expected a declaration, found {mistake.describe()}"
         way_out = "at its top level a file holds `use`, `const`, `fn`, `layer`, `model` and `train`"
@@ -231,8 +254,6 @@ def _misplaced(mistake: Mistake) -> Diagnostic | None:
         return mistake.fault(title, way_out, code="misplaced-statement" if word in KEYWORDS else "syntax-error")
     if not mistake.begins_statement:
         return None
-    if word == "entry":
-        return mistake.fault("`entry` belongs in the braces of a `model`", code="misplaced-statement")
     if word in DECLARATIONS:
         title = f"`{word}` belongs at the top level of a file"
         way_out = "declarations do not nest: move it out of the braces, or close them first"
@@ -296,7 +317,8 @@ def _parameter_without_type(mistake: Mistake) -> Diagnostic | None:
 
 
 def _message_after_comma(mistake: Mistake) -> Diagnostic | None:
-    if mistake.found.type != "," or ":" not in mistake.expected or "assert" not in mistake.statement_words():
+    message_follows = mistake.following is not None and mistake.following.type == "STRING"
+    if mistake.found.type != "," or not message_follows or "assert" not in mistake.statement_words():
         return None
     return mistake.fault("the message follows `:`", 'write `assert … : "message"`')
 

@@ -6,7 +6,7 @@ The grammar is `grammar.lark`; Lark makes its LALR(1) tables the first time some
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -15,7 +15,7 @@ from lark import Lark, Token, Tree, UnexpectedToken
 
 from netlang import syntax
 from netlang.builder import Builder
-from netlang.diagnostics import Diagnostic, DiagnosticError, Label
+from netlang.diagnostics import Diagnostic, DiagnosticError, fail
 from netlang.mistakes import Mistake, explain
 from netlang.source import Source, Span
 from netlang.tokens import DECLARATIONS, MAX_FAULTS, layout, scan, unescape
@@ -29,16 +29,16 @@ def parse(source: Source) -> syntax.Module:
     Raises DiagnosticError with every syntax error: after one, reading goes on with the next top-level declaration.
     """
     tokens, faults = scan(source)
-    misspelled = [fault.primary.span.start for fault in faults if fault.primary]
+    margin = [token.start_pos or 0 for token in tokens if _begins_declaration(source, token)]
+    misspelled = {bisect_right(margin, _offset(fault)) for fault in faults}  # declarations, by their number
     builder = Builder(source)
     declarations: list[syntax.Declaration] = []
     start: int | None = 0 if tokens or not faults else None
     while start is not None and len(faults) < MAX_FAULTS:
-        begin = tokens[start].start_pos if tokens else 0
         tree, fault, start = _read(source, tokens, start, "module", "end of file")
-        if fault is not None and not any(begin <= place <= _offset(fault) for place in misspelled):
+        if fault is not None and bisect_right(margin, _offset(fault)) not in misspelled:
             faults.append(fault)
-        if tree is not None and not faults:
+        if tree is not None and not misspelled:
             declarations.extend(builder.build(tree) or ())
     faults.extend(builder.faults)
     for message in builder.messages:
@@ -66,12 +66,16 @@ def parse_template(message: syntax.String) -> tuple[str | syntax.Expr, ...]:
         place = Span(source, start + match.start(), start + match.end())
         if match[1] is not None:
             parts.append(parse_expression(source, match[1], place.start + 1))
-        elif match[0] in ("{", "}"):
-            fault = f"this `{match[0]}` has no partner"
+            continue
+        if match[0] in ("{", "}"):
             way_out = f"a brace in a message is written twice: `{match[0] * 2}`"
-            raise DiagnosticError(Diagnostic("invalid-message", fault, Label(place), help=way_out))
+            raise fail("invalid-message", f"this `{match[0]}` has no partner", place, help=way_out)
+        text = match[0][0] if match[0] in ("{{", "}}") else unescape(f'"{match[0]}"')
+        last = parts[-1] if parts else None
+        if isinstance(last, str):
+            parts[-1] = last + text
         else:
-            parts.append(match[0][0] if match[0] in ("{{", "}}") else unescape(f'"{match[0]}"'))
+            parts.append(text)
     return tuple(parts)
 
 
@@ -112,20 +116,18 @@ def _read(
         return state.feed_token(token), None, None
     except UnexpectedToken:
         assert token is not None
-        expected = frozenset(types.get(name, name) for name in state.accepts())
+        expected = frozenset(types.get(str(name), str(name)) for name in state.accepts())
         found = bisect_left(tokens, token.start_pos or 0, key=lambda candidate: candidate.start_pos or 0)
         following = tokens[found + 1] if found + 1 < len(tokens) else None
         fault = explain(Mistake(source, accepted, token, following, expected, end))
-        return None, fault, _next_declaration(source, tokens, max(found, start + 1))
+        later = range(max(found, start + 1), len(tokens))
+        return None, fault, next((i for i in later if _begins_declaration(source, tokens[i])), None)
 
 
-def _next_declaration(source: Source, tokens: Sequence[Token], start: int) -> int | None:
-    """The first token from `start` on that begins a declaration at the left margin."""
-    for i in range(start, len(tokens)):
-        place = tokens[i].start_pos or 0
-        if tokens[i].type in DECLARATIONS and (place == 0 or source.text[place - 1] == "\n"):
-            return i
-    return None
+def _begins_declaration(source: Source, token: Token) -> bool:
+    """Whether a token is where reading can start anew: the word of a declaration at the left margin."""
+    place = token.start_pos or 0
+    return token.type in DECLARATIONS and (place == 0 or source.text[place - 1] == "\n")
 
 
 def _parse_part(source: Source, text: str, offset: int, rule: str, end: str):

@@ -31,7 +31,7 @@ TRAIN_WORDS = frozenset({"in", "minimize", "report", "optimizer", "clip", "fit"}
 
 CARRIES_ON = frozenset({
     "|>", ">>", "->", "**", "//", "==", "!=", "<=", ">=", ",", ":", "=", "~", "@", "+", "-", "*", "/", "%", "<", ">",
-    "and", "or", "not", "where",
+    "and", "or", "not", "where", "else",
 })  # fmt: skip
 """After these at its end, a line goes on in the next."""
 CONTINUES = frozenset({"|>", ">>", "->", "else", "where", "{", "}"})
@@ -121,46 +121,40 @@ def layout(tokens: Sequence[Token], start: int = 0) -> Iterator[Token]:
     """
     brackets: list[str] = []
     previous: Token | None = None  # the last one handed on
-    line = tokens[start].line if start < len(tokens) else 0
+    separator: Token | None = None  # a `;` since then
     in_train = False
     for i in range(start, len(tokens)):
         token = tokens[i]
         in_braces = not brackets or brackets[-1] == "{"
-        line_ended = token.line != line
-        line = token.line
-        if in_braces and _separates(previous, token, line_ended):
-            previous = Token(
-                "_NL", ";" if token.type == ";" else "", start_pos=tokens[i - 1].end_pos, line=tokens[i - 1].line
-            )
-            previous.end_pos = previous.start_pos
-            yield previous
         if in_braces and token.type == ";":
+            separator = token
             continue
+        if in_braces and previous is not None and _separates(previous, separator, token):
+            place = previous.end_pos
+            previous = Token("_NL", separator or "", start_pos=place, line=previous.line, end_pos=place)
+            yield previous
+        separator = None
         begins = in_braces and (previous is None or previous.type in ("_NL", "{"))
         if begins and not brackets and token.type in DECLARATIONS:
             in_train = token.type == "train"
         following = tokens[i + 1].type if i + 1 < len(tokens) else ""
         if _is_name(token, previous, following, brackets, begins and in_train):
             token = token.update(type="NAME")
-        if token.type in ("(", "[", "{"):
+        if token.type in CLOSING:
             brackets.append(token.type)
-        elif token.type in (")", "]", "}") and brackets:
+        elif token.type in CLOSING.values() and brackets:
             brackets.pop()
         previous = token
         yield token
 
 
-def _line_end(last: Token, following: Token) -> Token:
-    value = ";" if following.type == ";" else ""
-    return Token("_NL", value, start_pos=last.end_pos, line=last.line, end_pos=last.end_pos)
-
-
-def _separates(previous: Token | None, token: Token, line_ended: bool) -> bool:
-    if previous is None or previous.type in ("_NL", "{") or token.type == "}":
+def _separates(previous: Token, separator: Token | None, token: Token) -> bool:
+    """Whether a statement ends between two tokens of a block."""
+    if previous.type == "{" or token.type == "}":
         return False
-    if token.type == ";":
+    if separator is not None:
         return True
-    return line_ended and previous.type not in CARRIES_ON and token.type not in CONTINUES
+    return token.line != previous.line and previous.type not in CARRIES_ON and token.type not in CONTINUES
 
 
 def _is_name(token: Token, previous: Token | None, following: str, brackets: list[str], train_statement: bool) -> bool:
@@ -267,7 +261,8 @@ def _foreign_fault(value: str, span: Span) -> Diagnostic:
             "invalid-character", f"`{value}` is not an operator", Label(span), help=f"write `{_MEANT[value]}`"
         )
     described = "" if value.isascii() else f" ({unicodedata.name(value, f'U+{ord(value):04X}').lower()})"
-    return Diagnostic("invalid-character", f"`{value}`{described} has no meaning here", Label(span))
+    way_out = "`if c { a } else { b }` chooses between two values" if value == "?" else None
+    return Diagnostic("invalid-character", f"`{value}`{described} has no meaning here", Label(span), help=way_out)
 
 
 def _control_fault(source: Source, character: str, offset: int) -> Diagnostic:

@@ -80,7 +80,7 @@ class TypePattern:
 
 
 class Mismatch(Exception):
-    """Why a type does not fit a pattern. `kind` is "dtype", "rank" or "size"; `axis` counts from the left."""
+    """Why a type does not fit a pattern. `kind` is "dtype", "rank" or "size"; a negative `axis` counts from the end."""
 
     def __init__(
         self, kind: str, expected: str, found: str, *, axis: int | None = None, name: str | None = None
@@ -198,13 +198,16 @@ def _align(
     else:
         tail = len(dims) - at - 1
         stop = len(shape) - tail
-        _bind_pack(dims[at], shape[at:stop], at, bindings, argument)
+        _bind_pack(dims[at], shape[at:stop], at, tail, bindings, argument)
         pairs = list(enumerate(zip(dims[:at], shape[:at], strict=True)))
         pairs += [(stop + i, pair) for i, pair in enumerate(zip(dims[at + 1 :], shape[stop:], strict=True))]
     return [(axis, dim, size) for axis, (dim, size) in pairs if isinstance(dim, int | Dim)]
 
 
-def _bind_pack(pack: DimPattern, found: tuple[Size, ...], at: int, bindings: Bindings, argument: str) -> None:
+def _bind_pack(
+    pack: DimPattern, found: tuple[Size, ...], at: int, tail: int, bindings: Bindings, argument: str
+) -> None:
+    """Binds or checks a pack that has `at` dimensions before it and `tail` after it."""
     assert isinstance(pack, PackPattern)
     bound = bindings.packs.get(pack.name)
     bindings.origins.setdefault(f"*{pack.name}", argument)
@@ -214,7 +217,8 @@ def _bind_pack(pack: DimPattern, found: tuple[Size, ...], at: int, bindings: Bin
         try:
             bindings.packs[pack.name] = broadcast(bound, found)
         except Mismatch as mismatch:
-            mismatch.name = f"*{pack.name}"
+            assert mismatch.axis is not None
+            mismatch.name, mismatch.axis = f"*{pack.name}", mismatch.axis - tail
             raise
     elif len(bound) != len(found):
         raise Mismatch("rank", _sizes(bound), _sizes(found), name=f"*{pack.name}")
@@ -225,8 +229,11 @@ def _bind_pack(pack: DimPattern, found: tuple[Size, ...], at: int, bindings: Bin
 
 
 def _unify_size(dim: Size, size: Size, axis: int, bindings: Bindings, argument: str) -> bool:
-    """Binds or checks one dimension; False where it has several unknowns still open."""
-    known = bindings.partly(dim)
+    """Binds or checks one dimension; False where it does not give its unknowns away."""
+    try:
+        known = bindings.partly(dim)
+    except ZeroDivisionError:
+        raise Mismatch("size", _written(dim), str(size), axis=axis) from None
     still_open = unknowns(known)
     if len(still_open) > 1:
         return False
@@ -237,8 +244,10 @@ def _unify_size(dim: Size, size: Size, axis: int, bindings: Bindings, argument: 
         return True
     (name,) = still_open
     solution = solve_linear(known, _UNKNOWN + name, size)
-    if solution is None or (isinstance(solution, int) and solution < 0):
-        raise Mismatch("size", str(known).replace(_UNKNOWN, ""), str(size), axis=axis, name=name)
+    if solution is None:
+        return False
+    if isinstance(solution, int) and solution < 0:
+        raise Mismatch("size", _written(known), str(size), axis=axis, name=name)
     bindings.sizes[name] = solution
     bindings.origins.setdefault(name, argument)
     return True
@@ -250,7 +259,10 @@ def _settle(deferred: list[tuple[int, int, Size, Size]], bindings: Bindings, nam
         left = [d for d in deferred if not _retry(d, bindings, names)]
         if len(left) == len(deferred):
             index, axis, dim, size = left[0]
-            mismatch = Mismatch("size", str(bindings.partly(dim)).replace(_UNKNOWN, ""), str(size), axis=axis)
+            known = bindings.partly(dim)
+            still_open = unknowns(known)
+            name = still_open[0] if len(still_open) == 1 else None
+            mismatch = Mismatch("size", _written(known), str(size), axis=axis, name=name)
             mismatch.add_note(names[index])
             raise mismatch
         deferred = left
@@ -263,6 +275,11 @@ def _retry(item: tuple[int, int, Size, Size], bindings: Bindings, names: Sequenc
     except Mismatch as mismatch:
         mismatch.add_note(names[index])
         raise
+
+
+def _written(size: Size) -> str:
+    """`size` as its author wrote it, unknowns by their names."""
+    return str(size).replace(_UNKNOWN, "")
 
 
 def _sizes(shape: tuple[Size, ...]) -> str:

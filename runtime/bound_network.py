@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from netlang.compiler import Network
-from netlang.compiler.initializers import materialise
+
 from netlang.diagnostics import did_you_mean, fail
 
+from ..compiler import Network
+from ..compiler.initializers import materialise
 from .runner import Runner
 from .session import Device
 from .variables import check_weights

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from netlang.compiler.dtypes import dtype_name
-from netlang.diagnostics import DiagnosticError, fail
 from safetensors import SafetensorError, safe_open
 
+from netlang.diagnostics import DiagnosticError, fail
+
+from ..compiler.dtypes import dtype_name
 from .files import Chunk, unreadable, write_atomically
 
 _KEY = "netlang"
@@ -76,7 +77,7 @@ def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | No
             raise _bad(path, "it is too short")
         with safe_open(path, framework="numpy") as file:
             texts = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: no dictionary
+            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
         return tensors, json.loads(texts[_KEY]) if _KEY in texts else None
     except OSError as error:
         raise unreadable(path, error) from None
@@ -96,7 +97,7 @@ def _serialised(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any] |
     yield header
     for name in offsets:
         array = np.asarray(tensors[name], order="C")
-        yield memoryview(array.reshape(-1).view(np.uint8))
+        yield array.reshape(-1).view(np.uint8).data
 
 
 def _header(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None) -> tuple[bytes, dict[str, int]]:

@@ -1,38 +1,30 @@
-"""The training engine: runs the complete step, graph in and numbers out, without moving a parameter."""
+"""What every training engine does: checks batches, counts steps, refuses a loss that is not finite."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from netlang.compiler.initializers import materialise
-from netlang.compiler.ir import Graph, Variable
-from netlang.compiler.network import Network
+
 from netlang.diagnostics import DiagnosticError, fail
 
+from ..compiler import Network
+from ..compiler.ir import Graph, Variable
 from .inputs import InputCheck, scalar_inputs
-from .metric_session import MetricSession
 from .session import Device
-from .variables import VariableBuffers
 
 SPECIALISED_LIMIT = 8
 """Number of batch shapes that get a step of their own; further ones share the step whose sizes are open."""
 
 
-Step = tuple[MetricSession, tuple[ort.IOBinding, ort.IOBinding]]
-"""A compiled step, with the bindings that read each of the two sets of buffers and write the other."""
-
-
-class Engine:
+class Engine(ABC):
     """Holds the variables of a network in training and advances them one step at a time.
 
     `step_count` counts the steps done; `changes` counts the times that the variables changed.
-
-    A step is compiled for each shape of batch that occurs (the usual one, and the last partial one): known sizes make
-    faster kernels. All of them work on the same two sets of buffers.
     """
 
     def __init__(self, network: Network, device: Device | None = None, seed: int = 0, steps: int | None = None) -> None:
@@ -40,6 +32,7 @@ class Engine:
 
         Raises DiagnosticError (`no-loss`) where the network has no `train` block.
         """
+        require_training(network)
         self.network = network
         self.device = device or Device()
         self.seed = seed
@@ -49,15 +42,6 @@ class Engine:
         self._open = network.train_graph()
         self._check = InputCheck(self._open)
         self.needs_steps = any(item.role == "steps" for item in scalar_inputs(self._open))
-        self._compiled: dict[tuple[tuple[str, int], ...], Step] = {}
-        variables = all_variables(network, self._open)
-        self._buffers = VariableBuffers(variables, replaced_variables(self._open), self.device)
-        self._buffers.write(materialise(variables, seed))
-
-    @property
-    def buffers(self) -> VariableBuffers:
-        """The variables where they lie."""
-        return self._buffers
 
     def step(self, arrays: Mapping[str, Any]) -> dict[str, float]:
         """Runs one step on a batch: the loss as `loss`, then the reports.
@@ -68,49 +52,54 @@ class Engine:
         if self.needs_steps and self.steps is None:
             raise _unplanned()
         batch, sizes = self._check(arrays)
-        session, bindings = self._step_for(sizes)
-        scalars = {"step": self.step_count, "steps": self.steps or 0, "seed": self.seed}
-        metrics = session.run(bindings[self._buffers.turn], batch, scalars)
+        metrics = self._run(batch, sizes)
         if not math.isfinite(metrics["loss"]):
             raise not_finite(metrics, self.step_count)
-        self._buffers.advance()
+        self._commit()
         self.step_count += 1
         self.changes += 1
         return metrics
 
-    def variables(self) -> dict[str, np.ndarray]:
-        """Copies of all variables, the optimizer's state among them, by name."""
-        return self._buffers.read()
-
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Replaces the variables named. Raises DiagnosticError (`wrong-weights`)."""
-        self._buffers.write(values)
+        self._write(values)
         self.changes += 1
 
     def diverged(self) -> str | None:
         """The name of a parameter with a value that is not finite, or None: what must not be saved."""
-        values = self._buffers.current()
+        values = self.current()
         for variable in self._open.params:
             array = values[variable.name].numpy()
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 return variable.name
         return None
 
-    def _step_for(self, sizes: dict[str, int]) -> Step:
-        """The compiled step for batches of these sizes."""
-        key = tuple(sorted(sizes.items()))
-        found = self._compiled.get(key)
-        if found is None and len(self._compiled) >= SPECIALISED_LIMIT:
-            key = ()
-            found = self._compiled.get(key)
-        if found is None:
-            found = self._compiled[key] = self._compile(self.network.train_graph(dims=dict(key)) if key else self._open)
-        return found
+    @abstractmethod
+    def current(self) -> Mapping[str, ort.OrtValue]:
+        """The variables where they lie, by name."""
 
-    def _compile(self, graph: Graph) -> Step:
-        session = MetricSession(graph, self.device)
-        first, second = self._buffers.set(0), self._buffers.set(1)
-        return session, (session.bind(first, second), session.bind(second, first))
+    @abstractmethod
+    def variables(self) -> dict[str, np.ndarray]:
+        """Copies of all variables, the optimizer's state among them, by name."""
+
+    @abstractmethod
+    def _write(self, values: Mapping[str, np.ndarray]) -> None:
+        """Replaces the variables named. Raises DiagnosticError (`wrong-weights`)."""
+
+    @abstractmethod
+    def _run(self, batch: Mapping[str, np.ndarray], sizes: dict[str, int]) -> dict[str, float]:
+        """Computes a step on a batch whose open sizes are `sizes`, and changes nothing yet."""
+
+    @abstractmethod
+    def _commit(self) -> None:
+        """Makes the step that was computed last the present state."""
+
+
+def require_training(network: Network) -> None:
+    """Refuses a network without a `train` block. Raises DiagnosticError (`no-loss`)."""
+    if not network.trains:
+        help = f"say how it is trained: `train {network.name} {{ in …; minimize …; optimizer … }}`"
+        raise fail("no-loss", f"`{network.name}` has no `train` block", help=help)
 
 
 def all_variables(network: Network, graph: Graph) -> list[Variable]:
@@ -131,7 +120,7 @@ def not_finite(metrics: Mapping[str, float], step: int) -> DiagnosticError:
         "not-finite",
         f"the loss is {metrics['loss']:g} at step {step}",
         notes=[f"at this step {', '.join(reports)}"] if reports else (),
-        help="lower the learning rate, warm it up, or clip the gradients (`clip norm(1.0)`); look for log or division "
+        help="lower the learning rate, warm it up, or clip the gradients (`clip 1.0`); look for log or division "
         "by zero in the loss, and for such values in the data",
     )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from netlang.compiler.network import Network
 
+from ..compiler import Network
 from .inputs import InputCheck
 from .metric_session import MetricSession
 from .session import Device

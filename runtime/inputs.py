@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from netlang.compiler.dtypes import dtype_name, numpy_dtype
-from netlang.compiler.ir import Graph, Input, Node, Value
-from netlang.compiler.shapes import symbol_sources
+
 from netlang.diagnostics import DiagnosticError, did_you_mean, fail
 from netlang.dims import Size, substitute
 from netlang.types import INTEGERS, TensorType
+
+from ..compiler.dtypes import dtype_name, numpy_dtype
+from ..compiler.ir import Graph, Input, Node, Value
+from ..compiler.shapes import symbol_sources
 
 
 class InputCheck:
@@ -142,7 +144,9 @@ def array_type(array: np.ndarray) -> str:
 def wrong_input(value: Value, array: np.ndarray, sizes: Mapping[str, int] | None = None) -> DiagnosticError:
     """The error for an array that its input does not take; `sizes` are the symbols that other axes settled."""
     notes = []
-    used = {name: size for name, size in (sizes or {}).items() if shape_of(value.type, {name: size}) != value.type.shape}
+    used = {
+        name: size for name, size in (sizes or {}).items() if shape_of(value.type, {name: size}) != value.type.shape
+    }
     if used:
         notes.append(f"the inputs together say {', '.join(f'{name} = {size}' for name, size in used.items())}")
     return fail(

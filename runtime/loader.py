@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from importlib import resources
 from pathlib import Path
 
 from netlang.diagnostics import did_you_mean, fail
@@ -20,7 +19,9 @@ STANDARD = "std"
 """First part of the name of every module of the standard library, and of a model's name on the command line."""
 
 MODELS = "std.models"
-"""The module that hands on every model of the library; made here from the files under `stdlib/models`."""
+"""The module that hands on every model of the library, and the first part of the names of those that define them."""
+
+_LIBRARY = Path(__file__).parent.parent / "stdlib"  # beside this package, installed or in the repository
 
 Loader = Callable[[str, bool, Source], Source]
 """(module as written, whether it is a path, the importing source) -> the module's source."""
@@ -37,7 +38,7 @@ def load(module: str, is_path: bool, importing: Source) -> Source:
 def resolve(module: str, is_path: bool, importing: Source) -> str:
     """The name of the source that `use` means: a path as the user would write it, or `std.layers`."""
     if not is_path and not module.startswith(f"{STANDARD}."):
-        help = f"the library's modules begin with `{STANDARD}.`; a file is named in quotes: `use \"./blocks.net\": …`"
+        help = f'the library\'s modules begin with `{STANDARD}.`; a file is named in quotes: `use "./blocks.net": …`'
         raise fail("unknown-module", f"there is no module `{module}`", help=help)
     if not is_path:
         return module
@@ -107,18 +108,13 @@ _MODEL = re.compile(r"^model\s+(\w+)", re.MULTILINE)
 
 
 def _model_files() -> list[tuple[str, str]]:
-    folder = resources.files("netlang.stdlib") / "models"
-    files = sorted((item for item in folder.iterdir() if item.name.endswith(".net")), key=lambda item: item.name)
-    return [(f"{MODELS}.{item.name.removesuffix('.net')}", item.read_text("utf-8")) for item in files]
+    files = sorted((_LIBRARY / "models").glob("*.net"))
+    return [(f"{MODELS}.{file.stem}", file.read_text("utf-8")) for file in files]
 
 
 def _library_text(name: str) -> str:
-    if name == MODELS:
-        return "".join(f"use {module}: {model}\n" for model, module in library_models().items())
-    parts = name.split(".")[1:]
-    root = resources.files("netlang.stdlib")
-    file = root.joinpath(*parts[:-1], f"{parts[-1]}.net") if parts else root
-    if not parts or not file.is_file():
+    file = _LIBRARY.joinpath(*name.split(".")[1:]).with_suffix(".net")
+    if not file.is_file():
         help = did_you_mean(name, library_modules()) or f"the library has {', '.join(library_modules())}"
         raise fail("unknown-module", f"the library has no module `{name}`", help=help)
     return file.read_text("utf-8")
@@ -126,10 +122,8 @@ def _library_text(name: str) -> str:
 
 def library_modules() -> tuple[str, ...]:
     """Names of the modules of the standard library."""
-    root = resources.files("netlang.stdlib")
-    top = [f"{STANDARD}.{item.name.removesuffix('.net')}" for item in root.iterdir() if item.name.endswith(".net")]
-    models = [module for module, _ in _model_files()]
-    return tuple(sorted([*top, MODELS, *models]))
+    top = [f"{STANDARD}.{file.stem}" for file in _LIBRARY.glob("*.net")]
+    return tuple(sorted([*top, *(module for module, _ in _model_files())]))
 
 
 def _neighbour(path: Path) -> str | None:

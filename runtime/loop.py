@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+
 from netlang.diagnostics import DiagnosticError, fail
 
 from .checkpoint import Progress
@@ -55,6 +56,15 @@ class Plan:
     def epoch(self, step: int) -> float:
         """Epochs done after `step` steps."""
         return step / self.steps_per_epoch
+
+
+def check_plan(epochs: int | None, steps: int | None, batch: int) -> None:
+    """Refuses a plan that says too much, too little, or numbers below 1. Raises DiagnosticError (`bad-value`)."""
+    if (epochs is None) == (steps is None):
+        raise fail("bad-value", "say how long to train: either `epochs` or `steps`")
+    for name, value in (("epochs", epochs), ("steps", steps), ("batch", batch)):
+        if value is not None and value < 1:
+            raise fail("bad-value", f"`{name}` must be at least 1, found {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +154,7 @@ class TrainingLoop:
         self._callbacks = callbacks
         self._metrics: Mapping[str, float] = {}
         self._meter = Meter()
+        self._first_step = engine.step_count + 1
         self._saved_at = time.monotonic()
 
     def run(self) -> Outcome:
@@ -176,6 +187,8 @@ class TrainingLoop:
             raise self._with_checkpoint(error) from None
         step = engine.step_count
         self._meter.add(metrics, rows)
+        if step == self._first_step:  # which also compiled it
+            self._meter.begin()
         self._tell(StepDone(step, plan.steps, plan.epoch(step), rows, metrics))
         if step % plan.log_every == 0 or step == plan.steps:
             means, rate = self._meter.take()
@@ -189,7 +202,7 @@ class TrainingLoop:
             return
         split, table = self._evaluation
         started = time.monotonic()
-        metrics = self._evaluator.run(self._engine.buffers.current(), batches(table, plan.batch), stop)
+        metrics = self._evaluator.run(self._engine.current(), batches(table, plan.batch), stop)
         self._meter.pause(time.monotonic() - started)
         best = self._progress.best is None or metrics["loss"] < self._progress.best
         self._progress = replace(self._progress, evaluated=step)
@@ -228,13 +241,21 @@ class Meter:
     """Means of metrics, weighted by rows, and rows in a second, between two readings."""
 
     def __init__(self) -> None:
-        self._reset()
+        self._totals: dict[str, float] = {}
+        self._rows = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Counts rows for the rate from now on; the means keep what they have."""
+        self._timed_rows = 0
+        self._started = time.monotonic()
 
     def add(self, metrics: Mapping[str, float], rows: int) -> None:
         """Counts a step."""
         for name, value in metrics.items():
             self._totals[name] = self._totals.get(name, 0.0) + value * rows
         self._rows += rows
+        self._timed_rows += rows
 
     def pause(self, seconds: float) -> None:
         """Leaves a time out of the rate."""
@@ -242,21 +263,16 @@ class Meter:
 
     def take(self) -> tuple[dict[str, float], float]:
         """The means and the rate since the last reading, which begins anew."""
-        seconds = max(time.monotonic() - self._started, 1e-9)
+        rate = self._timed_rows / max(time.monotonic() - self._started, 1e-9)
         means = {name: total / self._rows for name, total in self._totals.items()}
-        rate = self._rows / seconds
-        self._reset()
+        self._totals, self._rows = {}, 0
+        self.begin()
         return means, rate
-
-    def _reset(self) -> None:
-        self._totals: dict[str, float] = {}
-        self._rows = 0
-        self._started = time.monotonic()
 
 
 def _diverged(parameter: str, step: int) -> DiagnosticError:
     return fail(
         "not-finite",
         f"the parameter `{parameter}` is no longer finite after step {step}",
-        help="lower the learning rate, warm it up, or clip the gradients (`clip norm(1.0)`)",
+        help="lower the learning rate, warm it up, or clip the gradients (`clip 1.0`)",
     )

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime as ort
-from netlang.compiler.emit import emit, output_name
-from netlang.compiler.ir import Graph
 
+from ..compiler.emit import emit, output_name
+from ..compiler.ir import Graph
 from .inputs import scalar_inputs
-from .session import Device
+from .session import Device, explained
 from .variables import empty
 
 
@@ -48,5 +48,6 @@ class MetricSession:
         placed = {name: self._device.place(array) for name, array in feeds.items()}  # alive until the run is over
         for name, value in placed.items():
             binding.bind_ortvalue_input(name, value)
-        self._session.run_with_iobinding(binding)
+        with explained():
+            self._session.run_with_iobinding(binding)
         return {name: float(value) for name, value in self._metrics.items()}

@@ -1,11 +1,11 @@
 """The directory of a run: everything to reproduce it, to go on with it, and to use what it made.
 
-    config.json                 what was trained, on what, and how; versions
-    sources/                    copies of all files that the model is written in
-    log.jsonl                   one line for each log interval and each evaluation
-    checkpoints/last.safetensors, best.safetensors
-    model.onnx, manifest.json   the trained network, and what its inputs and outputs are
-    curves.png
+config.json                 what was trained, on what, and how; versions
+sources/                    copies of all files that the model is written in
+log.jsonl                   one line for each log interval and each evaluation
+checkpoints/last.safetensors, best.safetensors
+model.onnx, manifest.json   the trained network, and what its inputs and outputs are
+curves.png
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from netlang.compiler import Network, load_program
+
 from netlang.diagnostics import fail
 from netlang.source import Source
 
+from ..compiler import Network, load_program
 from .bound_network import BoundNetwork
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .files import make_directory, read_text, unreadable, unwritable, write_atomically
@@ -64,10 +65,10 @@ class RunConfig:
     @classmethod
     def of(cls, network: Network, **how: Any) -> RunConfig:
         """The configuration of a run that trains this network."""
-        sources = _sources(network)
+        sources = all_sources(network)
         files = {name: f"{i:02}-{Path(name).name.removesuffix('.net')}.net" for i, name in enumerate(sources)}
-        settings = dict(network.settings)
-        return cls(network.source.name, network.name, settings, network_digest(network), files, **how)
+        digest = network_digest(network)
+        return cls(network.source.name, network.name, dict(network.settings), digest, files, **how)
 
 
 class RunDirectory:
@@ -85,7 +86,7 @@ class RunDirectory:
         """
         refuse_occupied(path, config)
         make_directory(path / "sources")
-        for name, source in _sources(network).items():
+        for name, source in all_sources(network).items():
             write_atomically(path / "sources" / config.sources[name], [source.text.encode()])
         run = cls(path, config)
         run.write_config()
@@ -123,9 +124,18 @@ class RunDirectory:
         program = load_program(sources[self.config.file], recorded(sources))
         return program.network(self.config.model, self.config.settings)
 
-    def trained(self, checkpoint: str | None = None, device: Device | None = None) -> BoundNetwork:
-        """The network with the weights of a checkpoint: "last", "best", or what `chosen` says."""
-        network = self.network()
+    def device(self) -> Device:
+        """The device and threads of the training."""
+        return Device(self.config.device, self.config.threads)
+
+    def trained(
+        self, checkpoint: str | None = None, device: Device | None = None, network: Network | None = None
+    ) -> BoundNetwork:
+        """The network with the weights of a checkpoint: "last", "best", or what `chosen` says.
+
+        `network` is the run's, where it is at hand. Raises DiagnosticError.
+        """
+        network = network or self.network()
         variables, _ = self.load(checkpoint or self.chosen())
         weights = {v.name: variables[v.name] for v in network.variables if v.name in variables}
         return BoundNetwork(network, weights, device=device)
@@ -247,14 +257,14 @@ def network_digest(network: Network) -> str:
     content = {
         "model": network.name,
         "settings": dict(network.settings),
-        "sources": {name: source.text for name, source in _sources(network).items()},
+        "sources": {name: source.text for name, source in all_sources(network).items()},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _sources(network: Network) -> dict[str, Source]:
+def all_sources(network: Network) -> dict[str, Source]:
     """Every file that a network is made of; all its graphs have been elaborated, so that all are known."""
-    network.variables  # noqa: B018: elaborates every entry and the training step
+    _ = network.variables  # elaborates every entry and the training step
     if network.trains:
         network.eval_graph()
     return dict(sorted(network.program.sources.items()))
@@ -268,4 +278,3 @@ def write_json(path: Path, content: Any) -> None:
 def trained_network(path: Path, checkpoint: str | None = None, device: Device | None = None) -> BoundNetwork:
     """The trained network of the run in a directory. Raises DiagnosticError."""
     return RunDirectory.open(path).trained(checkpoint, device)
-

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from netlang.compiler.emit import emit
-from netlang.compiler.ir import Graph
 
+from ..compiler.emit import emit
+from ..compiler.ir import Graph
 from .inputs import InputCheck, scalar_inputs
-from .session import Device
+from .session import Device, explained
 
 INLINE_LIMIT = 1_500_000_000
 """Bytes of weights above which they stay outside an ONNX model, whose file format ends at 2 GiB."""
@@ -36,7 +36,8 @@ class Runner:
     def run(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The results by name. Raises DiagnosticError (`missing-input`, `wrong-input`, …)."""
         feeds, _ = self._check(arrays)
-        results = self._session.run(self._results, {**self._fixed, **feeds})
+        with explained():
+            results = self._session.run(self._results, {**self._fixed, **feeds})
         return {name: np.asarray(result) for name, result in zip(self._results, results, strict=True)}
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-from netlang.diagnostics import fail
+
+from netlang.diagnostics import DiagnosticError, fail
 
 DEVICES = ("cpu", "cuda")
 
@@ -62,7 +66,23 @@ class Device:
         return ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"), self.name, 0)
 
 
-def _no_cuda(title: str) -> Exception:
+@contextmanager
+def explained() -> Iterator[None]:
+    """Makes diagnostics of what a user can cause inside ONNX Runtime: `out-of-memory`, `index-out-of-range`."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        if re.search(r"failed to allocate|bad_alloc|out of memory|bad allocation", text, re.IGNORECASE):
+            raise fail("out-of-memory", "there is not enough memory for this", help="use a smaller batch") from None
+        outside = re.search(r"idx=(-?\d+) must be within the inclusive range \[(-?\d+),(-?\d+)\]", text)
+        if outside is not None:
+            index, low, high = outside.groups()
+            raise fail("index-out-of-range", f"an index is {index}", expected=f"{low} to {high}") from None
+        raise
+
+
+def _no_cuda(title: str) -> DiagnosticError:
     return fail(
         "no-device",
         title,

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from netlang.diagnostics import fail
 
 from .bound_network import BoundNetwork
 from .checkpoint import Progress
 from .data import Dataset, Table, TrainingFeed, array_dataset, batches, match, open_data
-from .engine import Engine
+from .engines import make_engine
 from .evaluate import Evaluator
-from .loop import Callback, Outcome, Plan, TrainingLoop
+from .loop import Callback, Outcome, Plan, TrainingLoop, check_plan
 from .run_directory import RunConfig, RunDirectory, network_digest
 from .session import Device
 
@@ -43,15 +44,13 @@ class Trainer:
         `steps` is the planned number of steps, which schedules may need; `fit` sets it. From now on `network` has the
         weights of the trainer. Raises DiagnosticError (`no-loss`, `no-device`).
         """
-        if not network.network.trains:
-            help = f"say how it is trained: `train {network.name} {{ … minimize … optimizer … }}`"
-            raise fail("no-loss", f"`{network.name}` has no `train` block", help=help)
         self.network = network
-        self.engine = Engine(network.network, Device(device, threads), seed, steps)
+        self.engine = make_engine(network.network, Device(device, threads), seed, steps)
         self.run: RunDirectory | None = None
         self._progress: Progress | None = None
         self._evaluator: Evaluator | None = None
         self._shown = -1
+        self._digest: str | None = None
         network.follow(self._changed_weights)
 
     @property
@@ -86,14 +85,12 @@ class Trainer:
         dataset = match(as_dataset(data), self.network.network)
         if "train" not in dataset.splits:
             raise fail("bad-data", f"`{dataset.name}` has no rows to train on")
-        _check_plan(epochs, steps, batch)
-        feed = TrainingFeed(dataset.splits["train"], batch, self.engine.seed)
-        plan = Plan.make(
-            feed.rows, batch, epochs=epochs, steps=steps, log_every=log_every, evaluate_every=evaluate_every
-        )
-        return self.follow(plan, dataset, callbacks)
+        check_plan(epochs, steps, batch)
+        rows = dataset.rows()["train"]
+        plan = Plan.make(rows, batch, epochs=epochs, steps=steps, log_every=log_every, evaluate_every=evaluate_every)
+        return self.train(plan, dataset, callbacks)
 
-    def follow(self, plan: Plan, dataset: Dataset, callbacks: Sequence[Callback] = ()) -> Outcome:
+    def train(self, plan: Plan, dataset: Dataset, callbacks: Sequence[Callback] = ()) -> Outcome:
         """Trains by a plan, from wherever the trainer stands, on data already matched to the network."""
         self.engine.steps = plan.steps
         feed = TrainingFeed(dataset.splits["train"], plan.batch, self.engine.seed)
@@ -118,7 +115,7 @@ class Trainer:
         table = choose_split(dataset, split)[1]
         if self._evaluator is None:
             self._evaluator = Evaluator(self.network.network, self.engine.device)
-        return self._evaluator.run(self.engine.buffers.current(), batches(table, batch))
+        return self._evaluator.run(self.engine.current(), batches(table, batch))
 
     def variables(self) -> dict[str, np.ndarray]:
         """Copies of all variables by name: parameters, states, and the optimizer's."""
@@ -127,12 +124,13 @@ class Trainer:
     def progress(self, batch: int | None = None) -> Progress:
         """How far the training has come, as a checkpoint records it."""
         engine, before = self.engine, self._progress
+        self._digest = self._digest or network_digest(self.network.network)
         return Progress(
             engine.step_count,
             engine.seed,
             engine.steps,
             batch or (before.batch if before else None),
-            network_digest(self.network.network),
+            self._digest,
             before.best if before else None,
             before.best_step if before else None,
             before.evaluated if before else None,
@@ -205,11 +203,3 @@ def choose_split(dataset: Dataset, split: str | None = None) -> tuple[str, Table
             return name, dataset.splits[name]
     found = ", ".join(f"`{name}`" for name in dataset.splits)
     raise fail("bad-value", f"`{dataset.name}` has no split `{split}`", help=f"it has {found}")
-
-
-def _check_plan(epochs: int | None, steps: int | None, batch: int) -> None:
-    if (epochs is None) == (steps is None):
-        raise fail("bad-value", "say how long to train: either `epochs` or `steps`")
-    for name, value in (("epochs", epochs), ("steps", steps), ("batch", batch)):
-        if value is not None and value < 1:
-            raise fail("bad-value", f"`{name}` must be at least 1, found {value}")

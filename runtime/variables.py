@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnxruntime as ort
-from netlang.compiler.dtypes import numpy_dtype
-from netlang.compiler.ir import Variable
+
 from netlang.diagnostics import did_you_mean, fail
 from netlang.types import TensorType
 
+from ..compiler.dtypes import numpy_dtype
+from ..compiler.ir import Variable
 from .inputs import array_type
 from .session import Device
 
@@ -26,8 +27,7 @@ class VariableBuffers:
         self._current = 0
         first = {name: device.place(empty(type_)) for name, type_ in self.types.items()}
         second = {
-            name: device.place(empty(type_)) if name in replaced else first[name]
-            for name, type_ in self.types.items()
+            name: device.place(empty(type_)) if name in replaced else first[name] for name, type_ in self.types.items()
         }
         self._sets = (first, second)
 
@@ -59,9 +59,16 @@ class VariableBuffers:
             self.current()[name].update_inplace(np.asarray(array, order="C"))
 
 
+def place_all(values: Mapping[str, np.ndarray], device: Device) -> dict[str, ort.OrtValue]:
+    """Variables on a device, to evaluate with."""
+    return {name: device.place(array) for name, array in values.items()}
+
+
 def empty(type_: TensorType) -> np.ndarray:
     """An array of zeros of a type without symbols."""
-    return np.zeros([int(size) for size in type_.shape], numpy_dtype(type_.dtype))
+    shape = [size for size in type_.shape if isinstance(size, int)]
+    assert len(shape) == type_.rank, f"{type_} has an open size"
+    return np.zeros(shape, numpy_dtype(type_.dtype))
 
 
 def check_weights(types: Mapping[str, TensorType], values: Mapping[str, np.ndarray], complete: bool = True) -> None:

@@ -55,11 +55,27 @@ def _constantly(value: Any) -> Thunk:
 
 
 def _evaluate(context: Context, argument: syntax.Argument, environment: Environment, parameter: syntax.Parameter) -> Any:
+    return _setting(context, parameter, argument.value, environment)
+
+
+def _setting(context: Context, parameter: syntax.Parameter, expr: syntax.Expr, environment: Environment) -> Any:
+    """The value of a setting's expression, as the type of the parameter wants it read."""
     from .expressions import evaluate, evaluate_init
 
-    if isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "init":
-        return evaluate_init(context, argument.value, environment)
-    return evaluate(context, argument.value, environment)
+    is_init = isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "init"
+    if is_init and not _is_none(expr, environment):
+        return evaluate_init(context, expr, environment)
+    return evaluate(context, expr, environment)
+
+
+def _is_none(expr: syntax.Expr, environment: Environment) -> bool:
+    """Whether `none` is written, or a name that stands for it."""
+    if isinstance(expr, syntax.Name):
+        try:
+            return environment.get(expr.name) is None
+        except KeyError:
+            return False
+    return isinstance(expr, syntax.NoneLiteral)
 
 
 def _bind(
@@ -97,8 +113,6 @@ def default_setting(
     span: Span | None,
 ) -> Any:
     """The default of a parameter that a call leaves out. Raises missing-argument."""
-    from .expressions import evaluate, evaluate_init
-
     if parameter.default is None:
         raise fail(
             "missing-argument",
@@ -107,8 +121,7 @@ def default_setting(
             f"no `{parameter.name}: {parameter.type.span.text}`",
             secondary=[Label(parameter.span, "declared here")],
         )
-    is_init = isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "init"
-    value = (evaluate_init if is_init else evaluate)(context, parameter.default, environment)
+    value = _setting(context, parameter, parameter.default, environment)
     return checked_setting(parameter, value, parameter.default.span)
 
 
@@ -223,10 +236,11 @@ def tensors(context: Context, definition: syntax.Definition, arguments: Argument
     patterns: list[TypePattern] = []
     types: list[TensorType] = []
     for parameter in parameters:
-        if parameter.name not in given:
+        value, span = given.get(parameter.name, (None, arguments.span))
+        optional = isinstance(parameter.default, syntax.NoneLiteral)
+        if parameter.name not in given or (value is None and optional):
             environment.set(parameter.name, _absent(definition, parameter, arguments))
             continue
-        value, span = given[parameter.name]
         assert isinstance(parameter.type, syntax.TypeName)
         pattern = pattern_of(parameter.type, environment)
         value = _lift(context, value, pattern, parameter, span, definition)

@@ -14,7 +14,7 @@ from netlang.types import FLOATS
 from ..initializers import INITIALIZERS
 from ..ir import Init, Value
 from . import calls, indexing
-from .context import Context
+from .context import Context, Reported
 from .naming import Prefixed
 from .operators import apply_op
 from .values import (
@@ -58,6 +58,8 @@ def evaluate_block(context: Context, block: syntax.Block, environment: Environme
 def evaluate_init(context: Context, expr: syntax.Expr, environment: Environment) -> Init:
     """An initialiser, as it stands after `~`: here `normal(0.02)` is one, and not a random draw."""
     match expr:
+        case syntax.Conditional():
+            return _chosen_init(context, expr, environment)
         case syntax.Call(function=syntax.Name(name=name), arguments=arguments) if name in INITIALIZERS:
             return _initializer(context, expr, name, arguments, environment)
         case syntax.Name(name=name):
@@ -86,6 +88,17 @@ def evaluate_init(context: Context, expr: syntax.Expr, environment: Environment)
                help=f"initialisers are {', '.join(sorted(INITIALIZERS))}")  # fmt: skip
 
 
+def _chosen_init(context: Context, expr: syntax.Conditional, environment: Environment) -> Init:
+    decided = condition(context, expr.condition, environment)
+    if isinstance(decided, Poison):
+        raise Reported
+    chosen = expr.then if decided else expr.otherwise
+    *before, last = chosen.statements or (None,)
+    if before or not isinstance(last, syntax.ExpressionStatement):
+        raise fail("unknown-initializer", "this is not an initialiser", chosen.span)
+    return evaluate_init(context, last.value, environment)
+
+
 def _initializer(
     context: Context,
     expr: syntax.Call,
@@ -104,6 +117,8 @@ def _initializer(
                 argument.span,
             )
         value = evaluate(context, argument.value, environment)
+        if context.generic and isinstance(value, Value | Dim):
+            value = 1.0  # depends on a size that only a use of the layer would say
         if isinstance(value, Dim) or not is_number(value):
             raise fail("type-mismatch", f"`{key}` must be a number", argument.span, describe(value))
         given[key] = float(value)
@@ -272,7 +287,7 @@ def _arithmetic(context: Context, expr: syntax.Binary, left: Any, right: Any) ->
     if operator == "/":
         return _divide(context, expr, left, right)
     if symbolic and (operator == "**" or isinstance(left, float) or isinstance(right, float)):
-        return _tensor_binary(context, expr, _as_tensor(context, left), _as_tensor(context, right))
+        return _tensor_binary(context, expr, left, right)
     try:
         result = _PYTHON[operator](left, right)
     except OverflowError:
@@ -289,7 +304,7 @@ def _divide(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any
         if quotient * right == left:
             return quotient
     if isinstance(left, Dim) or isinstance(right, Dim):
-        return _tensor_binary(context, expr, _as_tensor(context, left), _as_tensor(context, right))
+        return _tensor_binary(context, expr, left, right)
     return left / right
 
 
@@ -408,7 +423,7 @@ def condition(context: Context, expr: syntax.Expr, environment: Environment) -> 
             "this condition is a tensor, known only at run time",
             expr.span,
             str(value.type),
-            help="`where(condition, a, b)` chooses between tensors, element by element",
+            help="`select(condition, a, b)` chooses between tensors, element by element",
         )
     raise fail("type-mismatch", "this is not a condition", expr.span, describe(value))
 

@@ -9,17 +9,19 @@ from typing import Any
 
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
+from netlang.dims import symbol
 from netlang.source import Span
+from netlang.types import TensorType
 
 from ..builder import Builder
-from ..ir import Graph, Value
+from ..ir import Graph, Init, Value
 from . import binding
 from .calls import Arguments, call, create_model, entry_of
 from .context import Context, Frame, Reported
 from .modules import LoadedModule, Modules
 from .naming import Instance
 from .patterns import closed_type, dim_names, split_parameters
-from .training import TrainPlan, parameter_gradients, pending_states, update
+from .training import TrainPlan, apply_optimizer, parameter_gradients, pending_states, update
 from .values import Entry, Environment, Function, Lazy, Model
 
 
@@ -112,7 +114,7 @@ def gradient_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
         _losses(context, plan)
         _next_states(context, model)
         for variable, grad in zip(trained, grads, strict=True):
-            context.builder.output(variable.name, grad, "gradient")
+            context.builder.output(f"grad.{variable.name}", grad, "gradient")
     return _finished(context, blueprint)
 
 
@@ -130,6 +132,68 @@ def apply_graph(blueprint: Blueprint) -> Graph:
             grads.append(b.input(f"grad.{variable.name}", variable.value.type, "gradient"))
         for name, value in update(context, plan, list(b.variables), grads):
             b.output(name, value, "next")
+    return _finished(context, blueprint)
+
+
+@dataclass(frozen=True)
+class FlatStep:
+    """The optimizer over one flat vector that holds all parameters of a group, for updates in place and in cache.
+
+    combine: from the gradients of the parts of a batch (`grad.0`, …, f32[n]) and `scale` to their scaled sum `grad`
+        and the sum of its squares; only where gradients are clipped.
+    apply: by whether weights decay, from `grad.0`, … and `scale` to the new `flat` and optimizer states.
+    """
+
+    combine: Graph | None
+    apply: Mapping[bool, Graph]
+    clip: float | None
+
+
+FLAT = "flat"
+"""Name of the one parameter of a flat optimizer step."""
+
+
+def flat_step(blueprint: Blueprint, parts: int) -> FlatStep:
+    """The second half of a step where gradients come as `parts` flat vectors."""
+    plan = train_plan(blueprint)
+    _require_optimizer(blueprint, plan)
+    clips = plan.clip is not None
+    apply = {decay: _flat_apply(blueprint, plan, 1 if clips else parts, decay) for decay in (True, False)}
+    return FlatStep(_flat_combine(parts) if clips else None, apply, plan.clip)
+
+
+def _flat_gradient(b: Builder, parts: int) -> Value:
+    type_ = TensorType("f32", (symbol("n"),))
+    total = b.input("grad.0", type_, "gradient")
+    for part in range(1, parts):
+        total = b.add(total, b.input(f"grad.{part}", type_, "gradient"))
+    return b.mul(total, b.input("scale", TensorType("f32"), "scale"))
+
+
+def _flat_combine(parts: int) -> Graph:
+    b = Builder("combine")
+    grad = _flat_gradient(b, parts)
+    b.output("grad", grad)
+    b.output("squares", b.sum(b.mul(grad, grad)))
+    return b.graph()
+
+
+def _flat_apply(blueprint: Blueprint, plan: TrainPlan, parts: int, decay: bool) -> Graph:
+    context = Context(Builder("apply"), training=True)
+    b = context.builder
+    with _faults(context):
+        b.variable(FLAT, TensorType("f32", (symbol("n"),)), "param", Init("zeros"), decay=decay)
+        context.generic = True  # the length of the vector stays open
+        for name, value in apply_optimizer(context, plan, list(b.variables), [_flat_gradient(b, parts)]):
+            b.output(name, value, "next")
+    return _finished(context, blueprint)
+
+
+def loss_graph(blueprint: Blueprint) -> Graph:
+    """Loss and reports as training computes them, without gradients: what `batching` judges."""
+    context, model, plan = _run_train(blueprint, {}, "loss", training=True)
+    _losses(context, plan)
+    _next_states(context, model)
     return _finished(context, blueprint)
 
 

@@ -206,7 +206,7 @@ class Environments:
 def builtin_environment() -> Environment:
     """Operators, intrinsics, dtypes, and `ops`, which has the operators where the library shadows their names."""
     environment = Environment()
-    operators = {("select" if name == "where" else name): OpFunction(op) for name, op in OPS.items()}
+    operators = {name: OpFunction(op) for name, op in OPS.items()}
     environment.names.update(operators)
     environment.names.update(INTRINSICS)
     environment.names.update({name: DType(name) for name in DTYPES})

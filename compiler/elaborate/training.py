@@ -112,6 +112,13 @@ def update(
     """One optimizer step: the new value of every trained parameter and of every state of the optimizer."""
     if plan.clip is not None and grads:
         grads = clip_gradients(context, grads, plan.clip)
+    return apply_optimizer(context, plan, trained, grads)
+
+
+def apply_optimizer(
+    context: Context, plan: TrainPlan, trained: list[Variable], grads: list[Value]
+) -> list[tuple[str, Value]]:
+    """`update` without clipping."""
     layer = _optimizer(context, plan)
     b = context.builder
     step = b.cast(context.run_input("step"), dtype="f32")
@@ -120,11 +127,16 @@ def update(
     results: list[tuple[str, Value]] = []
     states: list[tuple[str, Value]] = []
     for variable, grad in zip(trained, grads, strict=True):
-        instance = Instance(f"optimizer.{variable.name}", "optimizer")
+        instance = Instance(optimizer_path(variable.name), "optimizer")
         own = settings if variable.decay or "weight_decay" not in settings else {**settings, "weight_decay": 0.0}
         results.append((variable.name, _apply(context, Layer(layer.function, own, instance), variable, grad, number)))
         states.extend((state.name, value) for state, value in pending_states(instance))
     return results + states
+
+
+def optimizer_path(parameter: str) -> str:
+    """Where the optimizer's states of a parameter are named."""
+    return f"optimizer.{parameter}"
 
 
 def _optimizer(context: Context, plan: TrainPlan) -> Layer:

@@ -6,8 +6,13 @@ from ..op import Op
 from . import (
     arithmetic,
     comparison,
+    convolution,
     elementwise,
+    indexing,
     linear_algebra,
+    normalization,
+    pooling,
+    random,
     reduction,
     shape,
     source,
@@ -20,7 +25,12 @@ ALL: tuple[Op, ...] = (
     *comparison.OPERATORS,
     *reduction.OPERATORS,
     *shape.OPERATORS,
+    *indexing.OPERATORS,
     *linear_algebra.OPERATORS,
+    *normalization.OPERATORS,
+    *convolution.OPERATORS,
+    *pooling.OPERATORS,
+    *random.OPERATORS,
 )
 
 OPS: dict[str, Op] = {op.name: op for op in ALL}

@@ -32,12 +32,12 @@ def _pow_vjp(b: Builder, g: Value, y: Value, x: Value, p: Value) -> tuple[Value,
     exponent = b.constant_value(p)
     slope = b.mul(g, b.mul(p, b.pow(x, b.sub(p, 1.0))))
     if exponent is None or not exponent.all():
-        slope = b.where(b.equal(p, 0.0), 0.0, slope)  # x⁰ is 1 for every x, though p xᵖ⁻¹ is 0 · ∞ at x = 0
+        slope = b.select(b.equal(p, 0.0), 0.0, slope)  # x⁰ is 1 for every x, though p xᵖ⁻¹ is 0 · ∞ at x = 0
     if exponent is not None:
         return slope, None
     positive = b.greater(x, 0.0)
-    logarithm = b.log(b.where(positive, x, 1.0))
-    return slope, b.mul(g, b.where(positive, b.mul(y, logarithm), 0.0))
+    logarithm = b.log(b.select(positive, x, 1.0))
+    return slope, b.mul(g, b.select(positive, b.mul(y, logarithm), 0.0))
 
 
 def _extremum_vjp(b: Builder, g: Value, first: Value, both: Value) -> tuple[Value, Value]:

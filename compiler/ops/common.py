@@ -10,8 +10,11 @@ import numpy as np
 from netlang.diagnostics import DiagnosticError, fail
 from netlang.dims import Size
 
+from ..dtypes import numpy_dtype
+
 if TYPE_CHECKING:
     from ..builder import Builder
+    from ..emit import Emitter
     from ..ir import Value
 
 
@@ -56,12 +59,15 @@ def shape_mismatch(title: str, expected: object, found: object, help: str | None
     return fail("shape-mismatch", title, expected=expected, found=found, help=help)
 
 
-def size_value(b: Builder, size: Size, dtype: str) -> Value | float:
-    """A size as a number to calculate with: a Python number, or a scalar of `dtype` computed at run time."""
-    return float(size) if isinstance(size, int) else b.cast(b.dim(size=size), dtype=dtype)
+def divided(b: Builder, x: Value, size: Size) -> Value:
+    """`x` divided by a size, which may be known at run time only."""
+    if isinstance(size, int):
+        return b.div(x, float(size))
+    return b.div(x, b.cast(b.dim(size=size), dtype=x.type.dtype))
 
 
-def truncated_divide(x: np.ndarray, divisor: int) -> np.ndarray:
-    """Integer division that rounds toward zero, as ONNX and C do; `divisor` is positive."""
-    quotient = x // divisor
-    return quotient + ((x < 0) & (quotient * divisor != x)).astype(x.dtype)
+def number(e: Emitter, size: Size, dtype: str) -> str:
+    """A size as an ONNX scalar of a dtype: a constant, or computed at run time."""
+    if isinstance(size, int):
+        return e.constant(np.array(size, numpy_dtype(dtype)))
+    return e.node("Cast", e.size(size), to=e.onnx_dtype(dtype))

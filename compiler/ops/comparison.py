@@ -23,7 +23,7 @@ _TRUTH = "the result is a truth value"
 
 def _where_vjp(b: Builder, g: Value, z: Value, condition: Value, x: Value, y: Value) -> tuple[Value | None, ...]:
     # Not by products with a mask: a NaN of the branch that was not taken must not pass.
-    return None, b.where(condition, g, 0.0), b.where(condition, 0.0, g)
+    return None, b.select(condition, g, 0.0), b.select(condition, 0.0, g)
 
 
 def _not_equal_onnx(e: Emitter, node: Node, x: str, y: str) -> str:
@@ -109,7 +109,7 @@ OPERATORS: tuple[Op, ...] = (
         samples=(S(_MASK, _OTHER, torch=lambda x, y: x | y),),
     ),
     Op(
-        "where(condition: bool[*B], x: t[*B], y: t[*B]) -> t[*B]",
+        "select(condition: bool[*B], x: t[*B], y: t[*B]) -> t[*B]",
         doc="x where the condition holds, else y. The gradient passes to the one that was taken.",
         numpy=np.where,
         vjp=_where_vjp,

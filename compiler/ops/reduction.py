@@ -11,7 +11,7 @@ from netlang.dims import Size
 from netlang.types import TensorType
 
 from ..op import Bad, Op, S
-from .common import normal_axes, normal_axis, product, size_value
+from .common import divided, normal_axes, normal_axis, product
 from .reference import torch
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def _sum_vjp(b: Builder, g: Value, y: Value, x: Value, axis: Axes, keepdims: boo
 
 
 def _mean_vjp(b: Builder, g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> tuple[Value]:
-    count = product(x.type.shape[i] for i in normal_axes(axis, x.type.rank))
-    share = b.mul(g, 1 / count) if isinstance(count, int) and count else b.div(g, size_value(b, count, x.type.dtype))
+    share = divided(b, g, product(x.type.shape[i] for i in normal_axes(axis, x.type.rank)))
     return _sum_vjp(b, share, y, x, axis, keepdims)
 
 
@@ -90,7 +89,7 @@ def _products_of_others(b: Builder, x: Value) -> Value:
     position = b.iota(count=count)
     itself = b.equal(b.reshape(position, shape=(count, 1)), position)
     columns = b.reshape(x, shape=(*x.type.shape[:-1], 1, count))
-    return b.prod(b.where(itself, 1.0, columns), axis=-1)
+    return b.prod(b.select(itself, 1.0, columns), axis=-1)
 
 
 def _running_product(b: Builder, x: Value, count: int, *, from_left: bool) -> Value:

@@ -288,7 +288,7 @@ OPERATORS: tuple[Op, ...] = (
     Op(
         "expand(x: t[*s], shape: sizes) -> t[*shape]",
         doc="x repeated along new axes on the left and axes of size 1, to the given shape.",
-        numpy=lambda x, shape: np.broadcast_to(x, shape),
+        numpy=np.broadcast_to,
         vjp=lambda b, g, y, x, shape: (g,),
         shape=_expand_shape,
         onnx=_expand_onnx,

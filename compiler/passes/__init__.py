@@ -24,9 +24,7 @@ PIPELINE: tuple[tuple[str, Pass], ...] = (
 """Every pass with the name that `--dump-after` and `without` call it; "prune" spares the others work."""
 
 
-def run(
-    graph: Graph, *, without: Collection[str] = (), after: Callable[[str, Graph], None] | None = None
-) -> Graph:
+def run(graph: Graph, *, without: Collection[str] = (), after: Callable[[str, Graph], None] | None = None) -> Graph:
     """`graph` simplified by the pipeline, except for the passes named in `without`.
 
     `after(name, graph)` is called with the result of each pass: to print it, or to verify it.

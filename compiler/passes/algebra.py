@@ -23,7 +23,7 @@ def algebra(graph: Graph) -> Graph:
     """Applies the rules until none fits.
 
     `a = mul(x, 2.0); b = mul(a, 0.5); y = add(b, 0.0)` becomes `y = x`. Results may differ by rounding where numbers
-    are merged, and not at all elsewhere. Gradients must have been taken: `stop_gradient` goes.
+    are merged, and in the sign of zeros. Gradients must have been taken: `stop_gradient` goes.
     """
     return rebuild(graph, builder=_Simplifier(graph.name))
 

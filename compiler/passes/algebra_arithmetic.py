@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from netlang.types import FLOATS
 
 from ..builder import Builder
@@ -12,8 +14,8 @@ from .algebra_common import Results, Rule, broadcast_shape, made_by, number, uni
 def add_zero(b: Builder, x: Value, y: Value) -> Results | None:
     """x + 0 = x."""
     for kept, zero in ((x, y), (y, x)):
-        if uniform(b, zero) == 0 and kept.type.shape == broadcast_shape(x, y):
-            return kept
+        if uniform(b, zero) == 0:
+            return _stretched(b, kept, x, y)
     return None
 
 
@@ -32,12 +34,12 @@ def add_negated(b: Builder, x: Value, y: Value) -> Results | None:
 
 def subtract_zero(b: Builder, x: Value, y: Value) -> Results | None:
     """x - 0 = x."""
-    return x if uniform(b, y) == 0 and x.type.shape == broadcast_shape(x, y) else None
+    return _stretched(b, x, x, y) if uniform(b, y) == 0 else None
 
 
 def subtract_from_zero(b: Builder, x: Value, y: Value) -> Results | None:
     """0 - x = -x."""
-    return b.neg(y) if uniform(b, x) == 0 and y.type.shape == broadcast_shape(x, y) else None
+    return _stretched(b, b.neg(y), x, y) if uniform(b, x) == 0 else None
 
 
 def subtract_negated(b: Builder, x: Value, y: Value) -> Results | None:
@@ -50,8 +52,8 @@ def multiply_by_one(b: Builder, x: Value, y: Value) -> Results | None:
     """x · 1 = x and x · (-1) = -x."""
     for kept, factor in ((x, y), (y, x)):
         value = uniform(b, factor)
-        if value in (1, -1) and kept.type.shape == broadcast_shape(x, y):
-            return kept if value == 1 else b.neg(kept)
+        if value in (1, -1):
+            return _stretched(b, kept if value == 1 else b.neg(kept), x, y)
     return None
 
 
@@ -72,7 +74,8 @@ def merge_factors(b: Builder, x: Value, y: Value) -> Results | None:
     for scaled, factor in ((x, y), (y, x)):
         if found := _scaled(b, scaled, factor):
             base, name, inner = found
-            return b.mul(base, b.mul(inner, factor) if name == "mul" else b.div(factor, inner))
+            merged = b.mul(inner, factor) if name == "mul" else b.div(factor, inner)
+            return b.mul(base, merged) if _is_harmless(b, merged) else None
     return None
 
 
@@ -81,15 +84,14 @@ def merge_divisors(b: Builder, x: Value, y: Value) -> Results | None:
     if not (found := _scaled(b, x, y)):
         return None
     base, name, inner = found
-    return b.mul(base, b.div(inner, y)) if name == "mul" else b.div(base, b.mul(inner, y))
+    merged = b.div(inner, y) if name == "mul" else b.mul(inner, y)
+    return b.apply(name, (base, merged), {}) if _is_harmless(b, merged) else None
 
 
 def divide_by_one(b: Builder, x: Value, y: Value) -> Results | None:
     """x / 1 = x and x / (-1) = -x."""
     value = uniform(b, y)
-    if value not in (1, -1) or x.type.shape != broadcast_shape(x, y):
-        return None
-    return x if value == 1 else b.neg(x)
+    return _stretched(b, x if value == 1 else b.neg(x), x, y) if value in (1, -1) else None
 
 
 def negate_negated(b: Builder, x: Value) -> Results | None:
@@ -121,18 +123,17 @@ def plain_power(b: Builder, x: Value, y: Value) -> Results | None:
 
     At minus infinity the root gives NaN where the power gives infinity.
     """
-    if x.type.shape != broadcast_shape(x, y) or x.type.dtype not in FLOATS:
+    value = uniform(b, y)
+    if value not in (1, 2, 0.5, -1) or x.type.dtype not in FLOATS:
         return None
-    match uniform(b, y):
-        case 1:
-            return x
+    match value:
         case 2:
-            return b.mul(x, x)
+            x = b.mul(x, x)
         case 0.5:
-            return b.sqrt(x)
+            x = b.sqrt(x)
         case -1:
-            return b.div(1.0, x)
-    return None
+            x = b.div(1.0, x)
+    return _stretched(b, x, x, y)
 
 
 def absolute_of_sign_free(b: Builder, x: Value) -> Results | None:
@@ -155,6 +156,18 @@ def _scaled(b: Builder, x: Value, factor: Value) -> tuple[Value, str, Value] | N
         if constant or (_is_number(inner) and _is_number(factor) and not _is_number(base)):
             return base, node.op, inner
     return None
+
+
+def _stretched(b: Builder, result: Value, *operands: Value) -> Value:
+    """`result` in the shape to which the operands broadcast."""
+    shape = broadcast_shape(*operands)
+    return result if result.type.shape == shape else b.expand(result, shape=shape)
+
+
+def _is_harmless(b: Builder, factor: Value) -> bool:
+    """Whether a merged constant neither overflowed nor vanished: 0 · ∞ would make numbers of nothing."""
+    value = number(b, factor)
+    return value is None or (value != 0 and math.isfinite(value))
 
 
 def _is_number(x: Value) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netlang.dims import Size
-from netlang.types import Mismatch, broadcast
+from netlang.types import broadcast
 
 from ..builder import Builder
 from ..ir import Node, Value
@@ -37,14 +37,11 @@ def number(b: Builder, x: Value) -> float | None:
     return uniform(b, x) if x.type.rank == 0 else None
 
 
-def broadcast_shape(*values: Value) -> tuple[Size, ...] | None:
-    """The shape that the values broadcast to, or None where they do not."""
+def broadcast_shape(*values: Value) -> tuple[Size, ...]:
+    """The shape that the values broadcast to. Raises Mismatch."""
     shape: tuple[Size, ...] = ()
-    try:
-        for value in values:
-            shape = broadcast(shape, value.type.shape)
-    except Mismatch:
-        return None
+    for value in values:
+        shape = broadcast(shape, value.type.shape)
     return shape
 
 

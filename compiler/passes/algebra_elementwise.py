@@ -29,7 +29,7 @@ def compute_uniform(name: str) -> Rule:
     def rule(b: Builder, *operands: Value) -> Results | None:
         values = [uniform(b, x) for x in operands]
         shape = broadcast_shape(*operands)
-        if shape is None or any(value is None for value in values) or all(x.type.rank == 0 for x in operands):
+        if any(value is None for value in values) or all(x.type.rank == 0 for x in operands):
             return None
         arrays = [np.asarray(value, numpy_dtype(x.type.dtype)) for value, x in zip(values, operands, strict=True)]
         (result,) = OPS[name].infer([x.type for x in operands], {})
@@ -83,7 +83,7 @@ def _before_broadcast(b: Builder, x: Value) -> Value | None:
     return smaller if node.op == "expand" or x.type.shape == added + smaller.type.shape else None
 
 
-def decided_where(b: Builder, condition: Value, x: Value, y: Value) -> Results | None:
+def decided_select(b: Builder, condition: Value, x: Value, y: Value) -> Results | None:
     """where(true, x, y) = x, where(false, x, y) = y and where(c, x, x) = x."""
     shape = broadcast_shape(condition, x, y)
     value = uniform(b, condition)
@@ -148,7 +148,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "cast": (same_cast, cast_back, cast_uniform),
     "clip": (unbounded_clip,),
     "stop_gradient": (identity,),
-    "where": (decided_where, drop_expand("where")),
+    "select": (decided_select, drop_expand("select")),
     **{name: (compute_uniform(name),) for name in UNARY},
     **{name: (compute_uniform(name), narrow_uniform(name), drop_expand(name)) for name in BINARY},
 }

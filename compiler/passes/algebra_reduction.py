@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from netlang.dims import Size
 from netlang.types import FLOATS
@@ -42,36 +43,30 @@ def of_itself(name: str) -> Rule:
     return rule
 
 
-def sum_of_copies(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
-    """The sum over an axis along which a tensor was expanded is a product with its size."""
-    expanded = made_by(b, x, "expand")
-    if expanded is None or x.type.dtype not in FLOATS:
-        return None
-    (base,) = expanded.inputs
-    shape = x.type.shape
-    leading = len(shape) - base.type.rank
-    before = (1,) * leading + base.type.shape
-    copied = [a for a in normalise(axis, len(shape)) if before[a] == 1 and shape[a] != 1]
-    if not copied:
-        return None
-    smaller = tuple(1 if a in copied else size for a, size in enumerate(shape))
-    once = b.sum(b.expand(b.reshape(base, shape=before), shape=smaller), axis=axis, keepdims=keepdims)
-    return b.mul(once, _float(b, size_of([shape[a] for a in copied]), x.type.dtype))
+def of_copies(name: str) -> Rule:
+    """The sum over an axis along which a tensor was expanded is a product with its size; the mean, the element."""
 
+    def rule(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
+        expanded = made_by(b, x, "expand")
+        if expanded is None or x.type.dtype not in FLOATS:
+            return None
+        (base,) = expanded.inputs
+        shape, axes = x.type.shape, normalise(axis, x.type.rank)
+        leading = len(shape) - base.type.rank
+        before = (1,) * leading + base.type.shape
+        copied = [a for a in axes if before[a] == 1 and shape[a] != 1]
+        if not copied:
+            return None
+        others = tuple(a - leading for a in axes if a not in copied and a >= leading)
+        total = getattr(b, name)(base, axis=others, keepdims=keepdims)
+        if not keepdims:
+            total = b.reshape(total, shape=_without(base.type.shape, [a - leading for a in axes]))
+        if name == "sum":
+            total = b.mul(total, _float(b, size_of([shape[a] for a in copied]), x.type.dtype))
+        after = tuple(1 if a in axes else size for a, size in enumerate(shape))
+        return b.expand(total, shape=after if keepdims else _without(after, axes))
 
-def mean_of_copies(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
-    """The mean over an axis along which a tensor was expanded is the one element."""
-    expanded = made_by(b, x, "expand")
-    if expanded is None:
-        return None
-    (base,) = expanded.inputs
-    shape = x.type.shape
-    before = (1,) * (len(shape) - base.type.rank) + base.type.shape
-    copied = [a for a in normalise(axis, len(shape)) if before[a] == 1 and shape[a] != 1]
-    if not copied:
-        return None
-    smaller = tuple(1 if a in copied else size for a, size in enumerate(shape))
-    return b.mean(b.expand(b.reshape(base, shape=before), shape=smaller), axis=axis, keepdims=keepdims)
+    return rule
 
 
 def of_uniform(count_matters: bool) -> Rule:
@@ -101,7 +96,7 @@ def of_scaled(name: str) -> Rule:
         base, factor = node.inputs
         if node.op == "mul" and number(b, base) is not None:
             base, factor = factor, base
-        if number(b, factor) is None:
+        if number(b, factor) in (None, 0, math.inf, -math.inf):  # 0 · ∞ would make numbers of nothing
             return None
         total = getattr(b, name)(base, axis=axis, keepdims=keepdims)
         return b.apply(node.op, (total, factor), {})
@@ -109,7 +104,7 @@ def of_scaled(name: str) -> Rule:
     return rule
 
 
-def _without(shape: tuple[Size, ...], axes: tuple[int, ...]) -> tuple[Size, ...]:
+def _without(shape: tuple[Size, ...], axes: Collection[int]) -> tuple[Size, ...]:
     return tuple(size for a, size in enumerate(shape) if a not in axes)
 
 
@@ -120,8 +115,8 @@ def _float(b: Builder, size: Size, dtype: str) -> Value:
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "max": (over_ones, of_uniform(False), of_itself("max")),
-    "mean": (over_ones, of_uniform(False), of_itself("mean"), mean_of_copies, of_scaled("mean")),
+    "mean": (over_ones, of_uniform(False), of_itself("mean"), of_copies("mean"), of_scaled("mean")),
     "min": (over_ones, of_uniform(False), of_itself("min")),
     "prod": (over_ones, of_itself("prod")),
-    "sum": (over_ones, of_uniform(True), of_itself("sum"), sum_of_copies, of_scaled("sum")),
+    "sum": (over_ones, of_uniform(True), of_itself("sum"), of_copies("sum"), of_scaled("sum")),
 }

@@ -26,6 +26,12 @@ def expand_of_expand(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results |
     return b.expand(inner.inputs[0], shape=shape) if inner else None
 
 
+def expand_by_ones(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | None:
+    """An expansion that only puts axes of size 1 in front is a reshape, which costs nothing."""
+    added = (1,) * (len(shape) - x.type.rank)
+    return b.reshape(x, shape=shape) if shape == added + x.type.shape else None
+
+
 def reshaped_uniform(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | None:
     """A tensor of one number in another shape is filled in that shape."""
     filled = made_by(b, x, "full")
@@ -38,11 +44,6 @@ def expanded_number(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | 
     return None if value is None else b.full(shape=shape, value=float(value), dtype=x.type.dtype)
 
 
-def same_order(b: Builder, x: Value, perm: tuple[int, ...]) -> Results | None:
-    """A transposition that leaves every axis where it is."""
-    return x if perm == tuple(range(len(perm))) else None
-
-
 def transpose_of_transpose(b: Builder, x: Value, perm: tuple[int, ...]) -> Results | None:
     """Two transpositions are one."""
     inner = made_by(b, x, "transpose")
@@ -53,7 +54,7 @@ def transpose_of_transpose(b: Builder, x: Value, perm: tuple[int, ...]) -> Resul
 
 
 def transpose_of_ones(b: Builder, x: Value, perm: tuple[int, ...]) -> Results | None:
-    """Where only axes of size 1 move, the elements stay: a reshape, which costs nothing."""
+    """Where nothing moves but axes of size 1, the elements stay: a reshape, which costs nothing."""
     moved = [axis for axis in perm if x.type.shape[axis] != 1]
     return b.reshape(x, shape=tuple(x.type.shape[axis] for axis in perm)) if moved == sorted(moved) else None
 
@@ -138,10 +139,10 @@ def split_of_concat(b: Builder, x: Value, parts: int, axis: int) -> Results | No
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "concat": (concat_of_one, concat_of_split),
-    "expand": (same_shape, expanded_number, expand_of_expand),
+    "expand": (same_shape, expanded_number, expand_of_expand, expand_by_ones),
     "pad": (empty_pad,),
     "reshape": (same_shape, reshaped_uniform, reshape_of_reshape),
     "slice": (whole_slice, slice_of_slice),
     "split": (split_in_one, split_of_concat),
-    "transpose": (same_order, transposed_uniform, transpose_of_transpose, transpose_of_ones),
+    "transpose": (transposed_uniform, transpose_of_transpose, transpose_of_ones),
 }

@@ -6,6 +6,7 @@ import sys
 from typing import Annotated, Literal
 
 import typer
+
 from netlang.diagnostics import Diagnostic, DiagnosticError
 
 from .options import FilesArgument
@@ -25,7 +26,7 @@ def command(
     ] = "text",
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> int:
-    """Report every error of the files, and exit with 1 if there is one."""
+    """Report every error of the files. The exit status is 1 if there is one."""
     from .sources import expand
 
     style = "json" if json else format
@@ -42,15 +43,12 @@ def command(
 
 def _check(spec: str) -> list[Diagnostic]:
     """Errors and warnings of one file and what it uses."""
-    from ...compiler import load_program
-    from ..loader import load, open_source
+    from ..job import open_program
 
     try:
-        source, _ = open_source(spec)
-        program = load_program(source, load)
+        return open_program(spec)[0].check()
     except DiagnosticError as error:
         return list(error.diagnostics)
-    return [*program.warnings, *program.check()]
 
 
 def _distinct(diagnostics) -> list[Diagnostic]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import typer
+
 from netlang.diagnostics import Diagnostic, DiagnosticError
 
 from .terminal import show, tolerate_narrow_encodings
@@ -38,7 +39,6 @@ def reported(arguments: Sequence[str] | None) -> Iterator[Status]:
     except typer.TyperException as error:
         status.code = USAGE
         _say(f"netlang: {_usage_message(error)}")
-        _say("Try `netlang --help`, or `netlang COMMAND --help`.")
     except (KeyboardInterrupt, typer.Abort):
         status.code = INTERRUPTED
     except BrokenPipeError:
@@ -52,7 +52,9 @@ def reported(arguments: Sequence[str] | None) -> Iterator[Status]:
         status.code = INTERNAL
         _say(f"netlang: internal error: {type(error).__name__}: {_one_line(str(error))}")
         if not _show_traceback(arguments):
-            _say("This is a fault of netlang, not of your program. Please report it with the output of the same command")
+            _say(
+                "This is a fault of netlang, not of your program. Please report it with the output of the same command"
+            )
             _say("after `netlang --traceback`, and of `netlang --version`.")
 
 
@@ -72,7 +74,7 @@ def _from_system(error: OSError | MemoryError) -> Diagnostic:
     title = f"{error.strerror or error}{where}"
     if error.errno == errno.ENOSPC:
         return Diagnostic("disk-full", title, help="free some space, or choose another place with --out")
-    return Diagnostic("unreadable-file", title)
+    return Diagnostic("system-error", title)
 
 
 def _show_traceback(arguments: Sequence[str] | None) -> bool:

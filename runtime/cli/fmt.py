@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from netlang.diagnostics import fail
 from netlang.source import Source
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
 from netlang.diagnostics import DiagnosticError, did_you_mean, fail
 
 from .options import JsonOption
@@ -23,7 +24,7 @@ def command(
     name: Annotated[str | None, typer.Argument(metavar="OPERATOR", help="Show this one in full.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the operators: what has a gradient, a second one, and tests."""
+    """List the operators and what each can do."""
     from ...compiler.ops import OPS
 
     if name is not None and name not in OPS:
@@ -64,6 +65,7 @@ def differentiates_twice(op: Op) -> bool:
 def _differentiate_twice(op: Op, use: Sample) -> None:
     """Builds the second gradient of one use. Raises DiagnosticError (`no-gradient`)."""
     import numpy as np
+
     from netlang.types import FLOATS, TensorType
 
     from ...compiler.autodiff import gradients
@@ -74,8 +76,9 @@ def _differentiate_twice(op: Op, use: Sample) -> None:
     arrays = [x if isinstance(x, np.ndarray) else np.zeros(x, np.float32) for x in use.inputs]
     values = [b.input(f"x{i}", TensorType(dtype_name(x.dtype), x.shape)) for i, x in enumerate(arrays)]
     result = getattr(b, op.name)(*values, **use.attrs)
-    smooth = [value for value in values if value.type.dtype in FLOATS]
-    for gradient in gradients(b, result[0] if op.multiple else result, smooth):
+    first = result[0] if op.multiple else result
+    smooth = [value for value in values if value.type.dtype in FLOATS] if first.type.dtype in FLOATS else []
+    for gradient in gradients(b, first, smooth) if smooth else ():
         gradients(b, gradient, smooth)
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from ..run_directory import RunConfig
+    from ..session import Device
 
 FileArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="A `.net` file, or `std:NAME` for a model of the library.")
@@ -26,34 +30,34 @@ DimsOption = Annotated[
     list[str] | None,
     typer.Option("--dims", metavar="NAME=SIZE", help="Fix an open dimension, such as batch=32. Repeatable."),
 ]
-DataOption = Annotated[
-    str,
-    typer.Option(
-        "--data",
-        metavar="SOURCE",
-        help="digits, mnist:DIR, npz:FILE, text:FILE, csv:FILE, images:DIR, or a path to guess from.",
-    ),
-]
 LengthOption = Annotated[
     int | None, typer.Option("--length", min=1, help="Length of the windows of a text: what the model reads at once.")
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Use only so many examples of the data.")]
-BatchOption = Annotated[int, typer.Option("--batch", "-b", min=1, help="Examples in a batch.")]
-DeviceOption = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where to compute.")]
+DeviceOption = Annotated[
+    Literal["cpu", "cuda"] | None, typer.Option("--device", help="Where to compute; by default as in the training.")
+]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads to compute with; by default, one a core.")
+]
+CheckpointOption = Annotated[
+    Literal["best", "last"] | None,
+    typer.Option("--checkpoint", help="Which weights; by default the best where validation data chose them."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
 OpsetOption = Annotated[
     int | None, typer.Option("--opset", min=1, help="ONNX operator set; by default, the lowest that serves.")
 ]
-DumpOption = Annotated[
-    list[str] | None,
-    typer.Option("--dump-after", metavar="PASS", help="Print the graph after a pass of the compiler. Repeatable."),
-]
-VerifyOption = Annotated[bool, typer.Option("--check", help="Verify the graph after every pass of the compiler.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the initial weights.")]
 
 Setting = int | float | bool | str
+
+
+def chosen_device(config: RunConfig, device: str | None, threads: int | None) -> Device:
+    """The device of the options, or else that of the training. Raises DiagnosticError (`no-device`)."""
+    from ..session import Device
+
+    return Device(device or config.device, threads or config.threads)
 
 
 def settings(pairs: Sequence[str] | None) -> dict[str, Setting]:

@@ -29,12 +29,14 @@ def command(
     model: ModelArgument = None,
     set: SetOption = None,
     dims: DimsOption = None,
-    entry: Annotated[str | None, typer.Option("--entry", help="Which entry of the model; by default its first.")] = None,
+    entry: Annotated[
+        str | None, typer.Option("--entry", help="Which entry of the model; by default its first.")
+    ] = None,
     depth: Annotated[int | None, typer.Option("--depth", min=1, help="Add up layers deeper than this.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the layers of a model, their shapes, parameters and operations, and the memory it takes."""
-    from .sources import open_network
+    """Show layers, shapes, parameters, operations and memory. No weight is made for it."""
+    from ..job import open_network
 
     network = open_network(file, model, settings(set))
     graph = network.graph(entry or network.entries[0], sizes(dims))

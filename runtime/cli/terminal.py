@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from netlang.diagnostics import Diagnostic
@@ -30,15 +31,20 @@ def show(diagnostics: Sequence[Diagnostic], style: str = "text", stream: TextIO 
     """Prints diagnostics as `text`, `concise` or `json` on `stream` (default: standard output)."""
     from netlang.render import render
 
-    stream = stream or sys.stdout
-    text = render(diagnostics, style=style, color=style == "text" and colored(stream))
+    target = stream or sys.stdout
+    text = render(diagnostics, style=style, color=style == "text" and colored(target))
     if text:
-        print(text.rstrip("\n"), file=stream)
+        print(text, file=target)
 
 
 def print_json(value: Any) -> None:
     """Prints `value` for a script to read: one JSON document, keys in their order."""
     print(json.dumps(value, indent=2))
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics for JSON, which has no infinity and no NaN: they become null."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def tolerate_narrow_encodings() -> None:
@@ -62,3 +68,13 @@ def quantity(number: float) -> str:
         number /= 1000
     digits = f"{number:.3g}" if number else "0"
     return f"{digits} {prefix}"
+
+
+def numbers(metrics: Mapping[str, float]) -> str:
+    """`loss 0.1234  accuracy 0.9800`, in the given order."""
+    return "  ".join(f"{name} {_number(value)}" for name, value in metrics.items())
+
+
+def _number(value: float) -> str:
+    """Four decimals where they say something, else four digits."""
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e3 or value == 0 else f"{value:.4g}"

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+
 from netlang.diagnostics import DiagnosticError, fail
 
 from ..files import read_text

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
 from netlang.diagnostics import DiagnosticError, fail
 
 from ..files import reading
@@ -101,7 +102,9 @@ def _parse(path: Path, stream: BinaryIO | gzip.GzipFile, limit: int) -> np.ndarr
     wanted = math.prod(shape) * dtype.itemsize
     data = stream.read(wanted) if wanted <= limit else b""
     if len(data) < wanted:
-        raise _truncated(path, f"its header promises {wanted:,} bytes of data", f"{len(data):,} bytes" if data else None)
+        raise _truncated(
+            path, f"its header promises {wanted:,} bytes of data", f"{len(data):,} bytes" if data else None
+        )
     if stream.read(1):
         raise fail("bad-data", f"`{path}` is longer than its header says", expected=f"{wanted:,} bytes of data")
     array = np.frombuffer(data, dtype).reshape(shape)

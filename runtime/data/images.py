@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from netlang.diagnostics import fail
 
 from ..files import unreadable

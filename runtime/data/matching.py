@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from netlang.compiler.ir import Graph, Input
-from netlang.compiler.network import Network
+
 from netlang.diagnostics import DiagnosticError, fail
 from netlang.types import FLOATS, INTEGERS, TensorType
 
+from ...compiler import Network
+from ...compiler.ir import Graph, Input
 from ..inputs import data_inputs, index_limits
 from .fitting import METHODS, Fit
 from .images import ImageTable
@@ -108,7 +109,9 @@ def _assign(dataset: Dataset, inputs: tuple[Input, ...]) -> dict[Input, str]:
 
 def _suits(type_: TensorType, field: Field) -> bool:
     """Whether a column can feed an input of this type, as it is or after a change of shape."""
-    return _same_kind(type_.dtype, field.dtype) and (_accepts(type_, field.shape) or _reshaped(type_, field) is not None)
+    return _same_kind(type_.dtype, field.dtype) and (
+        _accepts(type_, field.shape) or _reshaped(type_, field) is not None
+    )
 
 
 def _same_kind(wanted: str, found: str) -> bool:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from netlang.diagnostics import DiagnosticError, fail
 from numpy.lib import format as npy
+
+from netlang.diagnostics import DiagnosticError, fail
 
 from ..files import reading
 from .table import ArrayTable, Dataset

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from netlang.compiler.dtypes import dtype_name
+
+from ...compiler.dtypes import dtype_name
 
 Rows = np.ndarray
 """Row numbers, i64[n]."""
@@ -72,6 +72,10 @@ class Dataset:
         """The columns of every split."""
         return next(iter(self.splits.values())).fields
 
+    def rows(self) -> dict[str, int]:
+        """Rows of each split: what an evaluation goes through, and an epoch of training."""
+        return {name: len(table.sequence()) for name, table in self.splits.items()}
+
 
 class ArrayTable:
     """Rows of arrays in memory.
@@ -87,10 +91,11 @@ class ArrayTable:
         self._divisors = dict(divisors or {})
         self._images = images
         self._count = len(next(iter(self._arrays.values())))
+        self._fields = {name: self._field(name, array) for name, array in self._arrays.items()}
 
-    @cached_property
+    @property
     def fields(self) -> Mapping[str, Field]:
-        return {name: self._field(name, array) for name, array in self._arrays.items()}
+        return self._fields
 
     def take(self, rows: Rows) -> dict[str, np.ndarray]:
         taken = {name: array[rows] for name, array in self._arrays.items()}
@@ -156,8 +161,7 @@ class TrainingFeed:
         self._seed = seed
         self._epoch = -1
         self._order: Rows = np.arange(0)
-        self.rows = len(table.shuffled(seed, 0))
-        self.steps_per_epoch = -(-self.rows // size)
+        self.steps_per_epoch = -(-len(table.sequence()) // size)
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """The batch of a step counted from 0 over all epochs. The last batch of an epoch may be smaller."""

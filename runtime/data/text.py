@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
 from netlang.diagnostics import fail
 
 from ..files import read_text
@@ -18,9 +19,9 @@ SIZE_LIMIT = 1_000_000_000
 class WindowTable:
     """Windows of a sequence of tokens: row `r` is the window that begins at token `r`.
 
-    Columns: `tokens` i64[length] and `target` i64[length], which is `tokens` one place further on. An epoch of training is as
-    many windows as fit into the sequence end to end, at random places; an evaluation goes through those that do fit
-    end to end, and leaves out a rest shorter than a window.
+    Columns: `tokens` i64[length] and `target` i64[length], which is `tokens` one place further on. An epoch of training
+    is as many windows as fit into the sequence end to end, at random places; an evaluation goes through those that do
+    fit end to end, and leaves out a rest shorter than a window.
     """
 
     def __init__(self, tokens: np.ndarray, length: int, classes: int) -> None:

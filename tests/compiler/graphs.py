@@ -10,6 +10,7 @@ import onnxruntime
 from netlang.compiler.autodiff import gradients
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Graph, Init, Value
+
 from netlang.dims import symbol
 from netlang.types import TensorType
 

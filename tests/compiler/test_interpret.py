@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from netlang.compiler.builder import Builder
 from netlang.compiler.interpret import evaluate
+
 from netlang.types import TensorType
 
 from .graphs import BATCH, TIME, f32, f64, feeds, i64, parameter, perceptron_gradients

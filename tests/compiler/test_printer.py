@@ -5,6 +5,7 @@ from __future__ import annotations
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Init
 from netlang.compiler.printer import print_graph, print_node
+
 from netlang.source import Source, Span
 
 from .graphs import BATCH, f32, i64

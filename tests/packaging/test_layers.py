@@ -1,4 +1,4 @@
-"""Imports run one way: the language <- the compiler <- the runtime. Read from the wheel, where all three are in place."""
+"""Imports run one way: the language <- the compiler <- the runtime. Read from the wheel, where all are in place."""
 
 from __future__ import annotations
 

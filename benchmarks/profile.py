@@ -1,0 +1,148 @@
+"""Where the time of a graph goes: `python -m benchmarks.profile gpt --threads 1`.
+
+The graph that the compiler makes runs with ONNX Runtime's profiler on. Each node counts with the least time of its
+runs, so that the sum is one run undisturbed; what is missing to the whole is the runtime's work between the nodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from netlang.compiler import Network
+from netlang.compiler.dtypes import numpy_dtype
+from netlang.compiler.emit import emit
+from netlang.compiler.initializers import materialise
+from netlang.compiler.ir import Graph, Input
+from netlang.runtime.job import open_network
+
+from .cases import CASES, PLANNED_STEPS, Case, case_named
+
+GRAPHS: dict[str, Callable[[Network, dict[str, int]], Graph]] = {
+    "train": lambda network, dims: network.train_graph(dims),
+    "gradient": lambda network, dims: network.gradient_graph(dims),
+    "apply": lambda network, dims: network.apply_graph(),
+    "forward": lambda network, dims: network.graph(dims=dims),
+}
+"""The graphs of a network that can be profiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTime:
+    """One node: its operator, its name, the shapes it reads, and the least milliseconds of its runs."""
+
+    operator: str
+    name: str
+    shapes: str
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The nodes as ONNX Runtime ran them, after its own fusions, and the least milliseconds of a whole run."""
+
+    nodes: tuple[NodeTime, ...]
+    whole: float
+
+
+def profile(graph: Graph, case: Case, threads: int, runs: int) -> Profile:
+    """Runs a graph of a case on its data, that many times."""
+    feeds = feeds_for(graph, case)
+    with tempfile.TemporaryDirectory() as folder:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = ort.InferenceSession(emit(graph).SerializeToString(), options, providers=["CPUExecutionProvider"])
+        times = []
+        for _ in range(runs):
+            begin = time.perf_counter()
+            session.run(None, feeds)
+            times.append((time.perf_counter() - begin) * 1e3)
+        events = json.loads(Path(session.end_profiling()).read_text())
+    return Profile(tuple(node_times(events)), min(times))
+
+
+def feeds_for(graph: Graph, case: Case) -> dict[str, np.ndarray]:
+    """What a graph reads: the case's data, initial variables, gradients of 1e-3, and a step in mid-training."""
+    scalars = {"step": PLANNED_STEPS // 2, "steps": PLANNED_STEPS, "seed": 1}
+    data = case.training_batches(1)[0]
+
+    def value(item: Input) -> np.ndarray:
+        if item.role == "data":
+            return data[item.name]
+        if item.role == "gradient":
+            return np.full([int(size) for size in item.value.type.shape], 1e-3, numpy_dtype(item.value.type.dtype))
+        return np.array(scalars[item.role], np.int64)
+
+    return {**{item.name: value(item) for item in graph.inputs}, **materialise(graph.variables, 0)}
+
+
+def node_times(events: Iterable[dict[str, Any]]) -> list[NodeTime]:
+    """The nodes in ONNX Runtime's list of events, the slowest first."""
+    least: dict[str, NodeTime] = {}
+    for event in events:
+        name = event.get("name", "")
+        if event.get("cat") != "Node" or not name.endswith("_kernel_time"):
+            continue
+        details = event["args"]
+        milliseconds = event["dur"] / 1e3
+        known = least.get(name)
+        if known is None or milliseconds < known.milliseconds:
+            shapes = " ".join(
+                "×".join(map(str, shape)) or "scalar" for item in details["input_type_shape"] for shape in item.values()
+            )
+            node = name.removesuffix("_kernel_time")
+            least[name] = NodeTime(details["op_name"], node, shapes, milliseconds)
+    return sorted(least.values(), key=lambda node: -node.milliseconds)
+
+
+def table(profile: Profile, key: Callable[[NodeTime], str], top: int) -> str:
+    """The nodes in groups, the slowest group first: count, milliseconds and share."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for node in profile.nodes:
+        groups[key(node)].append(node.milliseconds)
+    total = sum(node.milliseconds for node in profile.nodes)
+    lines = [f"{'':44}{'nodes':>6}{'ms':>9}{'share':>7}"]
+    for name, times in sorted(groups.items(), key=lambda item: -sum(item[1]))[:top]:
+        lines.append(f"{name[:80]:44}{len(times):6}{sum(times):9.3f}{sum(times) / total:7.1%}")
+    lines.append(f"{'all nodes':44}{len(profile.nodes):6}{total:9.3f}")
+    lines.append(f"{'a whole run':50}{profile.whole:9.3f}")
+    return "\n".join(lines)
+
+
+KEYS: dict[str, Callable[[NodeTime], str]] = {
+    "operator": lambda node: node.operator,
+    "shape": lambda node: f"{node.operator} {node.shapes}",
+    "node": lambda node: f"{node.operator} {node.name}",
+}
+"""What nodes can be grouped by."""
+
+
+def main() -> None:
+    """Prints the table for the case on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description="where the time of a graph goes")
+    parser.add_argument("case", choices=[case.name for case in CASES])
+    parser.add_argument("--graph", choices=list(GRAPHS), default="train")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--by", choices=list(KEYS), default="operator")
+    parser.add_argument("--top", type=int, default=40, help="rows of the table")
+    options = parser.parse_args()
+    case = case_named(options.case)
+    graph = GRAPHS[options.graph](open_network(case.source, case.model, case.settings), case.dims)
+    print(table(profile(graph, case, options.threads, options.runs), KEYS[options.by], options.top))
+
+
+if __name__ == "__main__":
+    main()

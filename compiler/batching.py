@@ -1,0 +1,263 @@
+"""Decides whether a batch may be computed in parts: whether the loss is a mean over independent rows.
+
+Where it is, the gradient of a batch is the mean of the gradients of its parts, and the parts can run on several cores,
+each in its own session, in pieces that fit the cache. Batch normalisation, for example, mixes rows, and forbids it.
+
+The proof is an abstract interpretation of the graph with an open batch size: wherever that size shows in a shape, the
+tensor has rows; operators must keep rows apart until a mean over all of them ends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+
+from netlang.dims import Size, floor_divide, substitute, symbol, symbols
+
+from .builder import size_of
+from .dtypes import numpy_dtype
+from .ir import Graph, Node, Value
+
+
+class Rows(Enum):
+    """What a value has to do with the rows of the batch."""
+
+    NONE = auto()  # nothing: a parameter, a constant
+    SEPARATE = auto()  # one block of it belongs to each row
+    MEAN = auto()  # the mean over the rows of something that each row gives
+    SUM = auto()  # the sum over the rows
+    COUNT = auto()  # a multiple of the number of rows
+
+
+class Mixed(Exception):
+    """The rows mix; the message says where."""
+
+
+def batch_symbol(graph: Graph) -> str | None:
+    """The open size that is the first dimension of every data input, if there is one."""
+    firsts = {str(i.value.type.shape[0]) if i.value.type.shape else "" for i in graph.inputs if i.role == "data"}
+    if len(firsts) != 1:
+        return None
+    (name,) = firsts
+    return name if name.isidentifier() else None
+
+
+def why_mixed(graph: Graph) -> str | None:
+    """None where loss and reports are means over independent rows, else what stands against it."""
+    batch = batch_symbol(graph)
+    if batch is None:
+        return "the inputs do not share an open first dimension"
+    if any(output.role == "next" for output in graph.outputs):
+        return "the step updates states"
+    kinds = {value: Rows.NONE for value in graph.sources()}
+    for item in graph.inputs:
+        if item.role == "data":
+            if any(batch in symbols(size) for size in item.value.type.shape[1:]):
+                return f"`{batch}` is more than the first dimension of `{item.name}`"
+            kinds[item.value] = Rows.SEPARATE
+    try:
+        for node in graph.nodes:
+            kind = _judge(node, [kinds[x] for x in node.inputs], batch)
+            for output in node.outputs:
+                kinds[output] = kind
+    except Mixed as mixed:
+        return str(mixed)
+    for output in graph.outputs:
+        if kinds[output.value] not in (Rows.MEAN, Rows.NONE):
+            return f"`{output.name}` is not a mean over the rows"
+    return None
+
+
+def _judge(node: Node, kinds: list[Rows], batch: str) -> Rows:
+    result = node.outputs[0]
+    if node.op == "dim":
+        return Rows.COUNT if batch in symbols(node.attributes["size"]) else Rows.NONE
+    if all(kind is Rows.NONE for kind in kinds):
+        if not _row_axes(result, batch):
+            return Rows.NONE
+        if node.op in ("full", "expand"):  # the same for every row
+            return Rows.SEPARATE
+        raise _mixed(node, "computes something for all rows together")
+    if Rows.SEPARATE in kinds:
+        return _separate(node, kinds, batch)
+    return _combine(node, kinds)
+
+
+def _separate(node: Node, kinds: list[Rows], batch: str) -> Rows:
+    """An operator with a tensor of rows among its inputs."""
+    if any(kind in (Rows.MEAN, Rows.SUM, Rows.COUNT) for kind in kinds):
+        raise _mixed(node, "uses a mean over the rows within a row")
+    if node.op in ("mean", "sum"):
+        axes = _reduced_axes(node)
+        if set(_row_axes(node.inputs[0], batch)) & axes:
+            return Rows.MEAN if node.op == "mean" else Rows.SUM
+    rule = _RULES.get(node.op)
+    if rule is None:
+        raise _mixed(node, "is not known to keep rows apart")
+    if not rule(node, kinds, batch):
+        raise _mixed(node, "mixes rows")
+    for output in node.outputs:
+        if len(_row_axes(output, batch)) != 1:
+            raise _mixed(node, "mixes rows")
+    return Rows.SEPARATE
+
+
+def _combine(node: Node, kinds: list[Rows]) -> Rows:
+    """Arithmetic on what is left after the rows have been summed up: only what commutes with taking a mean."""
+    present = [kind for kind in kinds if kind is not Rows.NONE]
+    if node.op in ("add", "sub"):
+        if present[0] is Rows.MEAN or (len(present) == len(kinds)):
+            return _same(node, present)
+    elif node.op == "div" and len(kinds) == 2:
+        if kinds[0] is Rows.SUM and kinds[1] is Rows.COUNT:
+            return Rows.MEAN
+        if kinds[1] is Rows.NONE:
+            return kinds[0]
+    elif node.op == "mul" and len(present) == 1:
+        return present[0]
+    elif node.op in ("neg", "sum", "mean", "reshape", "transpose", "expand"):
+        return present[0]
+    elif node.op == "cast" and (kinds[0] is Rows.COUNT or node.outputs[0].type == node.inputs[0].type):
+        return kinds[0]
+    raise _mixed(node, "computes with a mean over the rows")
+
+
+def _same(node: Node, kinds: list[Rows]) -> Rows:
+    if len(set(kinds)) == 1:
+        return kinds[0]
+    raise _mixed(node, "adds a mean and a sum over the rows")
+
+
+def _mixed(node: Node, why: str) -> Mixed:
+    return Mixed(f"`{node.op}` {why} ({node.loc})")
+
+
+def _row_axes(value: Value, batch: str) -> list[int]:
+    return [axis for axis, size in enumerate(value.type.shape) if batch in symbols(size)]
+
+
+def _reduced_axes(node: Node) -> set[int]:
+    rank = node.inputs[0].type.rank
+    axes = node.attributes["axis"]
+    return set(range(rank)) if axes is None else {axis % rank for axis in axes}
+
+
+# --- Rules: whether an operator keeps the rows of its inputs apart -------------------------------------------------
+
+
+def _elementwise(node: Node, kinds: list[Rows], batch: str) -> bool:
+    """Broadcasting must bring the row axes of all inputs to the same place."""
+    places = {
+        tuple(axis - x.type.rank for axis in _row_axes(x, batch))
+        for x, kind in zip(node.inputs, kinds, strict=True)
+        if kind is Rows.SEPARATE
+    }
+    return len(places) == 1
+
+
+def _along(node: Node, kinds: list[Rows], batch: str) -> bool:
+    """Operators along axes: none of them may be the row axis."""
+    axes = node.attributes["axis"]
+    rank = node.inputs[0].type.rank
+    listed = range(rank) if axes is None else (axes,) if isinstance(axes, int) else axes
+    touched = {axis % rank for axis in listed}
+    return all(not touched & set(_row_axes(x, batch)) for x in node.inputs)
+
+
+def _matmul(node: Node, kinds: list[Rows], batch: str) -> bool:
+    left, right = node.inputs
+    inner = batch in symbols(left.type.shape[-1])
+    both = kinds[0] is Rows.SEPARATE and kinds[1] is Rows.SEPARATE
+    aligned = [a - left.type.rank for a in _row_axes(left, batch)] == [a - right.type.rank for a in _row_axes(right, batch)]
+    return not inner and (not both or aligned)
+
+
+def _reshape(node: Node, kinds: list[Rows], batch: str) -> bool:
+    """Rows stay contiguous blocks, in the same order, where as much stands before the row axis as did."""
+    (before,), (after,) = _row_axes(node.inputs[0], batch), _row_axes(node.outputs[0], batch)
+    old, new = node.inputs[0].type.shape, node.outputs[0].type.shape
+    return size_of(old[:before]) == size_of(new[:after]) and _leads(old[before], batch) and _leads(new[after], batch)
+
+
+def _leads(size: Size, batch: str) -> bool:
+    """Whether `size` is the number of rows times something."""
+    rows = symbol(batch)
+    return floor_divide(size, rows) * rows == size
+
+
+def _keeps(node: Node, kinds: list[Rows], batch: str) -> bool:
+    return True
+
+
+def _sliced(node: Node, kinds: list[Rows], batch: str) -> bool:
+    return not set(node.attributes["axes"]) & set(_row_axes(node.inputs[0], batch))
+
+
+def _gather(node: Node, kinds: list[Rows], batch: str) -> bool:
+    return kinds[0] is Rows.NONE
+
+
+def _rowwise(node: Node, kinds: list[Rows], batch: str) -> bool:
+    """The first input has its rows first; the others, such as weights, have none."""
+    return _row_axes(node.inputs[0], batch) == [0] and all(kind is Rows.NONE for kind in kinds[1:])
+
+
+def _pad(node: Node, kinds: list[Rows], batch: str) -> bool:
+    (axis,) = _row_axes(node.inputs[0], batch)
+    return node.attributes["before"][axis] == 0 and node.attributes["after"][axis] == 0
+
+
+def _take_along(node: Node, kinds: list[Rows], batch: str) -> bool:
+    """Picks along the last axis: one index for each row of the other axes."""
+    last = node.inputs[0].type.rank - 1
+    return last not in _row_axes(node.inputs[0], batch) and (
+        kinds[0] is Rows.NONE or _row_axes(node.inputs[0], batch) == _row_axes(node.inputs[1], batch)
+    )
+
+
+def _last_axis(node: Node, kinds: list[Rows], batch: str) -> bool:
+    """Works along the last axis alone; scale and shift have no rows."""
+    return node.inputs[0].type.rank - 1 not in _row_axes(node.inputs[0], batch) and all(k is Rows.NONE for k in kinds[1:])
+
+
+Rule = Callable[[Node, list[Rows], str], bool]
+
+ELEMENTWISE = (
+    "neg abs sign exp log sqrt sin cos tanh sigmoid erf relu gelu floor ceil round logical_not is_nan add sub mul div "
+    "pow maximum minimum mod floor_divide equal not_equal less less_equal greater greater_equal logical_and logical_or "
+    "select cast clip stop_gradient"
+).split()
+_ALONG = "sum mean max min prod argmax argmin cumsum softmax log_softmax concat split".split()
+
+_RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
+    **dict.fromkeys(_ALONG, _along),
+    "matmul": _matmul,
+    "reshape": _reshape,
+    "transpose": _keeps,
+    "expand": _elementwise,
+    "slice": _sliced,
+    "pad": _pad,
+    "gather": _gather,
+    "take_along": _take_along,
+    "one_hot": _keeps,
+    "layer_normalize": _last_axis,
+    "conv": _rowwise,
+    "max_pool": _rowwise,
+    "avg_pool": _rowwise,
+    "batch_normalize": _rowwise,
+}
+
+
+def row_bytes(graph: Graph, batch: str, dims: Mapping[str, int]) -> int:
+    """Bytes that the largest node reads and writes for each row: what should fit a core's cache, times rows."""
+    largest = 0
+    for node in graph.nodes:
+        touched = {x for x in (*node.inputs, *node.outputs) if _row_axes(x, batch)}
+        largest = max(largest, sum(_bytes(x, {**dims, batch: 1}) for x in touched))
+    return largest
+
+
+def _bytes(value: Value, dims: Mapping[str, int]) -> int:
+    count = substitute(size_of(value.type.shape), dims)
+    return count * numpy_dtype(value.type.dtype).itemsize if isinstance(count, int) else 0

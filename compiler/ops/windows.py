@@ -1,0 +1,120 @@
+"""Sliding windows over the axes after the first two: the geometry that convolution and pooling share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product as combinations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from netlang.dims import Size
+
+from .common import bad_value, listed, shape_mismatch
+
+Ints = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of `kernel` elements, `dilation` apart, moved by `stride` over axes padded at both ends.
+
+    `padding` lists what stands before each axis, then what stands after each, as ONNX does.
+    """
+
+    kernel: Ints
+    stride: Ints
+    padding: Ints
+    dilation: Ints
+
+    @property
+    def begin(self) -> Ints:
+        return self.padding[: len(self.kernel)]
+
+    @property
+    def end(self) -> Ints:
+        return self.padding[len(self.kernel) :]
+
+    @property
+    def extent(self) -> Ints:
+        """How many elements of each axis the window spans."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+    @property
+    def tiles(self) -> bool:
+        """Whether windows cover the axes side by side: none overlap, none leave gaps, none reach into padding."""
+        return self.kernel == self.stride and not any(self.padding) and all(d == 1 for d in self.dilation)
+
+    @property
+    def is_point(self) -> bool:
+        """Whether each window is one element and every element has its window."""
+        return all(k == 1 for k in self.kernel) and self.tiles
+
+    def check(self, axes: int) -> None:
+        """Raises DiagnosticError (`bad-value`) unless the lists have the length they need and sensible entries."""
+        for name, values, count, least in (
+            ("kernel", self.kernel, axes, 1),
+            ("stride", self.stride, axes, 1),
+            ("padding", self.padding, 2 * axes, 0),
+            ("dilation", self.dilation, axes, 1),
+        ):
+            if len(values) != count or any(value < least for value in values):
+                wanted = f"{count} whole number{'s' * (count > 1)}, each at least {least}"
+                raise bad_value(f"`{name}` does not fit {axes} axes", wanted, listed(values))
+
+    def results(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """The number of windows along each axis. Raises DiagnosticError (`shape-mismatch`) where there is no room."""
+        counts: list[Size] = []
+        for size, begin, end, extent, stride in zip(sizes, self.begin, self.end, self.extent, self.stride, strict=True):
+            room = size + (begin + end - extent)
+            if isinstance(room, int) and room < 0:
+                title = f"a window of {extent} does not fit an axis of {size} with {begin + end} of padding"
+                raise shape_mismatch(title, f"a size of at least {extent - begin - end}", size)
+            counts.append(room // stride + 1)
+        return tuple(counts)
+
+    def expect(self, sizes: Sequence[Size], found: Sequence[Size]) -> None:
+        """Raises DiagnosticError (`shape-mismatch`) unless windows over `sizes` are `found` many."""
+        results = self.results(sizes)
+        if results != tuple(found):
+            raise shape_mismatch("the gradient has another shape than the result", listed(results), listed(found))
+
+    def remainder(self, sizes: Sequence[Size]) -> tuple[Size, ...]:
+        """How many elements at the end of each axis no window reaches."""
+        return tuple(
+            size + begin + end - ((count - 1) * stride + extent)
+            for size, begin, end, extent, stride, count in zip(
+                sizes, self.begin, self.end, self.extent, self.stride, self.results(sizes), strict=True
+            )
+        )
+
+    def offsets(self) -> Iterator[Ints]:
+        """The place of each element of the window, relative to its first one, in row-major order."""
+        steps = (range(0, k * d, d) for k, d in zip(self.kernel, self.dilation, strict=True))
+        return combinations(*steps)
+
+    def pads(self) -> list[tuple[int, int]]:
+        """Padding for each of all axes, as NumPy takes it."""
+        return [(0, 0), (0, 0), *zip(self.begin, self.end, strict=True)]
+
+    def views(self, x: np.ndarray, value: float = 0.0) -> np.ndarray:
+        """`x[n, c, *sizes]` padded with `value`, as `[n, c, *results, *kernel]`."""
+        axes = tuple(range(2, x.ndim))
+        windows = sliding_window_view(np.pad(x, self.pads(), constant_values=value), self.extent, axes)
+        every = tuple(slice(None, None, step) for step in (*self.stride, *self.dilation))
+        return windows[(slice(None), slice(None), *every)]
+
+    def fill(self, sizes: Sequence[int], parts: np.ndarray) -> np.ndarray:
+        """The transpose of `views`: sums `parts[n, c, *results, *kernel]` at their places in `[n, c, *sizes]`."""
+        n, c, *counts = parts.shape[: 2 + len(self.kernel)]
+        padded = [size + b + e for size, b, e in zip(sizes, self.begin, self.end, strict=True)]
+        total = np.zeros((n, c, *padded), parts.dtype)
+        for offset, element in zip(self.offsets(), np.ndindex(*self.kernel), strict=True):
+            places = tuple(
+                slice(o, o + (count - 1) * stride + 1, stride)
+                for o, count, stride in zip(offset, counts, self.stride, strict=True)
+            )
+            total[(slice(None), slice(None), *places)] += parts[(..., *element)]
+        crop = tuple(slice(b, b + size) for b, size in zip(self.begin, sizes, strict=True))
+        return total[(slice(None), slice(None), *crop)]

@@ -1,0 +1,476 @@
+"""What every diagnostic code means, for `netlang explain CODE` and for the documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netlang.diagnostics import did_you_mean, fail
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One code: what it means, why it is a fault, and a small example of doing it wrong and right."""
+
+    meaning: str
+    why: str
+    wrong: str
+    right: str
+
+
+def explanation(code: str) -> Explanation:
+    """The explanation of a code. Raises DiagnosticError (`unknown-code`) where there is none."""
+    if code not in EXPLANATIONS:
+        raise fail(
+            "unknown-code",
+            f"there is no code `{code}`",
+            help=did_you_mean(code, EXPLANATIONS) or "see `netlang explain`",
+        )
+    return EXPLANATIONS[code]
+
+
+def explain(code: str) -> str:
+    """The explanation of a code as text. Raises DiagnosticError (`unknown-code`) where there is none."""
+    about = explanation(code)
+    wrong, right = ("\n".join(f"  {line}" for line in example.splitlines()) for example in (about.wrong, about.right))
+    return f"{code}\n\n{about.meaning}\n\nWhy: {about.why}\n\nWrong:\n{wrong}\n\nRight:\n{right}"
+
+
+EXPLANATIONS: dict[str, Explanation] = {
+    "assertion-failed": Explanation(
+        "A condition that the program states with `where` or `assert` does not hold.",
+        "The author of a layer says what it needs, so that a wrong use is found where it is made.",
+        'layer halves(x: f32[b, d]) -> f32[b, d] where d % 2 == 0 : "{d} is odd" { return x }   # applied to f32[b, 7]',
+        "y = halves(x)   # where x is f32[b, 8]",
+    ),
+    "bad-checkpoint": Explanation(
+        "A checkpoint is cut short, damaged, not a safetensors file of netlang, or of another version.",
+        "Going on from half a checkpoint would train something else. Checkpoints are replaced as a whole, so this one "
+        "was changed by something other than netlang.",
+        "netlang eval runs/lenet-1 --checkpoint last    # last.safetensors is damaged",
+        "netlang eval runs/lenet-1 --checkpoint best    # the other one that a run keeps",
+    ),
+    "bad-data": Explanation(
+        "A data file can be read, but what it says makes no data set: it is damaged, of another kind than its name "
+        "says, or its parts do not go together.",
+        "Training on it would fail later or, worse, learn from garbage.",
+        "age,income\n31,40000\nunknown,52000",
+        "age,income\n31,40000\n47,52000",
+    ),
+    "bad-index": Explanation(
+        "An index or slice lies outside its dimension, or is of a kind that cannot index.",
+        "Sizes are known while compiling, so such an index can never work.",
+        "y = x[:, 7]   # x: f32[b, 4]",
+        "y = x[:, 3]",
+    ),
+    "bad-run": Explanation(
+        "The directory of a run is damaged, incomplete, or of another version of netlang.",
+        "What a run is can only be told from its `config.json` and its copies of the sources.",
+        "rm -r runs/lenet-1/sources; netlang eval runs/lenet-1",
+        "netlang eval runs/lenet-2",
+    ),
+    "bad-value": Explanation(
+        "A number or a word is of the right type but outside what is allowed.",
+        "It would fail later, or silently do something else than was meant.",
+        "y = dropout(1.5)(x)",
+        "y = dropout(0.5)(x)",
+    ),
+    "changed-data": Explanation(
+        "The data has another number of rows than when the run began.",
+        "A resumed run goes on in the middle of an epoch, which is only right on the same rows.",
+        "netlang train --resume runs/lenet-1 --data mnist:other-folder",
+        "netlang train lenet.net --data mnist:other-folder --out runs/lenet-2",
+    ),
+    "disk-full": Explanation(
+        "There is no space left to write a file.",
+        "Files are written beside their place and take it when they are complete, so what stood "
+        "there before is untouched.",
+        "netlang train gpt.net --out /almost-full/run",
+        "netlang train --resume /almost-full/run    # after making space",
+    ),
+    "duplicate-argument": Explanation(
+        "A call gives the same argument twice: twice by name, or by position and by name.",
+        "Only one of the two values could be used.",
+        "y = linear(10, out = 20)(x)",
+        "y = linear(10)(x)",
+    ),
+    "duplicate-name": Explanation(
+        "A name is bound twice where it must be bound once: two definitions, two imports, two entries, or a second "
+        "value for a name that `let` or `const` has bound.",
+        "`let` names a layer and its parameters, and definitions can be used before they stand; neither may change.",
+        "fn f(x: f32[b]) -> f32[b] { return x }\nfn f(x: f32[b]) -> f32[b] { return -x }",
+        "fn f(x: f32[b]) -> f32[b] { return x }\nfn g(x: f32[b]) -> f32[b] { return -x }",
+    ),
+    "duplicate-parameter": Explanation(
+        "A definition has two parameters of one name, or a layer declares two `param` or `state` of one name.",
+        "Parameters are stored, trained and passed by name.",
+        "fn f(x: f32[b], x: f32[b]) -> f32[b] { return x }",
+        "fn f(x: f32[b], y: f32[b]) -> f32[b] { return x + y }",
+    ),
+    "file-too-large": Explanation(
+        "The source file has more text than is read: 2,000,000 characters or 200,000 words and signs.",
+        "A network is a few pages; a file of this size is usually data, or was made by a program gone wrong.",
+        "const table = [0.1, 0.2, …]   # a million numbers",
+        "param table: f32[1000, 1000] ~ zeros()   # with its values in a weights file",
+    ),
+    "foreign-run": Explanation(
+        "A directory or a checkpoint belongs to another network, or holds files that are no run at all.",
+        "netlang overwrites nothing that it did not make for the same purpose.",
+        "netlang train resnet.net --out runs/lenet-1",
+        "netlang train resnet.net --out runs/resnet-1",
+    ),
+    "index-out-of-range": Explanation(
+        "The data holds a label or a token that the network does not count.",
+        "A network with 10 classes knows the labels 0 to 9; any other would stop it, or silently count for nothing.",
+        "netlang train lenet.net --set classes=10 --data mnist:emnist-letters",
+        "netlang train lenet.net --set classes=27 --data mnist:emnist-letters",
+    ),
+    "invalid-character": Explanation(
+        "The text contains a character that has no meaning here, or an operator of another language.",
+        "Names are ASCII letters, digits and `_`; strings are in double quotes; logic is `and`, `or`, `not`; a power "
+        "is `**`.",
+        "fn f(x: f32[b]) -> f32[b] { return x^2 }",
+        "fn f(x: f32[b]) -> f32[b] { return x ** 2 }",
+    ),
+    "invalid-escape": Explanation(
+        r'A string has a backslash before a character other than `"`, `\` and `n`.',
+        "Unknown escapes usually come from paths or patterns whose backslashes would be lost.",
+        r'use ".\blocks.net": stem',
+        r'use "./blocks.net": stem',
+    ),
+    "invalid-message": Explanation(
+        "The message of a `where` or `assert` has a brace without a partner.",
+        "Braces in messages hold expressions whose values are shown. A brace itself is written twice.",
+        'fn f(x: f32[b]) -> f32[b] where b > 1 : "only {b" { return x }',
+        'fn f(x: f32[b]) -> f32[b] where b > 1 : "only {b}" { return x }',
+    ),
+    "invalid-number": Explanation(
+        "A number is misspelled, or does not fit: integers have 64 bits, other numbers are 64-bit floats.",
+        "A value that is silently rounded to infinity or zero would be found much later.",
+        "const big = 1e999",
+        "const big = 1e99",
+    ),
+    "invalid-target": Explanation(
+        "Something other than a name stands left of `=`.",
+        "Values do not change: an assignment gives a new value to a name. Layers have no `self`.",
+        "fn f(x: f32[b]) -> f32[b] { x[0] = 1; return x }",
+        "fn f(x: f32[b]) -> f32[b] { y = x + 1; return y }",
+    ),
+    "misplaced-statement": Explanation(
+        "A statement or declaration stands where it has no meaning: `minimize` outside a `train` block, `param` in a "
+        "`fn`, `let` at the top level of a file.",
+        "Files hold declarations; layers and models hold parameters; `train` blocks hold losses and optimizers.",
+        "fn f(x: f32[b]) -> f32[b] { param w: f32[3] ~ zeros(); return x }",
+        "layer f()(x: f32[b]) -> f32[b] { param w: f32[3] ~ zeros(); return x * sum(w) }",
+    ),
+    "missing-argument": Explanation(
+        "A call leaves out an argument that has no default.",
+        "Nothing says which value was meant.",
+        "y = linear()(x)",
+        "y = linear(10)(x)",
+    ),
+    "missing-else": Explanation(
+        "An `if` whose value is used has no `else`.",
+        "Where the condition is false, there would be no value.",
+        "fn f(x: f32[b]) -> f32[b] { y = if b > 1 { x }; return y }",
+        "fn f(x: f32[b]) -> f32[b] { y = if b > 1 { x } else { -x }; return y }",
+    ),
+    "missing-extra": Explanation(
+        "This needs a package that netlang does not install by itself.",
+        "Pictures, plots and the like are extras, so that those who do not need them have less to install.",
+        "netlang train lenet.net --data images:photos",
+        "pip install 'netlang[image]'",
+    ),
+    "missing-input": Explanation(
+        "Nothing was given for an input of the network.",
+        "A graph runs only when all of its inputs have values.",
+        "trainer.step(image = images)",
+        "trainer.step(image = images, label = labels)",
+    ),
+    "nesting-too-deep": Explanation(
+        "Brackets are nested more than 100 deep, or an expression or statement more than 200 levels.",
+        "The limit keeps a broken or hostile file from exhausting the compiler; no readable program comes near it.",
+        "const x = ((((1))))   # with a hundred brackets",
+        "const x = 1",
+    ),
+    "no-checkpoint": Explanation(
+        "A run has no checkpoint of this name yet.",
+        "A run keeps `last`, and `best` once it has been evaluated; one that was stopped at once has neither.",
+        "netlang eval runs/lenet-1 --checkpoint best    # stopped before the first evaluation",
+        "netlang train --resume runs/lenet-1",
+    ),
+    "no-device": Explanation(
+        "The device asked for is unknown or not there.",
+        "Falling back to another one silently would be slow, and look like success.",
+        "netlang train lenet.net --device cuda    # with the onnxruntime wheel for the CPU",
+        "pip uninstall onnxruntime && pip install onnxruntime-gpu",
+    ),
+    "no-gradient": Explanation(
+        "The loss depends on a parameter only through an operator that has no gradient, such as `argmax`.",
+        "The parameter could not be trained.",
+        "minimize mean(f32(argmax(logits, -1) == label))",
+        "minimize cross_entropy(logits, label)",
+    ),
+    "no-loss": Explanation(
+        "Training or evaluation is asked for, and the model has no `train` block, or one that minimizes nothing.",
+        "The training step follows from the loss.",
+        "train Net { optimizer adam(1e-3) }",
+        "train Net { in y: f32[b, 1]; minimize mse(forward(x), y); optimizer adam(1e-3) }",
+    ),
+    "no-optimizer": Explanation(
+        "Training is asked for, and the `train` block says no optimizer.",
+        "Nothing says how gradients change the parameters.",
+        "train Net { in y: f32[b, 1]; minimize mse(forward(x), y) }",
+        "train Net { in y: f32[b, 1]; minimize mse(forward(x), y); optimizer adam(1e-3) }",
+    ),
+    "no-return": Explanation(
+        "A function, layer or entry ends without `return`.",
+        "It would have no result.",
+        "fn f(x: f32[b]) -> f32[b] { y = -x }",
+        "fn f(x: f32[b]) -> f32[b] { return -x }",
+    ),
+    "no-run": Explanation(
+        "A directory is not that of a run.",
+        "A run is what `netlang train` and `Trainer.save` leave: a directory with a `config.json`.",
+        "netlang eval lenet.net",
+        "netlang eval runs/lenet-1",
+    ),
+    "not-a-tensor": Explanation(
+        "A tensor is needed, and something else is given, such as a layer that was not applied.",
+        "Operators compute with tensors; a layer becomes one when it is applied to its input.",
+        "y = x + linear(10)",
+        "y = x + linear(10)(x)",
+    ),
+    "not-callable": Explanation(
+        "Something that is no function, layer or model is applied, or a layer is applied before it is created.",
+        "A layer is created with its settings, then applied to its input: `linear(10)(x)` or `x |> linear(10)`.",
+        "y = x |> linear",
+        "y = x |> linear(10)",
+    ),
+    "not-compile-time": Explanation(
+        "A value known only at run time stands where it must be known while compiling.",
+        "Shapes of parameters, counts of `repeat`, conditions of `if` and constants decide what the graph is.",
+        "if sum(x) > 0 { y = x }",
+        "y = select(sum(x) > 0, x, -x)",
+    ),
+    "not-finite": Explanation(
+        "The loss, or a parameter, became infinite or no number during training.",
+        "From there on every step would keep it so. Training stops before the step takes effect, and the checkpoints "
+        "written before stay.",
+        "optimizer sgd(10)",
+        "optimizer sgd(cosine(0.1, warmup = 100))\nclip 1.0",
+    ),
+    "out-of-memory": Explanation(
+        "The machine has not enough memory for what was asked.",
+        "A training step holds every activation of a batch at once, and every parameter twice.",
+        "netlang train std:GPT2 --data text:input.txt --length 1024 --batch 64",
+        "netlang train std:GPT2 --data text:input.txt --length 1024 --batch 4   # `netlang summary` says what it takes",
+    ),
+    "positional-after-named": Explanation(
+        "An argument without a name follows one with a name.",
+        "Its place in the list would no longer say which parameter it is for.",
+        "const x = f(a = 1, 2)",
+        "const x = f(2, a = 1)",
+    ),
+    "rank-mismatch": Explanation(
+        "A tensor has another number of dimensions than is needed.",
+        "Dimensions are matched one by one; only a pack such as `*s` stands for any number of them.",
+        "y = image |> linear(10) |> conv2d(8, 3)",
+        "y = image |> conv2d(8, 3) |> flatten |> linear(10)",
+    ),
+    "recursion": Explanation(
+        "A definition uses itself, directly or through others, or files import one another.",
+        "A network is finite: everything is unrolled while compiling. `repeat` makes a known number of layers.",
+        "layer tower(n: int)(x: f32[b, d]) -> f32[b, d] { return x |> linear(d) |> tower(n - 1) }",
+        "layer tower(n: int)(x: f32[b, d]) -> f32[b, d] { repeat n { x = x |> linear(d) }; return x }",
+    ),
+    "reserved-word": Explanation(
+        "A word of the language, or one that is reserved for a construct to come, is used as a name.",
+        "Such names would make programs hard to read, or break them when the construct comes.",
+        "fn f(x: f32[b]) -> f32[b] { loop = -x; return loop }",
+        "fn f(x: f32[b]) -> f32[b] { looped = -x; return looped }",
+    ),
+    "run-exists": Explanation(
+        "The directory already holds a run of the same network.",
+        "Starting anew there would destroy it.",
+        "netlang train lenet.net --out runs/lenet-1    # a second time",
+        "netlang train --resume runs/lenet-1",
+    ),
+    "shape-mismatch": Explanation(
+        "Two shapes disagree: of an operator's sides, of an argument and its parameter, or of a result and its type.",
+        "Dimensions with the same name are equal, and sizes that differ cannot be combined unless one of them is 1.",
+        "y = x @ w   # x: f32[b, 64], w: f32[32, 8]",
+        "y = x @ w   # x: f32[b, 64], w: f32[64, 8]",
+    ),
+    "shared-shape": Explanation(
+        "A layer that is used twice would need parameters of different shapes.",
+        "A layer that was created once has its parameters once; applying it again shares them.",
+        "let f = linear(10)\ny = f(x) + f(z)   # x: f32[b, 4], z: f32[b, 5]",
+        "y = linear(10)(x) + linear(10)(z)",
+    ),
+    "syntax-error": Explanation(
+        "The text does not follow the grammar; the message says what would have fitted.",
+        "Without its structure a program has no meaning. Reading goes on with the next declaration, so that one run "
+        "shows the first error of each.",
+        "fn f(x: f32[b]) -> f32[b] { return x + }",
+        "fn f(x: f32[b]) -> f32[b] { return x + 1 }",
+    ),
+    "system-error": Explanation(
+        "The operating system refused something, for the reason that it gives.",
+        "Without it the command cannot do what it was asked to.",
+        "netlang fmt lenet5.net   # in a directory that became read-only meanwhile",
+        "netlang fmt lenet5.net   # where the file may be written",
+    ),
+    "truncated-data": Explanation(
+        "A data file is shorter than its own header says.",
+        "A download or a copy was cut off; the missing rows cannot be guessed.",
+        "netlang train lenet.net --data mnist:half-a-download",
+        "netlang train lenet.net --data mnist:complete",
+    ),
+    "type-mismatch": Explanation(
+        "A value is of another type than is needed: another element type, or a tensor where a number belongs.",
+        "Element types are never converted silently; `f32(x)` and its like convert.",
+        "y = x + label   # x: f32[b], label: i64[b]",
+        "y = x + f32(label)",
+    ),
+    "unclosed-bracket": Explanation(
+        "A bracket is not closed before its block, its file or another bracket ends.",
+        "The message points to the bracket and to the latest place where it could have been closed.",
+        "fn f(x: f32[b]) -> f32[b] { return abs(x }",
+        "fn f(x: f32[b]) -> f32[b] { return abs(x) }",
+    ),
+    "undecidable": Explanation(
+        "A condition depends on sizes that stay open until run time, and both answers are possible.",
+        "An `if` chooses while compiling. Sizes can be fixed, or the condition stated with `where` and checked later.",
+        "if batch > 16 { y = x }",
+        "if classes > 16 { y = x }   # where `classes: int` is a setting",
+    ),
+    "undefined-name": Explanation(
+        "A name is used that nothing defines, or before it is defined.",
+        "It is usually misspelled, not imported, or bound inside a block whose names end with it.",
+        "fn f(x: f32[b]) -> f32[b] { return y }",
+        "fn f(x: f32[b]) -> f32[b] { y = -x; return y }",
+    ),
+    "unknown-argument": Explanation(
+        "A call gives an argument that the function or layer does not have, or too many.",
+        "It would have no effect.",
+        "y = conv2d(8, 3, strides = 2)(x)",
+        "y = conv2d(8, 3, stride = 2)(x)",
+    ),
+    "unknown-attribute": Explanation(
+        "There is nothing of this name behind the `.`, or no such annotation.",
+        "Layers have their parameters and layers as attributes; a tensor has `.T`; annotations are `@frozen` and "
+        "`@no_decay`.",
+        "y = x @ table.weights.T",
+        "y = x @ table.weight.T",
+    ),
+    "unknown-code": Explanation(
+        "There is no diagnostic of this code.",
+        "`netlang explain` explains the word in brackets that follows `error` or `warning`.",
+        "netlang explain shape",
+        "netlang explain shape-mismatch",
+    ),
+    "unknown-entry": Explanation(
+        "The model has no entry of this name.",
+        "A model is run by its entries; one that declares none has the entry `forward`.",
+        "netlang run runs/vae-1 encoder --input x=a.npy",
+        "netlang run runs/vae-1 encode --input x=a.npy",
+    ),
+    "unknown-initializer": Explanation(
+        "There is no initializer of this name, or something else stands behind `~`.",
+        "The initial values of parameters and states come from initializers such as `zeros()` or `kaiming_uniform()`.",
+        "param w: f32[3] ~ kaiming()",
+        "param w: f32[3] ~ kaiming_uniform()",
+    ),
+    "unknown-model": Explanation(
+        "There is no model of this name in the file.",
+        "A `train` block, or the command, names the model it is for.",
+        "train LeNet { optimizer adam(1e-3) }   # the model is called LeNet5",
+        "train LeNet5 { optimizer adam(1e-3) }",
+    ),
+    "unknown-module": Explanation(
+        "A `use` names a file or a part of the library that is not there.",
+        "Paths are relative to the file that has the `use`; the library's modules begin with `std.`.",
+        "use std.layer: linear",
+        "use std.layers: linear",
+    ),
+    "unknown-source": Explanation(
+        "This is neither a data set that netlang has, nor a kind of file it reads, nor a path that exists.",
+        "Data is named by `digits`, by `KIND:PATH`, or by a path whose kind can be told from its content.",
+        "netlang train lenet.net --data mnits:data",
+        "netlang train lenet.net --data mnist:data",
+    ),
+    "unopened-bracket": Explanation(
+        "A closing bracket has no opening one.",
+        "Often a bracket was closed twice, or the opening one was lost.",
+        "fn f(x: f32[b]) -> f32[b] { return x } }",
+        "fn f(x: f32[b]) -> f32[b] { return x }",
+    ),
+    "unplanned-steps": Explanation(
+        "A learning-rate schedule depends on the planned number of steps, which is not known.",
+        "A cosine needs to know where it ends. `fit` and `netlang train` know; a loop of one's own has to say.",
+        "trainer = nl.Trainer(net)\ntrainer.step(image = images, label = labels)",
+        "trainer = nl.Trainer(net, steps = 1000)\ntrainer.step(image = images, label = labels)",
+    ),
+    "unreachable-code": Explanation(
+        "Statements follow a `return`.",
+        "They are never executed, so something else was meant.",
+        "fn f(x: f32[b]) -> f32[b] { return x; y = -x; return y }",
+        "fn f(x: f32[b]) -> f32[b] { y = -x; return y }",
+    ),
+    "unreadable-file": Explanation(
+        "A file does not exist, must not be read, is a directory, is too large for what it should be, or is not "
+        "UTF-8 text.",
+        "Nothing can be done without its contents.",
+        "netlang check lenet.nte",
+        "netlang check lenet.net",
+    ),
+    "unset-state": Explanation(
+        "`next name` is set or read without a state of that name, or read before it is set.",
+        "A state keeps a value from one step to the next; `next` is its coming value.",
+        "layer f()(x: f32[b]) -> f32[b] { next seen = 1; return x }",
+        "layer f()(x: f32[b]) -> f32[b] { state seen: f32 ~ zeros(); next seen = seen + 1; return x }",
+    ),
+    "unterminated-string": Explanation(
+        "A string has no closing quote on its line.",
+        "Strings do not span lines, so that a forgotten quote does not swallow the rest of the file.",
+        'use "./blocks.net: stem',
+        'use "./blocks.net": stem',
+    ),
+    "unused-name": Explanation(
+        "Something is bound and never used. (A warning.)",
+        "It is often a misspelling or a forgotten step. A name that begins with `_` is meant to be unused.",
+        "fn f(x: f32[b]) -> f32[b] { y = -x; return x }",
+        "fn f(x: f32[b]) -> f32[b] { y = -x; return y }",
+    ),
+    "unused-result": Explanation(
+        "The value of an expression is neither bound nor returned.",
+        "Expressions have no effects, so such a line does nothing.",
+        "fn f(x: f32[b]) -> f32[b] { -x; return x }",
+        "fn f(x: f32[b]) -> f32[b] { y = -x; return y }",
+    ),
+    "unwritable-file": Explanation(
+        "A file or directory cannot be written.",
+        "Its directory may be read-only or owned by someone else, or a file may stand where a directory should be.",
+        "netlang compile lenet.net -o /usr/bin",
+        "netlang compile lenet.net -o build",
+    ),
+    "wrong-input": Explanation(
+        "An array does not fit the input that it is for: another dtype, another shape, or no such input.",
+        "Numbers keep their kind, and images their size, unless the program says otherwise: nothing is changed "
+        "silently.",
+        "model Net()(image: f32[b, 1, 32, 32]) -> f32[b, 10] { … }   # fed with images of 28 × 28\ntrain Net { … }",
+        "model Net()(image: f32[b, 1, 32, 32]) -> f32[b, 10] { … }\ntrain Net { fit image: pad; … }",
+    ),
+    "wrong-result": Explanation(
+        "The result of a function, layer or entry is not of the type that it declares.",
+        "The type behind `->` is what callers rely on.",
+        "fn f(x: f32[b, d]) -> f32[b] { return x }",
+        "fn f(x: f32[b, d]) -> f32[b] { return mean(x, -1) }",
+    ),
+    "wrong-weights": Explanation(
+        "Weights do not belong to the network: one is missing, unknown, or of another shape or dtype.",
+        "Weights are found by their dotted names; a network with other settings has other weights.",
+        "net.weights = {}",
+        "net.weights = other.weights   # of a network with the same settings",
+    ),
+}

@@ -1,0 +1,456 @@
+"""Names: what is defined where, checked over a whole file without evaluating anything.
+
+A definition has one scope; the branches of an `if` share it, so a name that either binds is bound after both. A block
+that is a value has a scope of its own. A `train` block sees what its model binds: settings, layers, entries, and the
+inputs of `forward` with their dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+
+from netlang import syntax
+from netlang.diagnostics import Diagnostic, Label, did_you_mean
+from netlang.parser import parse_template
+from netlang.source import Span
+from netlang.syntax import Definition, Expr, Module, Name, Node, Parameter, Statement, Use
+
+Exports = Callable[[Use], frozenset[str] | None]
+
+_ELSEWHERE = {  # names of other languages -> how it is said here
+    **dict.fromkeys(("None", "null", "nil", "nullptr", "undefined"), "write `none`"),
+    "True": "write `true`",
+    "False": "write `false`",
+    "self": "a layer has no `self`: its parameters and layers are plain names",
+    "print": "numbers are shown with `report` in a `train` block",
+    "range": "`repeat n as i { … }` counts from 0 to n - 1",
+}
+_UNUSED = {  # kinds of names that should be used -> what to do about one that is not
+    "import": "take it out of the `use`",
+    "name": "take it out, or call it `_{name}`",
+    "let": "take it out, or call it `_{name}`",
+    "const": "take it out, or call it `_{name}`",
+    "param": "it would be stored, and never trained",
+    "state": "it would be stored, and never change",
+    "input": "data that nothing uses need not be given",
+    "index": "leave out `as {name}`",
+}
+
+
+def check_names(module: Module, builtins: frozenset[str], exports: Exports) -> list[Diagnostic]:
+    """Faults and warnings about the names of a file, in the order of the source.
+
+    `builtins` need no import. `exports` gives the names that a module offers, or None where that is checked elsewhere.
+    """
+    checker = _Checker(module, builtins)
+    checker.check(exports)
+    return sorted(checker.found, key=lambda fault: fault.primary.span.start if fault.primary else 0)
+
+
+@dataclass(slots=True)
+class _Binding:
+    """A name in a scope. Its kind is one of `_UNUSED`, or constant, definition, entry, parameter or dimension."""
+
+    kind: str
+    span: Span
+    used: bool = False
+
+
+class _Scope:
+    """The names of a file, of one definition, or of one block with a value."""
+
+    def __init__(self, outer: _Scope | None = None) -> None:
+        self.outer = outer
+        self.bindings: dict[str, _Binding] = {}
+        self.visible: set[str] = set()  # of the bindings: those made on the way here
+        self.later: dict[str, Span] = {}  # what the statements of the definition bind
+
+    def own(self, name: str) -> _Binding | None:
+        """The binding made in this very scope."""
+        return self.bindings[name] if name in self.visible else None
+
+    def find(self, name: str) -> _Binding | None:
+        scope: _Scope | None = self
+        while scope is not None:
+            if name in scope.visible:
+                return scope.bindings[name]
+            scope = scope.outer
+        return None
+
+    def bind(self, name: str, kind: str, span: Span) -> None:
+        """Makes `name` visible; a name that is assigned again stays one binding."""
+        if name not in self.visible or kind in ("param", "state"):
+            used = self.bindings[name].used if name in self.bindings else False
+            self.bindings[name] = _Binding(kind, span, used)
+        self.visible.add(name)
+
+    def names(self) -> Iterator[str]:
+        scope: _Scope | None = self
+        while scope is not None:
+            yield from scope.visible
+            scope = scope.outer
+
+
+class _Checker:
+    """Walks a module; `found` collects what is wrong."""
+
+    def __init__(self, module: Module, builtins: frozenset[str]) -> None:
+        self.module = module
+        self.builtins = builtins
+        self.found: list[Diagnostic] = []
+        self.top = _Scope()
+        self.scopes = [self.top]
+        self.models: dict[str, _Scope] = {}  # what `train` blocks see
+        self.attributes: set[str] = set()  # names read as `x.name`
+        self.kind = ""  # of the definition around the walk: fn, layer, model, entry or train
+        self.lenient = False  # inside the `train` block of a model from another file
+
+    def check(self, exports: Exports) -> None:
+        declarations = self.module.declarations
+        for declaration in declarations:
+            self._declare(declaration, exports)
+        for declaration in declarations:
+            if isinstance(declaration, syntax.Const):
+                self._expression(declaration.value, self.top)
+            elif isinstance(declaration, Definition):
+                self._definition(declaration, self.top)
+        trains: dict[str, Span] = {}
+        for declaration in declarations:
+            if isinstance(declaration, syntax.Train):
+                model = declaration.model
+                if model.name in trains:
+                    self._duplicate(
+                        "duplicate-name", f"`{model.name}` has two `train` blocks", model, trains[model.name]
+                    )
+                trains.setdefault(model.name, model.span)
+                self._train(declaration)
+        self._report_unused()
+
+    # --- Declarations ------------------------------------------------------------------------------------------------
+
+    def _declare(self, declaration: syntax.Declaration, exports: Exports) -> None:
+        if isinstance(declaration, Use):
+            offered = exports(declaration)
+            for used in declaration.names:
+                if offered is not None and used.name not in offered:
+                    title = f"`{declaration.module}` has no `{used.name}`"
+                    self._fault("undefined-name", title, used.span, help=did_you_mean(used.name, offered))
+                self._bind_new(self.top, Name(used.alias or used.name, span=used.span), "import")
+        elif isinstance(declaration, syntax.Const):
+            self._bind_new(self.top, declaration.name, "constant")
+        elif isinstance(declaration, Definition):
+            self._bind_new(self.top, declaration.name, "definition")
+
+    def _bind_new(self, scope: _Scope, name: Name, kind: str) -> None:
+        """Binds a name that must not be bound yet."""
+        existing = scope.own(name.name)
+        if existing is not None:
+            again = kind == existing.kind == "import"
+            title = f"`{name.name}` is imported twice" if again else f"`{name.name}` is defined twice"
+            code = "duplicate-parameter" if kind == existing.kind == "parameter" else "duplicate-name"
+            self._duplicate(code, title, name, existing.span)
+        scope.bind(name.name, kind, name.span)
+
+    def _definition(self, definition: Definition, outer: _Scope) -> None:
+        scope = self._new_scope(outer, definition.body)
+        previous, self.kind = self.kind, definition.kind
+        self._parameters([p for group in definition.parameters for p in group], scope)
+        self._result(definition.result, scope)
+        for where in definition.where:
+            self._expression(where.condition, scope)
+            self._message(where.message, scope)
+        if definition.kind == "model":
+            self._model(definition, scope)
+        else:
+            self._block(definition.body, scope)
+        self.kind = previous
+
+    def _model(self, definition: Definition, scope: _Scope) -> None:
+        """A model's body and entries. What its `train` block sees is kept in `models`."""
+        if not definition.entries:
+            seen = self._new_scope(scope.outer)
+            for name in scope.visible:
+                seen.bind(name, "parameter", scope.bindings[name].span)
+            seen.bind("forward", "entry", definition.name.span)
+            self.models[definition.name.name] = seen
+            self._block(definition.body, scope)
+            return
+        for entry in definition.entries:
+            self._bind_new(scope, entry.name, "entry")
+        self._block(definition.body, scope)
+        seen = self.models[definition.name.name] = self._new_scope(scope)
+        for entry in definition.entries:
+            self._definition(entry, scope)
+            if entry.name.name == "forward":
+                inputs = [p for group in entry.parameters for p in group]
+                for parameter in inputs:
+                    seen.bind(parameter.name, "parameter", parameter.span)
+                self._dimensions(inputs, seen)
+
+    def _train(self, train: syntax.Train) -> None:
+        model = self.top.find(train.model.name)
+        if model is not None:
+            model.used = True
+        self.kind = "train"
+        self.lenient = train.model.name not in self.models
+        scope = self._new_scope(self.models.get(train.model.name, self.top), train.body)
+        self._parameters(train.parameters, scope)
+        self._block(train.body, scope)
+        self.lenient = False
+
+    def _parameters(self, parameters: Iterable[Parameter], scope: _Scope) -> None:
+        parameters = list(parameters)
+        for parameter in parameters:
+            place = Span(parameter.span.source, parameter.span.start, parameter.span.start + len(parameter.name))
+            self._bind_new(scope, Name(parameter.name, span=place), "parameter")
+        self._dimensions(parameters, scope)
+        for parameter in parameters:
+            if parameter.default is not None:
+                is_init = isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "init"
+                (self._initializer if is_init else self._expression)(parameter.default, scope)
+
+    def _dimensions(self, parameters: Iterable[Parameter], scope: _Scope) -> None:
+        """Binds the dimensions that the types of tensor parameters name first."""
+        for parameter in parameters:
+            for name in _dimension_names(parameter.type):
+                binding = scope.find(name.name)
+                if binding is None or binding.kind in ("import", "definition", "entry"):
+                    scope.bind(name.name, "dimension", name.span)
+                else:
+                    binding.used = True
+
+    def _result(self, result: syntax.TypeExpr | None, scope: _Scope) -> None:
+        for name in _dimension_names(result):
+            if isinstance(name, syntax.Pack):
+                continue  # stands for whatever there is
+            if not self._use(name.name, scope):
+                self._undefined(name.name, name.span, scope, "`_` stands for a dimension that has no name")
+
+    # --- Statements --------------------------------------------------------------------------------------------------
+
+    def _new_scope(self, outer: _Scope | None, body: syntax.Block | None = None) -> _Scope:
+        scope = _Scope(outer)
+        self.scopes.append(scope)
+        for node in syntax.walk(body) if body is not None else ():
+            if isinstance(node, syntax.Assign):
+                for target in node.targets:
+                    scope.later.setdefault(target.name, target.span)
+        return scope
+
+    def _block(self, block: syntax.Block, scope: _Scope, has_value: bool = False) -> None:
+        returned: Statement | None = None
+        for i, statement in enumerate(block.statements):
+            if returned is not None:
+                self._warn("unreachable-code", "nothing after a `return` is executed", statement.span, returned.span)
+                break
+            if isinstance(statement, syntax.ExpressionStatement):
+                self._expression(statement.value, scope)
+                if not (has_value and i == len(block.statements) - 1):
+                    self._unused_result(statement)
+            else:
+                self._statement(statement, scope)
+            returned = statement if _returns(statement) else None
+
+    def _statement(self, statement: Statement, scope: _Scope) -> None:
+        self._check_place(statement)
+        match statement:
+            case syntax.Assign(keyword, targets, value):
+                self._expression(value, scope)
+                for target in targets:
+                    self._assign(target, keyword or "name", scope)
+            case syntax.Declare(keyword, name, type_, init):
+                for dim in type_.dims or ():
+                    self._expression(dim, scope)
+                self._initializer(init, scope)
+                self._assign(name, keyword, scope)
+            case syntax.SetNext(name, value):
+                self._expression(value, scope)
+                self._state(name.name, name.span, scope)
+            case syntax.If(condition, then, otherwise):
+                self._expression(condition, scope)
+                self._branches(then, otherwise, scope)
+            case syntax.WhenTraining(then, otherwise):
+                self._branches(then, otherwise, scope)
+            case syntax.Repeat(count, index, body):
+                self._expression(count, scope)
+                if index is not None:
+                    self._assign(index, "index", scope)
+                self._block(body, scope)
+            case syntax.Assert(condition, message):
+                self._expression(condition, scope)
+                self._message(message, scope)
+            case syntax.Input(name, type_):
+                self._dimensions([Parameter(name.name, type_, None, span=statement.span)], scope)
+                self._assign(name, "input", scope)
+            case syntax.Fit(name):
+                self._expression(name, scope)
+            case _:
+                for child in _children(statement):
+                    self._expression(child, scope)
+
+    def _check_place(self, statement: Statement) -> None:
+        """Statements that the definition around them has no use for."""
+        word = statement.keyword if isinstance(statement, syntax.Declare) else "next"
+        if isinstance(statement, syntax.Declare | syntax.SetNext) and self.kind in ("fn", "train"):
+            way_out = "make it a `layer`" if self.kind == "fn" else "put it into the model"
+            title = f"`{word}` cannot stand in a `{self.kind}`, which has no parameters or states"
+            self._fault("misplaced-statement", title, statement.span, help=way_out)
+        elif isinstance(statement, syntax.Return) and self.kind == "train":
+            title = "a `train` block returns nothing"
+            self._fault(
+                "misplaced-statement", title, statement.span, help="`report` shows numbers, `minimize` the loss"
+            )
+
+    def _branches(self, then: syntax.Block, otherwise: syntax.Block | None, scope: _Scope) -> None:
+        """Both branches from the same start; what either binds is bound afterwards."""
+        before = set(scope.visible)
+        self._block(then, scope)
+        bound, scope.visible = scope.visible, before
+        if otherwise is not None:
+            self._block(otherwise, scope)
+        scope.visible = scope.visible | bound
+
+    def _assign(self, name: Name, kind: str, scope: _Scope) -> None:
+        existing = scope.own(name.name)
+        if existing is not None:
+            stored = ("param", "state")
+            if kind in stored and existing.kind in stored:
+                self._duplicate("duplicate-parameter", f"`{name.name}` is declared twice", name, existing.span)
+            elif existing.kind in ("let", "const", "entry"):
+                title = f"`{name.name}` is bound by `{existing.kind}` and stays what it is"
+                self._duplicate("duplicate-name", title, name, existing.span)
+            elif kind in ("let", "const", "input"):
+                self._duplicate("duplicate-name", f"`{name.name}` has a meaning already", name, existing.span)
+        scope.bind(name.name, kind, name.span)
+
+    def _state(self, name: str, span: Span, scope: _Scope) -> None:
+        binding = scope.find(name)
+        if binding is None or binding.kind != "state":
+            title = f"`next {name}` needs a state called `{name}`"
+            self._fault("unset-state", title, span, help=f"declare it: `state {name}: f32[…] ~ zeros()`")
+        else:
+            binding.used = True
+
+    # --- Expressions -------------------------------------------------------------------------------------------------
+
+    def _expression(self, node: Node, scope: _Scope) -> None:
+        match node:
+            case Name(name) | syntax.Pack(name):
+                if not self._use(name, scope):
+                    self._undefined(name, node.span, scope)
+            case syntax.Next(name):
+                self._state(name, node.span, scope)
+            case syntax.Conditional(condition, then, otherwise):
+                self._expression(condition, scope)
+                self._block(then, self._new_scope(scope), has_value=True)
+                self._block(otherwise, self._new_scope(scope), has_value=True)
+            case syntax.Heads(count, sources, body):
+                self._expression(count, scope)
+                inner = self._new_scope(scope)
+                for source in sources:
+                    self._expression(source, scope)
+                    inner.bind(source.name, "parameter", source.span)
+                self._block(body, inner, has_value=True)
+            case _:
+                if isinstance(node, syntax.Attribute):
+                    self.attributes.add(node.name)
+                for child in _children(node):
+                    self._expression(child, scope)
+
+    def _initializer(self, expr: Expr, scope: _Scope) -> None:
+        """What stands after `~`: initializers have names of their own, which the compiler knows."""
+        if isinstance(expr, Name):
+            self._use(expr.name, scope)
+        elif isinstance(expr, syntax.Call) and isinstance(expr.function, Name):
+            for argument in expr.arguments:
+                self._expression(argument, scope)
+        else:
+            self._expression(expr, scope)
+
+    def _message(self, message: syntax.String | None, scope: _Scope) -> None:
+        for part in parse_template(message) if message is not None else ():
+            if not isinstance(part, str):
+                self._expression(part, scope)
+
+    def _use(self, name: str, scope: _Scope) -> bool:
+        """Marks a name as used; whether it means anything."""
+        binding = scope.find(name)
+        if binding is not None:
+            binding.used = True
+        return binding is not None or name in self.builtins or self.lenient
+
+    # --- What is reported --------------------------------------------------------------------------------------------
+
+    def _undefined(self, name: str, span: Span, scope: _Scope, otherwise: str | None = None) -> None:
+        later: Span | None = None
+        around: _Scope | None = scope
+        while around is not None and later is None:
+            later, around = around.later.get(name), around.outer
+        if later is not None and later.start > span.start:
+            secondary = (Label(later, "defined here"),)
+            self._fault("undefined-name", f"`{name}` is used before it is defined", span, secondary)
+            return
+        way_out = _ELSEWHERE.get(name) or did_you_mean(name, {*scope.names(), *self.builtins}) or otherwise
+        self._fault("undefined-name", f"`{name}` is not defined", span, help=way_out)
+
+    def _duplicate(self, code: str, title: str, name: Name, first: Span) -> None:
+        self._fault(code, title, name.span, (Label(first, "first here"),))
+
+    def _unused_result(self, statement: syntax.ExpressionStatement) -> None:
+        way_out = "give it a name, or `return` it"
+        if isinstance(statement.value, syntax.Binary) and statement.value.operator == "==":
+            way_out = "`=` assigns; `assert` states what must hold"
+        self._fault("unused-result", "the result of this expression is not used", statement.span, help=way_out)
+
+    def _report_unused(self) -> None:
+        has_code = any(isinstance(d, Definition | syntax.Train | syntax.Const) for d in self.module.declarations)
+        for scope in self.scopes:
+            for name, binding in scope.bindings.items():
+                passed_on = binding.kind == "import" and not has_code  # a file of imports exports them
+                if binding.kind not in _UNUSED or binding.used or name.startswith("_") or passed_on:
+                    continue
+                if binding.kind == "let" and name in self.attributes:
+                    continue
+                what = {"import": "imported and", "param": "a parameter that is", "state": "a state that is"}
+                title = f"`{name}` is {what.get(binding.kind, '')} never used".replace("  ", " ")
+                self._warn("unused-name", title, binding.span, help=_UNUSED[binding.kind].format(name=name))
+
+    def _fault(
+        self, code: str, title: str, span: Span, secondary: tuple[Label, ...] = (), help: str | None = None
+    ) -> None:
+        self.found.append(Diagnostic(code, title, Label(span), secondary, help=help))
+
+    def _warn(self, code: str, title: str, span: Span, related: Span | None = None, help: str | None = None) -> None:
+        secondary = () if related is None else (Label(related),)
+        self.found.append(Diagnostic(code, title, Label(span), secondary, help=help, severity="warning"))
+
+
+def _children(node: Node) -> Iterator[Node]:
+    for field in fields(node):
+        value = getattr(node, field.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Node):
+                yield item
+
+
+def _dimension_names(type_: syntax.TypeExpr | None) -> Iterator[Name | syntax.Pack]:
+    """The names in the dimensions of a type, functions such as `min` left out."""
+    waiting: list[Node] = [] if type_ is None else [type_]
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, Name | syntax.Pack):
+            yield node
+        elif isinstance(node, syntax.Call):
+            waiting = [*node.arguments, *waiting]
+        else:
+            waiting = [*_children(node), *waiting]
+
+
+def _returns(statement: Statement) -> bool:
+    """Whether nothing after the statement can be reached."""
+    if isinstance(statement, syntax.If | syntax.WhenTraining) and statement.otherwise is not None:
+        return all(
+            bool(block.statements) and _returns(block.statements[-1]) for block in (statement.then, statement.otherwise)
+        )
+    return isinstance(statement, syntax.Return)

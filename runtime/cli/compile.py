@@ -1,0 +1,96 @@
+"""`netlang compile`: the ONNX graphs of a model, its initial weights, and what they all mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from netlang.diagnostics import did_you_mean
+
+from .options import FileArgument, ModelArgument, OpsetOption, SeedOption, SetOption, settings
+
+if TYPE_CHECKING:
+    from ...compiler import Network
+    from ...compiler.ir import Graph
+
+EXAMPLES = """\
+  netlang compile lenet5.net -o build/
+  netlang compile std:GPT --set vocab=65 --set layers=4 -o build/
+  netlang compile lenet5.net --entry forward --dump-after algebra -o build/"""
+
+
+def command(
+    file: FileArgument,
+    model: ModelArgument = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where to write; by default build/MODEL.")
+    ] = None,
+    set: SetOption = None,
+    entry: Annotated[
+        list[str] | None, typer.Option("--entry", help="Write only this entry's inference graph. Repeatable.")
+    ] = None,
+    opset: OpsetOption = None,
+    seed: SeedOption = 0,
+    dump_after: Annotated[
+        list[str] | None,
+        typer.Option("--dump-after", metavar="PASS", help="Print every graph after this pass. Repeatable."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Verify every graph after every pass.")] = False,
+) -> None:
+    """Write the ONNX graphs of a model and its initial weights.
+
+    That is: inference, the training step, its two halves, evaluation, and a manifest of all inputs and outputs.
+    """
+    from ..artifacts import compile_network
+    from ..bound_network import BoundNetwork
+    from ..job import open_network
+
+    _check_passes(dump_after or ())
+    network = open_network(file, model, settings(set))
+    if dump_after or check:
+        _watch(network, entry or network.entries, dump_after or (), check)
+    paths = compile_network(
+        BoundNetwork(network, seed=seed), out or Path("build") / network.name, entries=entry, opset=opset
+    )
+    for path in paths:
+        print(path)
+
+
+def _check_passes(names: Sequence[str]) -> None:
+    from ...compiler.passes import PIPELINE
+
+    known = [name for name, _ in PIPELINE]
+    for name in names:
+        if name not in known:
+            help = did_you_mean(name, known) or f"the passes are {', '.join(known)}"
+            raise typer.BadParameter(f"there is no pass `{name}`; {help}", param_hint="--dump-after")
+
+
+def _watch(network: Network, entries: Sequence[str], dump: Sequence[str], check: bool) -> None:
+    """Runs the passes on every graph, printing and verifying on the way."""
+    from ...compiler.printer import print_graph
+    from ...compiler.verify import verify
+
+    for name, build in _graphs(network, entries):
+
+        def after(stage: str, graph: Graph, name: str = name) -> None:
+            if check:
+                verify(graph)
+            if stage in dump:
+                print(f"# {name} after {stage}\n{print_graph(graph)}\n")
+
+        build(after=after)
+
+
+def _graphs(network: Network, entries: Sequence[str]) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every graph of the network by name, as a function that builds it."""
+    for entry in entries:
+        yield entry, lambda entry=entry, **options: network.graph(entry, **options)
+    if network.trains:
+        yield "train", network.train_graph
+        yield "grad", network.gradient_graph
+        yield "apply", network.apply_graph
+        yield "eval", network.eval_graph

@@ -1,0 +1,91 @@
+"""The inputs of `netlang run`: files of arrays, pictures, text, and numbers written on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from netlang.diagnostics import did_you_mean, fail
+from netlang.types import TensorType
+
+from ..data.fitting import Fit
+from ..data.images import SUFFIXES, read_image
+from ..data.numpy_files import read_npy, read_npz
+from ..data.text import encode
+
+TEXT = "text:"
+
+
+def read_inputs(
+    pairs: Sequence[str], types: Mapping[str, TensorType], fits: Mapping[str, str], alphabet: str | None
+) -> dict[str, Any]:
+    """The arrays that `NAME=VALUE` pairs stand for, for inputs of these types.
+
+    `fits` says how pictures are brought to size, `alphabet` what the tokens of a text stand for. Raises DiagnosticError
+    for what cannot be read, typer.BadParameter for what is no pair.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not value:
+            raise typer.BadParameter(f"expected NAME=VALUE such as `x=a.npy`, found `{pair}`", param_hint="--input")
+        if name not in types:
+            help = did_you_mean(name, types) or f"the inputs are {', '.join(f'`{other}`' for other in types)}"
+            raise fail("wrong-input", f"there is no input `{name}`", help=help)
+        if name in found:
+            raise typer.BadParameter(f"`{name}` is given twice", param_hint="--input")
+        found[name] = _read(name, value, types[name], fits.get(name), alphabet)
+    return found
+
+
+def _read(name: str, value: str, type_: TensorType, fit: str | None, alphabet: str | None) -> Any:
+    if value.startswith(TEXT):
+        return _tokens(name, value.removeprefix(TEXT), alphabet)
+    path = Path(value).expanduser()
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return read_npy(path)
+    if suffix == ".npz":
+        return _member(name, path)
+    if suffix in SUFFIXES:
+        return _picture(path, type_, fit)
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise fail(
+            "wrong-input",
+            f"`{value}` is nothing that the input `{name}` can be",
+            help=f"a file (.npy, .npz, a picture), `{TEXT}…`, or numbers such as 3 or [[1, 2.5]]",
+        ) from None
+
+
+def _tokens(name: str, text: str, alphabet: str | None) -> Any:
+    if alphabet is None:
+        help = "give the input as numbers or as a `.npy` file"
+        raise fail("wrong-input", f"`{name}` cannot be text: the run was not trained on text", help=help)
+    return encode(text, alphabet)[None]
+
+
+def _member(name: str, path: Path) -> Any:
+    arrays = read_npz(path)
+    if name in arrays:
+        return arrays[name]
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    found = ", ".join(f"`{key}`" for key in arrays)
+    raise fail("missing-input", f"`{path}` has no array `{name}`", found=found, help="name the array as the input")
+
+
+def _picture(path: Path, type_: TensorType, fit: str | None) -> Any:
+    """One picture as a batch of one, brought to the size that the input takes if the file says how."""
+    if type_.rank != 4:
+        raise fail("wrong-input", f"`{path}` is a picture", expected=type_)
+    channels, height, width = type_.shape[1:]
+    image = read_image(path, channels if isinstance(channels, int) else None)[None]
+    if isinstance(height, int) and isinstance(width, int) and image.shape[2:] != (height, width) and fit is not None:
+        return Fit(fit, (height, width))(image)
+    return image

@@ -1,0 +1,102 @@
+"""`netlang run`: one entry of a trained network, on inputs from files or the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from netlang.diagnostics import did_you_mean, fail
+
+from .options import CheckpointOption, DeviceOption, JsonOption, RunArgument, ThreadsOption, chosen_device
+from .terminal import print_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES = """\
+  netlang run runs/LeNet5-1 forward --input image=seven.png
+  netlang run runs/LeNet5-1 --input image=images.npy --out logits.npy
+  netlang run runs/GPT-1 --input tokens=text:ROMEO
+  netlang run runs/MLP-1 --input 'x=[[0, 1], [1, 1]]' --json"""
+
+
+def command(
+    run: RunArgument,
+    entry: Annotated[str | None, typer.Argument(metavar="ENTRY", help="Which entry; by default the first.")] = None,
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="NAME=VALUE",
+            help="A .npy or .npz file, a picture, text:…, or numbers as JSON. One for each input.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the results to this .npy or .npz file.")
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Run one entry of a trained network."""
+    from ..run_directory import RunDirectory
+    from .given_inputs import read_inputs
+
+    _check_out(out)
+    directory = RunDirectory.open(run)
+    network = directory.trained(checkpoint, chosen_device(directory.config, device, threads))
+    name = entry or network.entries[0]
+    if name not in network.entries:
+        help = did_you_mean(name, network.entries) or f"it has {', '.join(f'`{each}`' for each in network.entries)}"
+        raise fail("unknown-entry", f"`{network.name}` has no entry `{name}`", help=help)
+    inputs = network.network.graph(name).inputs
+    types = {item.name: item.value.type for item in inputs if item.role == "data"}
+    arrays = read_inputs(input or (), types, network.network.fits, directory.config.alphabet)
+    results = network.run(name, arrays)
+    if out is not None:
+        _write(out, results)
+    if json:
+        print_json({key: array.tolist() for key, array in results.items()})
+    else:
+        for key, array in results.items():
+            _print(key, array)
+
+
+def _check_out(out: Path | None) -> None:
+    if out is not None and out.suffix not in (".npy", ".npz"):
+        raise typer.BadParameter(f"`{out}` should end in .npy or .npz", param_hint="--out")
+
+
+def _print(name: str, array: np.ndarray) -> None:
+    import numpy as np
+
+    from ..inputs import array_type
+
+    print(f"{name}: {array_type(array)}")
+    print(np.array2string(array, precision=4, suppress_small=True, threshold=64, edgeitems=4, max_line_width=100))
+
+
+def _write(path: Path, results: dict[str, np.ndarray]) -> None:
+    """Saves the results, atomically: one array as `.npy`, or all by name as `.npz`."""
+    import io
+    import zipfile
+
+    import numpy as np
+
+    from ..files import write_atomically
+
+    buffer = io.BytesIO()
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, array in results.items():
+                with archive.open(f"{name}.npy", "w") as member:
+                    np.lib.format.write_array(member, array)
+    elif len(results) == 1:
+        np.save(buffer, next(iter(results.values())))
+    else:
+        raise fail("bad-value", f"a .npy file holds one array, and there are {len(results)} results", help="use .npz")
+    write_atomically(path, [buffer.getbuffer()])

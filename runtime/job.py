@@ -1,0 +1,230 @@
+"""A training from the names of things to files: what `netlang train` and `netlang eval` do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from netlang.diagnostics import fail
+
+from ..compiler import Network, Program, load_program
+from ..compiler.op import REQUIRED
+from .artifacts import MANIFEST, describe_export, export
+from .bound_network import BoundNetwork
+from .data import DataOptions, Dataset, Table, batches, match, open_data
+from .engine import require_training
+from .evaluate import Evaluator
+from .loader import load, open_source
+from .loop import Callback, Plan, check_plan
+from .plot import plot_curves
+from .run_directory import RunConfig, RunDirectory, refuse_occupied, write_json
+from .session import Device
+from .trainer import Trainer, choose_split
+from .variables import place_all
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """What to train, on what, and how; `out` is the directory of the run. Either `epochs` or `steps` is needed."""
+
+    file: str
+    out: Path
+    model: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    data: str = "digits"
+    data_options: DataOptions = field(default_factory=DataOptions)
+    epochs: int | None = None
+    steps: int | None = None
+    batch: int = 64
+    log_every: int | None = None
+    evaluate_every: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a training ended.
+
+    state: "finished" or "interrupted". step: steps done. split, metrics: of the final evaluation, with the checkpoint
+    `checkpoint`; None and empty where there is none. files: what was written for use. notes: for the user to see.
+    """
+
+    run: RunDirectory
+    state: str
+    step: int
+    split: str | None
+    metrics: Mapping[str, float]
+    checkpoint: str | None
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training that is ready to go: everything that can be wrong with the request has been looked at."""
+
+    trainer: Trainer
+    run: RunDirectory
+    plan: Plan
+    dataset: Dataset
+
+    def carry_out(self, callbacks: Sequence[Callback] = ()) -> Report:
+        """Trains, and then evaluates, exports and draws. Raises DiagnosticError (`not-finite`, `disk-full`, …)."""
+        outcome = self.trainer.train(self.plan, self.dataset, callbacks)
+        curves = self.run.path / "curves.png"
+        note = plot_curves(self.run.records(), curves)
+        notes = (note,) if note else ()
+        files = (curves,) if curves.exists() else ()
+        if outcome.state == "interrupted":
+            return Report(self.run, outcome.state, outcome.step, None, {}, None, files, notes)
+        network, device = self.trainer.network.network, self.trainer.engine.device
+        split, table = choose_split(self.dataset)
+        metrics = _metrics(self.run, network, table, self.run.chosen(), device)
+        files = (*_export(self.run, self.run.trained(network=network)), *files)
+        return Report(self.run, outcome.state, outcome.step, split, metrics, self.run.chosen(), files, notes)
+
+
+def open_program(file: str) -> tuple[Program, str | None]:
+    """The program of a FILE argument and the model it names, if it does. Raises DiagnosticError."""
+    source, model = open_source(file)
+    return load_program(source, load), model
+
+
+def open_network(
+    file: str, model: str | None = None, settings: Mapping[str, Any] | None = None, dataset: Dataset | None = None
+) -> Network:
+    """The network of a FILE argument. What the settings leave open, the data decides where it can (`vocab`, `classes`).
+
+    Raises DiagnosticError.
+    """
+    program, named = open_program(file)
+    if named is not None and model is not None and model != named:
+        raise fail("bad-value", f"`{file}` names a model already", found=model)
+    model = model or named
+    given = dict(settings or {})
+    known = dataset.settings if dataset else {}
+    for name, parameter in program.parameters(model).items():
+        if parameter.default is REQUIRED and name not in given and name in known:
+            given[name] = known[name]
+    return program.network(model, given)
+
+
+def prepare(request: TrainingRequest) -> Training:
+    """Compiles the network, reads the data, and creates the run directory. Raises DiagnosticError."""
+    check_plan(request.epochs, request.steps, request.batch)
+    device = Device(request.device, request.threads)
+    dataset = open_data(request.data, request.data_options)
+    network = open_network(request.file, request.model, request.settings, dataset)
+    require_training(network)
+    matched = match(dataset, network)
+    if "train" not in matched.splits:
+        raise fail("bad-data", f"`{request.data}` has no rows to train on")
+    plan = Plan.make(
+        matched.rows()["train"],
+        request.batch,
+        epochs=request.epochs,
+        steps=request.steps,
+        log_every=request.log_every,
+        evaluate_every=request.evaluate_every,
+    )
+    config = RunConfig.of(
+        network,
+        seed=request.seed,
+        device=device.name,
+        threads=device.threads,
+        steps=plan.steps,
+        batch=plan.batch,
+        log_every=plan.log_every,
+        evaluate_every=plan.evaluate_every,
+        data=request.data,
+        data_options=asdict(request.data_options),
+        rows=matched.rows(),
+        alphabet=matched.alphabet,
+    )
+    refuse_occupied(request.out, config)
+    trainer = Trainer(BoundNetwork(network), request.seed, device.name, device.threads, plan.steps)
+    trainer.run = RunDirectory.create(request.out, config, network)
+    return Training(trainer, trainer.run, plan, matched)
+
+
+def resume(path: Path, *, data: str | None = None, epochs: int | None = None, steps: int | None = None) -> Training:
+    """The training of a run directory from its last checkpoint on, or from the beginning where there is none yet.
+
+    `epochs` or `steps` extend the plan, which schedules follow; `data` says where the data is now. Raises
+    DiagnosticError: `changed-data` where its rows are not those that the run was trained on, …
+    """
+    run = RunDirectory.open(path)
+    config = run.config
+    if config.batch is None or config.steps is None or config.data is None:
+        raise fail("bad-run", f"`{path}` was trained by hand, step by step", help="go on with it from Python")
+    trainer = Trainer.restore(path) if run.checkpoint("last").exists() else _afresh(run)
+    dataset = match(open_data(data or config.data, DataOptions(**config.data_options)), trainer.network.network)
+    if dataset.rows() != config.rows:
+        raise fail("changed-data", f"`{dataset.name}` is not what the run was trained on", expected=config.rows,
+                   found=dataset.rows())  # fmt: skip
+    if epochs is not None or steps is not None:
+        check_plan(epochs, steps, config.batch)
+        run.write_config(steps=Plan.make(config.rows["train"], config.batch, epochs=epochs, steps=steps).steps)
+    plan = Plan.make(
+        config.rows["train"],
+        config.batch,
+        steps=run.config.steps,
+        log_every=config.log_every,
+        evaluate_every=config.evaluate_every,
+    )
+    return Training(trainer, run, plan, dataset)
+
+
+def evaluate_run(
+    run: RunDirectory,
+    data: str | None = None,
+    *,
+    options: DataOptions | None = None,
+    split: str | None = None,
+    checkpoint: str | None = None,
+    device: Device | None = None,
+) -> tuple[str, dict[str, float]]:
+    """The split and the mean metrics over it, for a checkpoint of a run: "last", "best", or the one it has `chosen`.
+
+    Without `data`, the run's own is read. Without `split`: "test", or else "validation", or else "train". Raises
+    DiagnosticError.
+    """
+    network = run.network()
+    require_training(network)
+    source = data or run.config.data
+    if source is None:
+        raise fail("unknown-source", f"`{run.path}` does not say what it was trained on", help="name it: `--data`")
+    if options is None:
+        options = DataOptions(**run.config.data_options) if data is None else DataOptions()
+    dataset = match(open_data(source, options), network)
+    name, table = choose_split(dataset, split)
+    return name, _metrics(run, network, table, checkpoint or run.chosen(), device or run.device())
+
+
+def export_run(run: RunDirectory, checkpoint: str | None = None) -> tuple[Path, ...]:
+    """Writes `model.onnx` with the weights of a checkpoint into the run, and its manifest; the paths written."""
+    return _export(run, run.trained(checkpoint))
+
+
+def _export(run: RunDirectory, network: BoundNetwork) -> tuple[Path, ...]:
+    paths = export(network, run.path / "model.onnx")
+    write_json(run.path / MANIFEST, describe_export(network, paths[0]))
+    return (*paths, run.path / MANIFEST)
+
+
+def _metrics(run: RunDirectory, network: Network, table: Table, checkpoint: str, device: Device) -> dict[str, float]:
+    variables, _ = run.load(checkpoint)
+    return Evaluator(network, device).run(place_all(variables, device), batches(table, run.config.batch or 64))
+
+
+def _afresh(run: RunDirectory) -> Trainer:
+    """The trainer of a run that was stopped before its first checkpoint."""
+    device = run.device()
+    trainer = Trainer(BoundNetwork(run.network()), run.config.seed, device.name, device.threads, run.config.steps)
+    trainer.run = run
+    run.forget_after(0)
+    return trainer
