@@ -7,8 +7,8 @@ import sys
 
 from . import compilation, machine, report
 from .cases import CASES, case_named
-from .conductor import Disagreement, Effort, measure
-from .worker import FRAMEWORKS
+from .conductor import Disagreement, Effort, Runner, measure
+from .frameworks import NETLANG, ORT_TRAINING, TORCH, TORCH_COMPILE
 
 QUICK = Effort(rounds=3, seconds=0.4, starts=1)
 """Enough to see whether everything works."""
@@ -18,13 +18,13 @@ def main() -> int:
     """Measures what the command line asks for; 1 where two frameworks do not compute the same."""
     options = _options()
     effort = QUICK if options.quick else Effort()
-    frameworks = ["netlang", *(name for name in FRAMEWORKS if name in options.against)]
+    runners = _runners(options)
     results = {"machine": machine.describe(), "load": round(machine.load(), 2), "rows": [], "compilation": []}
     try:
         for case in () if options.only == "compilation" else map(case_named, options.cases):
             for threads in options.threads:
                 _say(f"{case.title}, {threads} thread{'s' * (threads > 1)}")
-                results["rows"].append(measure(case, frameworks, threads, effort))
+                results["rows"].append(measure(case, runners, threads, effort))
     except Disagreement as error:
         _say(f"error: {error}")
         return 1
@@ -49,7 +49,8 @@ def _options() -> argparse.Namespace:
         "cases", nargs="*", default=names, metavar="CASE", help=f"of {', '.join(names)}; all by default"
     )
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--against", nargs="*", default=["torch"], choices=FRAMEWORKS[1:], help="the peers")
+    parser.add_argument("--torch-compile", action="store_true", help="measure torch.compile too, which starts slowly")
+    parser.add_argument("--ort-training", metavar="PYTHON", help="measure onnxruntime-training, which this Python has")
     parser.add_argument("--only", choices=["steps", "compilation"], help="one half of the suite")
     parser.add_argument("--quick", action="store_true", help="few and short rounds")
     options = parser.parse_args()
@@ -57,6 +58,15 @@ def _options() -> argparse.Namespace:
         if name not in names:
             parser.error(f"there is no case {name!r}; there are {', '.join(names)}")
     return options
+
+
+def _runners(options: argparse.Namespace) -> list[Runner]:
+    runners = [Runner(NETLANG), Runner(TORCH)]
+    if options.torch_compile:
+        runners.append(Runner(TORCH_COMPILE))
+    if options.ort_training:
+        runners.append(Runner(ORT_TRAINING, options.ort_training))
+    return runners
 
 
 def _subjects(options: argparse.Namespace) -> list[str]:
@@ -70,7 +80,6 @@ def _complete(options: argparse.Namespace) -> bool:
         and options.only is None
         and len(options.cases) == len(CASES)
         and options.threads == [1, 2]
-        and "torch" in options.against
     )
 
 

@@ -9,21 +9,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from .cases import Case
+from .frameworks import Framework
 from .statistics import Comparison, compare
 
 AGREEMENT = 1e-4
-"""Relative difference that rounding may make between the losses of two frameworks."""
+"""Relative difference that rounding may make between two frameworks."""
 
 CHECKED_STEPS = 3
 """Steps whose losses must agree."""
+
+_ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +37,28 @@ class Effort:
     starts: int = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A framework, and the Python that has it installed."""
+
+    framework: Framework
+    python: str = field(default=sys.executable)
+
+
 class Disagreement(Exception):
     """The frameworks do not compute the same: what would be measured is not the same model."""
 
 
 class Worker:
-    """A process that measures one framework on one case, and waits in between."""
+    """A process that measures one framework on one case, and sleeps in between."""
 
-    def __init__(self, framework: str, case: Case, threads: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.worker", framework, case.name, str(threads)]
+    def __init__(self, runner: Runner, case: Case, threads: int) -> None:
+        self.framework = runner.framework
+        name = self.framework.name
+        command = [runner.python, "-m", "benchmarks.worker", name, case.name, str(threads), str(time.monotonic())]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        self._process = subprocess.Popen(
-            [*command, str(time.monotonic())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=Path(__file__).parents[1],
-        )
-        self.framework = framework
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, cwd=_ROOT)
         self.ready_seconds = float(self._answer())
 
     def ask(self, do: str, **arguments: Any) -> Any:
@@ -63,40 +68,34 @@ class Worker:
         self._process.stdin.flush()
         return self._answer()
 
-    def _answer(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the process of {self.framework} ended with status {self._process.wait()}")
-        return json.loads(line)
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Ends the process and waits for its end."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the process of {self.framework.title} ended with status {self._process.wait()}")
+        return json.loads(line)
 
-def measure(case: Case, frameworks: Sequence[str], threads: int, effort: Effort) -> dict[str, Any]:
-    """One row of the results. `frameworks` begins with netlang, to which ratios refer.
+
+def measure(case: Case, runners: Sequence[Runner], threads: int, effort: Effort) -> dict[str, Any]:
+    """One row of the results. `runners` begin with netlang, to which ratios refer.
 
     Raises Disagreement where losses or outputs differ by more than rounding.
     """
+    able = [runner for runner in runners if case.name not in runner.framework.lacks]
     with tempfile.TemporaryDirectory() as folder:
-        session = _Session(case, threads, Path(folder))
-        starts = session.starts(frameworks, effort.starts)
+        session = _Session(case, threads, effort, Path(folder))
         try:
+            starts = session.start(able)
             losses = session.agree_on_losses()
-            training = session.compared(effort, lambda worker: worker.ask("train", seconds=effort.seconds))
-            memory = {worker.framework: round(worker.ask("peak_memory"), 1) for worker in session.workers}
-            inference = {}
-            for batch in case.inference_batches:
-                session.agree_on_outputs(batch)
-                inference[str(batch)] = session.compared(
-                    effort, lambda worker, size=batch: worker.ask("infer", batch=size, seconds=effort.seconds / 2)
-                )
+            training = session.compare(lambda worker: worker.ask("train", seconds=effort.seconds))
+            memory = {worker.framework.name: round(worker.ask("peak_memory"), 1) for worker in session.workers}
+            inference = {str(batch): session.compare_inference(batch).record() for batch in case.inference_batches}
         finally:
             session.close()
     return {
@@ -105,7 +104,7 @@ def measure(case: Case, frameworks: Sequence[str], threads: int, effort: Effort)
         "losses": losses,
         "first_step_seconds": starts,
         "training": training.record(),
-        "inference": {batch: result.record() for batch, result in inference.items()},
+        "inference": inference,
         "peak_memory_mib": memory,
     }
 
@@ -113,60 +112,65 @@ def measure(case: Case, frameworks: Sequence[str], threads: int, effort: Effort)
 class _Session:
     """The workers of one case."""
 
-    def __init__(self, case: Case, threads: int, folder: Path) -> None:
+    def __init__(self, case: Case, threads: int, effort: Effort, folder: Path) -> None:
         self.workers: list[Worker] = []
         self._case = case
         self._threads = threads
+        self._effort = effort
         self._folder = folder
         self._weights = str(folder / "weights.npz")
 
-    def starts(self, frameworks: Sequence[str], count: int) -> dict[str, list[float]]:
-        """Seconds from the start of a process to the end of its first step; the last processes stay as workers."""
-        seconds: dict[str, list[float]] = {framework: [] for framework in frameworks}
-        for round_ in range(count):
-            for framework in frameworks:
-                worker = Worker(framework, self._case, self._threads)
-                seconds[framework].append(round(worker.ready_seconds + worker.ask("first_step"), 4))
-                if round_ == count - 1:
-                    self.workers.append(worker)
-                else:
-                    worker.__exit__(None, None, None)
+    def start(self, runners: Sequence[Runner]) -> dict[str, list[float]]:
+        """Seconds from the start of a process to the end of its first step, each framework several times in turns.
+
+        The last processes stay, as workers.
+        """
+        seconds: dict[str, list[float]] = {runner.framework.name: [] for runner in runners}
+        for _ in range(self._effort.starts):
+            self.close()
+            for runner in runners:
+                worker = Worker(runner, self._case, self._threads)
+                self.workers.append(worker)
+                seconds[runner.framework.name].append(round(worker.ready_seconds + worker.ask("first_step"), 4))
         self.workers[0].ask("save_weights", path=self._weights)
         return seconds
 
     def agree_on_losses(self) -> dict[str, list[float]]:
         """The first losses of each framework from the same weights. Raises Disagreement."""
-        self._reload()
-        losses = {worker.framework: worker.ask("losses", count=CHECKED_STEPS) for worker in self.workers}
+        self._reload(self.workers)
+        losses = {worker.framework.name: worker.ask("losses", count=CHECKED_STEPS) for worker in self.workers}
         self._agree("losses", {name: np.array(values) for name, values in losses.items()})
         return losses
 
-    def agree_on_outputs(self, batch: int) -> None:
-        """Raises Disagreement where the outputs from the same weights differ."""
-        self._reload()
+    def compare_inference(self, batch: int) -> Comparison:
+        """The model by itself on a batch of this size. Raises Disagreement where the outputs differ."""
+        able = [worker for worker in self.workers if worker.framework.infers]
+        self._reload(able)
         outputs: dict[str, np.ndarray] = {}
-        for worker in self.workers:
-            path = self._folder / f"{worker.framework}.npy"
+        for worker in able:
+            path = self._folder / f"{worker.framework.name}.npy"
             worker.ask("output", batch=batch, path=str(path))
-            outputs[worker.framework] = np.load(path)
+            outputs[worker.framework.name] = np.load(path)
         self._agree("outputs", outputs)
+        return self.compare(lambda worker: worker.ask("infer", batch=batch, seconds=self._effort.seconds / 2), able)
 
-    def compared(self, effort: Effort, times: Callable[[Worker], list[float]]) -> Comparison:
-        """The frameworks in turns, each round from the same weights."""
-        rounds: dict[str, list[list[float]]] = {worker.framework: [] for worker in self.workers}
-        for _ in range(effort.rounds):
-            self._reload()
-            for worker in self.workers:
-                rounds[worker.framework].append(times(worker))
+    def compare(self, times: Callable[[Worker], list[float]], workers: Sequence[Worker] | None = None) -> Comparison:
+        """The workers (all, unless named) in turns, each round from the same weights."""
+        workers = self.workers if workers is None else workers
+        rounds: dict[str, list[list[float]]] = {worker.framework.name: [] for worker in workers}
+        for _ in range(self._effort.rounds):
+            self._reload(workers)
+            for worker in workers:
+                rounds[worker.framework.name].append(times(worker))
         return compare(rounds)
 
     def close(self) -> None:
         """Ends the processes."""
-        for worker in self.workers:
-            worker.__exit__(None, None, None)
+        while self.workers:
+            self.workers.pop().close()
 
-    def _reload(self) -> None:
-        for worker in self.workers:
+    def _reload(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
             worker.ask("load_weights", path=self._weights)
 
     def _agree(self, what: str, values: dict[str, np.ndarray]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .cases import case_named
 from .compilation import DEPTHS, STAGES, SUBJECTS
+from .frameworks import FRAMEWORKS
 from .statistics import geometric_mean
 
 RESULTS = Path(__file__).parent / "results"
@@ -19,10 +20,6 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 BEGIN = "<!-- measured: written by `python -m benchmarks` -->"
 END = "<!-- end of what was measured -->"
-
-TITLES = {"netlang": "netlang", "torch": "PyTorch eager", "torch.compile": "torch.compile"}
-"""What frameworks are called in tables."""
-
 
 def save(results: dict[str, Any]) -> None:
     """Keeps the raw numbers and writes the tables into the page."""
@@ -64,8 +61,8 @@ def inference_table(rows: Sequence[dict[str, Any]]) -> str:
 def start_table(rows: Sequence[dict[str, Any]]) -> str:
     """Seconds to the first step and the memory held at most."""
     names = list(rows[0]["first_step_seconds"])
-    header = ["model", "threads", *(f"{TITLES[name]}, s" for name in names)]
-    header += [f"ratio to {TITLES[name]}" for name in names[1:]] + [f"{TITLES[name]}, peak MiB" for name in names]
+    header = ["model", "threads", *(f"{FRAMEWORKS[name].title}, s" for name in names)]
+    header += [f"ratio to {FRAMEWORKS[name].title}" for name in names[1:]] + [f"{FRAMEWORKS[name].title}, peak MiB" for name in names]
     lines = []
     for row in rows:
         least = {name: min(seconds) for name, seconds in row["first_step_seconds"].items()}
@@ -134,7 +131,7 @@ def _with_means(
     example: dict[str, Any], leading: list[str], lines: list[list[str]], results: Sequence[dict[str, Any]]
 ) -> str:
     names, peers = list(example["times_ms"]), list(example["ratios"])
-    header = [*leading, *(f"{TITLES[name]}, ms" for name in names), *(f"ratio to {TITLES[peer]}" for peer in peers)]
+    header = [*leading, *(f"{FRAMEWORKS[name].title}, ms" for name in names), *(f"ratio to {FRAMEWORKS[peer].title}" for peer in peers)]
     means = [geometric_mean([result["ratios"][peer]["median"] for result in results]) for peer in peers]
     last = ["geometric mean", *[""] * (len(leading) - 1 + len(names)), *(f"**{mean:.2f}**" for mean in means)]
     return _table(header, [*lines, last])

@@ -48,20 +48,33 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
+        self.body = nn.Sequential()
+        self.body.convolution = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.body.batch_norm = nn.BatchNorm2d(outputs)
+        self.body.relu = nn.ReLU(inplace=True)
+        self.body.convolution_2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.body.batch_norm_2 = nn.BatchNorm2d(outputs)
         self.skip = nn.Sequential()
         if stride != 1 or inputs != outputs:
-            self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.skip.convolution = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.skip.batch_norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """f32[b, inputs, h, w] -> f32[b, outputs, h / stride, w / stride]."""
-        return F.relu(self.skip(x) + self.body(x), inplace=True)
+        return F.relu(self.body(x) + self.skip(x), inplace=True)
+
+
+class Stage(nn.Module):
+    """Three blocks of the same size, the first of which may halve the image."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        first = BasicBlock(inputs, outputs, stride)
+        self.basic_block = nn.Sequential(first, BasicBlock(outputs, outputs, 1), BasicBlock(outputs, outputs, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """f32[b, inputs, h, w] -> f32[b, outputs, h / stride, w / stride]."""
+        return self.basic_block(x)
 
 
 class ResNet20(nn.Module):
@@ -69,19 +82,18 @@ class ResNet20(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True))
-        blocks: list[nn.Module] = []
-        inputs = 16
-        for outputs, first_stride in ((16, 1), (32, 2), (64, 2)):
-            for stride in (first_stride, 1, 1):
-                blocks.append(BasicBlock(inputs, outputs, stride))
-                inputs = outputs
-        self.blocks = nn.Sequential(*blocks)
+        self.convolution = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.batch_norm = nn.BatchNorm2d(16)
+        self.stage = Stage(16, 16, 1)
+        self.stage_2 = Stage(16, 32, 2)
+        self.stage_3 = Stage(32, 64, 2)
         self.linear = nn.Linear(64, 10)
 
     def forward(self, image: Tensor) -> Tensor:
         """f32[batch, 3, h, w] -> f32[batch, 10]."""
-        return self.linear(self.blocks(self.stem(image)).mean((2, 3)))
+        x = F.relu(self.batch_norm(self.convolution(image)), inplace=True)
+        x = self.stage_3(self.stage_2(self.stage(x)))
+        return self.linear(x.mean((2, 3)))
 
 
 class Attention(nn.Module):

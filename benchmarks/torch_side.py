@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -142,6 +143,8 @@ class TorchSide:
 
 
 _SUFFIXES = {"scale": "weight", "shift": "bias", "running_variance": "running_var"}
+_WRAPPED = re.compile(r"(convolution(?:_\d+)?)\.conv2d")
+"""The library's ResNets wrap a convolution in a layer of their own."""
 
 
 def to_torch_names(model: nn.Module, weights: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
@@ -149,7 +152,7 @@ def to_torch_names(model: nn.Module, weights: Mapping[str, np.ndarray]) -> dict[
     state = dict(model.state_dict())
     found: dict[str, Tensor] = {}
     for name, array in weights.items():
-        stem, _, last = name.rpartition(".")
+        stem, _, last = _WRAPPED.sub(r"\1", name).rpartition(".")
         found[f"{stem}.{_SUFFIXES.get(last, last)}"] = torch.from_numpy(array)
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):

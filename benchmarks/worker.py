@@ -1,7 +1,8 @@
 """A process that measures one framework on one case: `python -m benchmarks.worker FRAMEWORK CASE THREADS SPAWNED`.
 
-It reads one JSON request a line and answers each with one JSON line. Frameworks are imported here and nowhere else,
-after the process has been pinned to as many cores as it may have threads.
+It pins itself to as many cores as it may have threads, imports the framework, and says in its first line how many
+seconds have passed since SPAWNED (by the monotonic clock). Then it reads one JSON request a line and answers each with
+one JSON line.
 """
 
 from __future__ import annotations
@@ -10,69 +11,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, cast
 
 import numpy as np
 
 from .cases import Case, case_named
+from .frameworks import FRAMEWORKS, InferringSide, Side
 
 WARMUP_STEPS = 3
 """Steps before each round that are not counted: the process before left its own data in the caches."""
-
-
-class Side(Protocol):
-    """What every framework offers."""
-
-    def load(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Begins anew from these weights, the optimizer and the schedule too."""
-        ...
-
-    def place(self, arrays: Mapping[str, np.ndarray]) -> Any:
-        """A batch as the framework takes it."""
-        ...
-
-    def train_step(self, batch: Any) -> float:
-        """One complete step; the loss before it."""
-        ...
-
-    def infer(self, inputs: Any) -> np.ndarray:
-        """The model's output."""
-        ...
-
-
-def create(framework: str, case: Case, threads: int) -> Side:
-    """The side called `framework`. Raises KeyError for an unknown one."""
-    return _FRAMEWORKS[framework](case, threads)
-
-
-def _netlang(case: Case, threads: int) -> Side:
-    from .netlang_side import NetlangSide
-
-    return NetlangSide(case, threads)
-
-
-def _torch(case: Case, threads: int) -> Side:
-    from .torch_side import TorchSide
-
-    return TorchSide(case, threads)
-
-
-def _torch_compile(case: Case, threads: int) -> Side:
-    from .torch_side import TorchSide
-
-    return TorchSide(case, threads, compiled=True)
-
-
-_FRAMEWORKS: dict[str, Callable[[Case, int], Side]] = {
-    "netlang": _netlang,
-    "torch": _torch,
-    "torch.compile": _torch_compile,
-}
-
-FRAMEWORKS: tuple[str, ...] = tuple(_FRAMEWORKS)
-"""Names of the frameworks that a worker can measure."""
 
 
 class Measurements:
@@ -87,8 +36,8 @@ class Measurements:
         """Writes netlang's initial weights, from which every framework starts."""
         from .netlang_side import NetlangSide
 
-        assert isinstance(self._side, NetlangSide)
-        np.savez(path, allow_pickle=False, **self._side.weights())
+        weights = cast(NetlangSide, self._side).weights()
+        np.savez(path, allow_pickle=False, **weights)
 
     def load_weights(self, path: str) -> None:
         """Begins anew from weights saved by `save_weights`."""
@@ -112,12 +61,13 @@ class Measurements:
 
     def infer(self, batch: int, seconds: float) -> list[float]:
         """Milliseconds of each run of the model, for so long."""
-        inputs, infer = self._side.place(self._case.inference_inputs(batch)), self._side.infer
+        inputs, infer = self._side.place(self._case.inference_inputs(batch)), cast(InferringSide, self._side).infer
         return _timed(lambda i: infer(inputs), seconds)
 
     def output(self, batch: int, path: str) -> None:
         """Writes the model's output on a batch."""
-        np.save(path, self._side.infer(self._side.place(self._case.inference_inputs(batch))))
+        inputs = self._side.place(self._case.inference_inputs(batch))
+        np.save(path, cast(InferringSide, self._side).infer(inputs))
 
     def peak_memory(self) -> float:
         """Mebibytes that the process has held at most."""
@@ -139,12 +89,12 @@ def _timed(run: Callable[[int], Any], seconds: float) -> list[float]:
 
 
 def main(framework: str, case_name: str, threads: int, spawned: float) -> None:
-    """Serves requests until the input ends; the first line tells the seconds from `spawned` to being ready."""
-    os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[-threads:]))
-    case = case_named(case_name)
-    measurements = Measurements(create(framework, case, threads), case)
+    """Serves requests until the input ends."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not stand among the answers
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    case = case_named(case_name)
+    measurements = Measurements(FRAMEWORKS[framework].make(case, threads), case)
     print(json.dumps(time.monotonic() - spawned), file=answers, flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -33,7 +33,10 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class ScopeCosts:
-    """Of the nodes and parameters of one scope, those of the scopes inside it left out. `result` is its last value."""
+    """Of the nodes and parameters of one scope, without those of the scopes inside it.
+
+    result: the type of the first result of its last node.
+    """
 
     scope: str
     result: TensorType | None
@@ -66,7 +69,7 @@ def count_by_scope(graph: Graph, dims: Dims | None = None) -> list[ScopeCosts]:
     results: dict[str, TensorType] = {}
     for node in graph.nodes:
         flops[node.scope] = flops.get(node.scope, 0) + node_flops(node, dims)
-        results[node.scope] = node.outputs[-1].type
+        results[node.scope] = node.outputs[0].type
     parameters: dict[str, int] = {}
     for variable in graph.params:
         scope = variable.name.rpartition(".")[0]

@@ -15,6 +15,7 @@ from netlang.source import BUILTIN
 from netlang.types import TensorType
 
 from .dtypes import numpy_dtype
+from .emit_fusion import BiasedConvolution, find_fusions
 from .emit_sizes import SizeEmitter
 from .ir import Constant, Graph, Node, Value, Variable
 from .ops import OPS
@@ -22,6 +23,9 @@ from .shapes import static_shape
 
 BASELINE_OPSET = 18
 """The operator set asked for where nothing in the graph needs a later one: the widest reach."""
+
+LATEST_OPSET = min(26, onnx.defs.onnx_opset_version())
+"""The latest that may be asked for: ONNX Runtime 1.31 refuses models of a later one."""
 
 ONNX_DTYPES: dict[str, int] = {
     "f16": onnx.TensorProto.FLOAT16,
@@ -68,8 +72,12 @@ def emit(
     """
     emitter = Emitter(graph, _opset(graph, opset))
     emitter.variables(weights or {}, external or {})
+    fusions = find_fusions(graph)
     for node in graph.nodes:
-        emitter.lower(node)
+        if node in fusions.biased:
+            emitter.lower_biased(fusions.biased[node], node)
+        elif node not in fusions.absorbed:
+            emitter.lower(node)
     return emitter.model(name or graph.name)
 
 
@@ -136,6 +144,14 @@ class Emitter(SizeEmitter):
             results = op.onnx(self, node, *inputs)
         results = results if isinstance(results, tuple) else (results,)
         self._names.update(zip(node.outputs, results, strict=True))
+
+    def lower_biased(self, fused: BiasedConvolution, addition: Node) -> None:
+        """Adds a convolution together with the addition of its bias."""
+        self.lower(fused.convolution)
+        proto = self._proto.node[-1]
+        assert proto.op_type == "Conv" and len(proto.input) == 2, "a convolution is lowered to one Conv"
+        proto.input.append(self._names[fused.bias])
+        self._names[addition.outputs[0]] = self._names[fused.convolution.outputs[0]]
 
     def variables(self, weights: Mapping[str, np.ndarray], external: Mapping[str, External]) -> None:
         """Makes initialisers of the variables whose values are given, and inputs of the graph of everything else."""
@@ -225,13 +241,12 @@ def _opset(graph: Graph, asked: int | None) -> int:
     needed = max(needed, BASELINE_OPSET)
     if asked is None:
         return needed
-    latest = onnx.defs.onnx_opset_version()
-    if not needed <= asked <= latest:
+    if not needed <= asked <= LATEST_OPSET:
         operators = sorted({node.op for node in graph.nodes if OPS[node.op].since > asked})
         raise fail(
             "opset-unsupported",
             f"operator set {asked} cannot express the graph" if asked < needed else f"operator set {asked} is unknown",
-            expected=f"{needed} to {latest}",
+            expected=f"{needed} to {LATEST_OPSET}",
             found=asked,
             notes=[f"a later one is needed for {', '.join(f'`{op}`' for op in operators)}"] if operators else (),
         )

@@ -42,6 +42,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         'layer halves(x: f32[b, d]) -> f32[b, d] where d % 2 == 0 : "{d} is odd" { return x }   # applied to f32[b, 7]',
         "y = halves(x)   # where x is f32[b, 8]",
     ),
+    "bad-axis": Explanation(
+        "An axis is named that the tensor does not have, or one is named twice.",
+        "Axes count from 0, or from -1 backwards; a tensor of n dimensions has the axes -n to n - 1.",
+        "y = mean(x, 2)   # x: f32[b, d]",
+        "y = mean(x, -1)",
+    ),
     "bad-checkpoint": Explanation(
         "A checkpoint is cut short, damaged, not a safetensors file of netlang, or of another version.",
         "Going on from half a checkpoint would train something else. Checkpoints are replaced as a whole, so this one "
@@ -258,6 +264,13 @@ EXPLANATIONS: dict[str, Explanation] = {
         "written before stay.",
         "optimizer sgd(10)",
         "optimizer sgd(cosine(0.1, warmup = 100))\nclip 1.0",
+    ),
+    "opset-unsupported": Explanation(
+        "The ONNX operator set that was asked for lacks an operator of the network, or does not exist yet.",
+        "A runtime that knows an operator set runs the earlier ones too. The compiler takes the lowest that serves, "
+        "which the widest range of runtimes can read; a lower one cannot express the network.",
+        "netlang compile std:LeNet5 -o build/ --opset 99",
+        "netlang compile std:LeNet5 -o build/",
     ),
     "out-of-memory": Explanation(
         "The machine has not enough memory for what was asked.",

@@ -208,15 +208,33 @@ class _Layout:
         return self._break_before([longest + 1, self.pieces[longest].partner])
 
     def _behind(self, words: Sequence[str], level: Sequence[int], line: range, indent: int) -> bool:
-        """Breaks behind the last of `words` that fits the width, or the first."""
+        """Breaks behind `words` so that each part fills the width as far as it can."""
         places = [i + 1 for i in level if self._ends_with(words, i) and i + 1 in line]
         if words == (",",):  # not between the targets of an assignment
-            last = max(
-                (i for i in level if self.pieces[i].kind == "=" and self.pieces[i].inside in ("", "{")), default=0
-            )
-            places = [i for i in places if i > last]
-        fitting = [i for i in places if indent + len(self._joined(range(line.start, i))) <= WIDTH]
-        return self._break_before(fitting[-1:] or places[:1])
+            assigned = [i for i in level if self.pieces[i].kind == "=" and self.pieces[i].inside in ("", "{")]
+            places = [i for i in places if i > max(assigned, default=0)]
+        if not places:
+            return False
+        first = self.pieces[line.start]
+        hanging = 2 * INDENT if first.inside in ("", "{") and first.begins else 0
+        ends = self._ends(line)
+        start, room, breaks = line.start, WIDTH - indent, []
+        for place, following in zip(places, [*places[1:], line.stop], strict=True):
+            consumed = ends[start - line.start - 1] if start > line.start else 0
+            if ends[following - line.start - 1] - consumed > room:  # the part up to the next place would not fit
+                breaks.append(place)
+                start, room = place, WIDTH - indent - hanging
+        return self._break_before(breaks)
+
+    def _ends(self, line: range) -> list[int]:
+        """Column behind each piece, were the line written without its indentation."""
+        ends: list[int] = []
+        width = 0
+        for i in line:
+            width += len(self.pieces[i].text)
+            width += i > line.start and self._space_between(self.pieces[i - 1], self.pieces[i], i)
+            ends.append(width)
+        return ends
 
     def _ends_with(self, words: Sequence[str], i: int) -> bool:
         """Whether one of `words` stands at `i`, as an operator between two things or a `:` before a message."""

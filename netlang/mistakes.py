@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lark import Token
 
-from netlang.diagnostics import Diagnostic, Label
+from netlang.diagnostics import Diagnostic, Label, did_you_mean
 from netlang.source import Source, Span
 from netlang.tokens import CARRIES_ON, CLOSING, DECLARATIONS, KEYWORDS, TRAIN_WORDS
 
@@ -249,6 +249,8 @@ def _misplaced(mistake: Mistake) -> Diagnostic | None:
     if "use" in mistake.expected:
         title = f"expected a declaration, found {mistake.describe()}"
         way_out = "at its top level a file holds `use`, `const`, `fn`, `layer`, `model` and `train`"
+        if word == "NAME" and mistake.following is not None and mistake.following.type == "NAME":
+            way_out = did_you_mean(mistake.found, DECLARATIONS) or way_out
         if word == "NAME" and mistake.following == "=":
             way_out += "; a value is `const " + mistake.found + " = …`"
         return mistake.fault(title, way_out, code="misplaced-statement" if word in KEYWORDS else "syntax-error")
@@ -347,6 +349,15 @@ def _line_begins_with_operator(mistake: Mistake) -> Diagnostic | None:
     return mistake.fault(f"a line cannot begin with `{word}`", way_out)
 
 
+def _misspelled_word(mistake: Mistake) -> Diagnostic | None:
+    first = mistake.first_word
+    if first is None or first.type != "NAME" or mistake.found.type not in ("NAME", "NUMBER", "STRING", "{", *KEYWORDS):
+        return None
+    words = KEYWORDS - DECLARATIONS - {"as", "and", "or", "not", "over", "true", "false", "none", "where"}
+    way_out = did_you_mean(first, words)
+    return mistake.fault(f"expected the end of the line after `{first}`, found {mistake.describe()}", way_out)
+
+
 def _lonely_annotation(mistake: Mistake) -> Diagnostic | None:
     if not {"param", "state"} <= mistake.expected or "let" in mistake.expected:
         return None
@@ -369,4 +380,5 @@ _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
     _else_alone,
     _line_begins_with_operator,
     _lonely_annotation,
+    _misspelled_word,
 )

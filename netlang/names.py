@@ -115,7 +115,7 @@ class _Checker:
                 self._expression(declaration.value, self.top)
             elif isinstance(declaration, Definition):
                 self._definition(declaration, self.top)
-        trains: dict[str, Span] = {}
+        trains: dict[str, _Binding] = {}
         for declaration in declarations:
             if isinstance(declaration, syntax.Train):
                 model = declaration.model
@@ -123,7 +123,7 @@ class _Checker:
                     self._duplicate(
                         "duplicate-name", f"`{model.name}` has two `train` blocks", model, trains[model.name]
                     )
-                trains.setdefault(model.name, model.span)
+                trains.setdefault(model.name, _Binding("train", model.span))
                 self._train(declaration)
         self._report_unused()
 
@@ -149,7 +149,7 @@ class _Checker:
             again = kind == existing.kind == "import"
             title = f"`{name.name}` is imported twice" if again else f"`{name.name}` is defined twice"
             code = "duplicate-parameter" if kind == existing.kind == "parameter" else "duplicate-name"
-            self._duplicate(code, title, name, existing.span)
+            self._duplicate(code, title, name, existing)
         scope.bind(name.name, kind, name.span)
 
     def _definition(self, definition: Definition, outer: _Scope) -> None:
@@ -316,12 +316,12 @@ class _Checker:
         if existing is not None:
             stored = ("param", "state")
             if kind in stored and existing.kind in stored:
-                self._duplicate("duplicate-parameter", f"`{name.name}` is declared twice", name, existing.span)
+                self._duplicate("duplicate-parameter", f"`{name.name}` is declared twice", name, existing)
             elif existing.kind in ("let", "const", "entry"):
                 title = f"`{name.name}` is bound by `{existing.kind}` and stays what it is"
-                self._duplicate("duplicate-name", title, name, existing.span)
+                self._duplicate("duplicate-name", title, name, existing)
             elif kind in ("let", "const", "input"):
-                self._duplicate("duplicate-name", f"`{name.name}` has a meaning already", name, existing.span)
+                self._duplicate("duplicate-name", f"`{name.name}` has a meaning already", name, existing)
         scope.bind(name.name, kind, name.span)
 
     def _state(self, name: str, span: Span, scope: _Scope) -> None:
@@ -393,9 +393,13 @@ class _Checker:
             return
         way_out = _ELSEWHERE.get(name) or did_you_mean(name, {*scope.names(), *self.builtins}) or otherwise
         self._fault("undefined-name", f"`{name}` is not defined", span, help=way_out)
+        for meant in scope.names():
+            if way_out is not None and f"`{meant}`" in way_out:
+                self._use(meant, scope)  # and is not reported as unused on top
 
-    def _duplicate(self, code: str, title: str, name: Name, first: Span) -> None:
-        self._fault(code, title, name.span, (Label(first, "first here"),))
+    def _duplicate(self, code: str, title: str, name: Name, first: _Binding) -> None:
+        first.used = True  # one fault is enough
+        self._fault(code, title, name.span, (Label(first.span, "first here"),))
 
     def _unused_result(self, statement: syntax.ExpressionStatement) -> None:
         way_out = "give it a name, or `return` it"

@@ -19,6 +19,13 @@ DTYPES = (*FLOATS, *INTEGERS, "bool")
 DTYPE_CLASSES = {"f": FLOATS, "i": INTEGERS, "n": (*FLOATS, *INTEGERS), "t": DTYPES}
 """Letters that stand for any dtype of a kind in operator signatures: float, integer, number, any."""
 
+_DTYPE_WORDS = {
+    "f": f"a float ({', '.join(FLOATS)})",
+    "i": f"an integer ({', '.join(INTEGERS)})",
+    "n": "a number (a float or an integer)",
+    "t": "any",
+}
+
 _UNKNOWN = "?"
 
 
@@ -80,7 +87,10 @@ class TypePattern:
 
 
 class Mismatch(Exception):
-    """Why a type does not fit a pattern. `kind` is "dtype", "rank" or "size"; a negative `axis` counts from the end."""
+    """Why a type does not fit a pattern. `kind` is "dtype", "rank" or "size"; a negative `axis` counts from the end.
+
+    `name` is the dimension, pack or dtype letter whose two values disagree, and `source` the argument that bound it.
+    """
 
     def __init__(
         self, kind: str, expected: str, found: str, *, axis: int | None = None, name: str | None = None
@@ -90,7 +100,8 @@ class Mismatch(Exception):
         self.expected = expected
         self.found = found
         self.axis = axis
-        self.name = name  # of the dimension or pack whose two values disagree
+        self.name = name
+        self.source: str | None = None
 
 
 @dataclass
@@ -154,8 +165,7 @@ def unify_all(patterns: Sequence[TypePattern], types: Sequence[TensorType], name
                 if not _unify_size(dim, size, axis, bindings, names[index]):
                     deferred.append((index, axis, dim, size))
         except Mismatch as mismatch:
-            mismatch.add_note(names[index])
-            raise
+            raise _blamed(mismatch, names[index], bindings) from None
     _settle(deferred, bindings, names)
     return bindings
 
@@ -175,8 +185,8 @@ def broadcast(left: tuple[Size, ...], right: tuple[Size, ...]) -> tuple[Size, ..
 
 def _unify_dtype(wanted: str, found: str, bindings: Bindings, argument: str) -> None:
     if not dtype_fits(found, wanted):
-        choices = DTYPE_CLASSES.get(wanted.rstrip("0123456789"), (wanted,))
-        raise Mismatch("dtype", " or ".join(choices), found)
+        letter = wanted.rstrip("0123456789") if wanted not in DTYPES else ""
+        raise Mismatch("dtype", _DTYPE_WORDS.get(letter, wanted), found)
     if wanted in DTYPES:
         return
     bound = bindings.dtypes.setdefault(wanted, found)
@@ -263,8 +273,7 @@ def _settle(deferred: list[tuple[int, int, Size, Size]], bindings: Bindings, nam
             still_open = unknowns(known)
             name = still_open[0] if len(still_open) == 1 else None
             mismatch = Mismatch("size", _written(known), str(size), axis=axis, name=name)
-            mismatch.add_note(names[index])
-            raise mismatch
+            raise _blamed(mismatch, names[index], bindings)
         deferred = left
 
 
@@ -273,8 +282,15 @@ def _retry(item: tuple[int, int, Size, Size], bindings: Bindings, names: Sequenc
     try:
         return _unify_size(dim, size, axis, bindings, names[index])
     except Mismatch as mismatch:
-        mismatch.add_note(names[index])
-        raise
+        raise _blamed(mismatch, names[index], bindings) from None
+
+
+def _blamed(mismatch: Mismatch, argument: str, bindings: Bindings) -> Mismatch:
+    """`mismatch` with the argument at which it showed, and the one that said otherwise before."""
+    mismatch.add_note(argument)
+    source = bindings.origins.get(mismatch.name or "")
+    mismatch.source = source if source != argument else None
+    return mismatch
 
 
 def _written(size: Size) -> str:

@@ -11,11 +11,18 @@ from netlang.diagnostics import did_you_mean, fail
 
 from ..compiler import Network
 from ..compiler.initializers import materialise
+from ..compiler.ir import Graph
+from .inputs import data_inputs
 from .runner import Runner
 from .session import Device
 from .variables import check_weights
 
 Result = np.ndarray | tuple[np.ndarray, ...]
+Refresh = Callable[[], Mapping[str, np.ndarray] | None]
+
+
+def _nothing() -> None:
+    """What follows nobody."""
 
 
 class BoundNetwork:
@@ -23,7 +30,7 @@ class BoundNetwork:
 
     Every entry is a method: `net.forward(image)` takes arrays in the order of the entry's inputs, or by their names,
     and gives an array, or a tuple where the entry has several results. Sessions are made at the first call, and again
-    when the weights have changed.
+    when the weights have changed. `given_weights` are those that were given or assigned, None where there are none.
     """
 
     def __init__(
@@ -40,10 +47,12 @@ class BoundNetwork:
         """
         self.network = network
         self.device = device or Device()
+        self.given_weights: Mapping[str, np.ndarray] | None = None
         self._seed = seed
         self._weights: Mapping[str, np.ndarray] | None = None
+        self._graphs: dict[str, Graph] = {}
         self._runners: dict[str, Runner] = {}
-        self._refresh: Callable[[], Mapping[str, np.ndarray] | None] = lambda: None
+        self._refresh: Refresh = _nothing
         if weights is not None:
             self.weights = weights
 
@@ -69,16 +78,24 @@ class BoundNetwork:
 
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
-        """Parameters and states by dotted name, for reading. Assign a complete mapping to replace them."""
+        """Parameters and states by dotted name, for reading.
+
+        Assign a complete mapping to replace them; the network then no longer follows a trainer.
+        """
         changed = self._refresh()
         if changed is not None:
-            self.weights = changed
+            self._keep(changed)
         if self._weights is None:
             self._weights = materialise(self.network.variables, self._seed)
         return self._weights
 
     @weights.setter
     def weights(self, values: Mapping[str, np.ndarray]) -> None:
+        self._refresh = _nothing
+        self._keep(values)
+        self.given_weights = self._weights
+
+    def _keep(self, values: Mapping[str, np.ndarray]) -> None:
         check_weights({v.name: v.value.type for v in self.network.variables}, values)
         self._weights = {v.name: np.asarray(values[v.name]) for v in self.network.variables}
         self._runners.clear()
@@ -88,7 +105,7 @@ class BoundNetwork:
         """Parameters by dotted name, without the states."""
         return {v.name: self.weights[v.name] for v in self.network.variables if v.kind == "param"}
 
-    def follow(self, refresh: Callable[[], Mapping[str, np.ndarray] | None]) -> None:
+    def follow(self, refresh: Refresh) -> None:
         """From now on the weights are what `refresh()` gives whenever it is not None: a trainer's, as they change."""
         self._refresh = refresh
 
@@ -97,12 +114,9 @@ class BoundNetwork:
 
         Raises DiagnosticError (`unknown-entry`, `missing-input`, `wrong-input`, …).
         """
-        if entry not in self.entries:
-            help = did_you_mean(entry, self.entries) or f"it has {', '.join(f'`{name}`' for name in self.entries)}"
-            raise fail("unknown-entry", f"`{self.name}` has no entry `{entry}`", help=help)
-        weights = self.weights
+        graph, weights = self._graph(entry), self.weights
         if entry not in self._runners:
-            self._runners[entry] = Runner(self.network.graph(entry), weights, self.device)
+            self._runners[entry] = Runner(graph, weights, self.device)
         return self._runners[entry].run(arrays)
 
     def __getattr__(self, name: str) -> Callable[..., Result]:
@@ -115,8 +129,17 @@ class BoundNetwork:
 
         return call
 
+    def _graph(self, entry: str) -> Graph:
+        """The inference graph of an entry, elaborated once."""
+        if entry not in self.entries:
+            help = did_you_mean(entry, self.entries) or f"it has {', '.join(f'`{name}`' for name in self.entries)}"
+            raise fail("unknown-entry", f"`{self.name}` has no entry `{entry}`", help=help)
+        if entry not in self._graphs:
+            self._graphs[entry] = self.network.graph(entry)
+        return self._graphs[entry]
+
     def _by_position(self, entry: str, arrays: tuple[Any, ...]) -> dict[str, Any]:
-        names = [item.name for item in self.network.graph(entry).inputs if item.role == "data"]
+        names = [item.name for item in data_inputs(self._graph(entry))]
         if len(arrays) > len(names):
             found = f"{len(arrays)} arrays"
             raise fail("wrong-input", f"`{entry}` takes {len(names)} inputs", expected=", ".join(names), found=found)

@@ -17,11 +17,11 @@ from .data import DataOptions, Dataset, Table, batches, match, open_data
 from .engine import require_training
 from .evaluate import Evaluator
 from .loader import load, open_source
-from .loop import Callback, Plan, check_plan
+from .loop import Callback, Outcome, Plan, check_plan
 from .plot import plot_curves
 from .run_directory import RunConfig, RunDirectory, refuse_occupied, write_json
 from .session import Device
-from .trainer import Trainer, choose_split
+from .trainer import Trainer, choose_split, evaluation_split
 from .variables import place_all
 
 
@@ -81,11 +81,18 @@ class Training:
         files = (curves,) if curves.exists() else ()
         if outcome.state == "interrupted":
             return Report(self.run, outcome.state, outcome.step, None, {}, None, files, notes)
-        network, device = self.trainer.network.network, self.trainer.engine.device
-        split, table = choose_split(self.dataset)
-        metrics = _metrics(self.run, network, table, self.run.chosen(), device)
+        network = self.trainer.network.network
+        split, metrics = self._result(network, outcome)
         files = (*_export(self.run, self.run.trained(network=network)), *files)
         return Report(self.run, outcome.state, outcome.step, split, metrics, self.run.chosen(), files, notes)
+
+    def _result(self, network: Network, outcome: Outcome) -> tuple[str, Mapping[str, float]]:
+        """The split that says most, and its metrics for the chosen checkpoint; the loop may have just found them."""
+        split, table = choose_split(self.dataset)
+        evaluated = evaluation_split(self.dataset)
+        if outcome.metrics and evaluated and evaluated[0] == split and self.run.chosen() == "last":
+            return split, outcome.metrics
+        return split, _metrics(self.run, network, table, self.run.chosen(), self.trainer.engine.device)
 
 
 def open_program(file: str) -> tuple[Program, str | None]:
@@ -101,11 +108,19 @@ def open_network(
 
     Raises DiagnosticError.
     """
+    return _network(*_open(file, model), settings or {}, dataset)
+
+
+def _open(file: str, model: str | None) -> tuple[Program, str | None]:
+    """The program of a FILE argument, and the model that it or `model` names, if either does."""
     program, named = open_program(file)
     if named is not None and model is not None and model != named:
         raise fail("bad-value", f"`{file}` names a model already", found=model)
-    model = model or named
-    given = dict(settings or {})
+    return program, model or named
+
+
+def _network(program: Program, model: str | None, settings: Mapping[str, Any], dataset: Dataset | None) -> Network:
+    given = dict(settings)
     known = dataset.settings if dataset else {}
     for name, parameter in program.parameters(model).items():
         if parameter.default is REQUIRED and name not in given and name in known:
@@ -117,8 +132,9 @@ def prepare(request: TrainingRequest) -> Training:
     """Compiles the network, reads the data, and creates the run directory. Raises DiagnosticError."""
     check_plan(request.epochs, request.steps, request.batch)
     device = Device(request.device, request.threads)
+    program, model = _open(request.file, request.model)  # its mistakes are told before a long reading of data
     dataset = open_data(request.data, request.data_options)
-    network = open_network(request.file, request.model, request.settings, dataset)
+    network = _network(program, model, request.settings, dataset)
     require_training(network)
     matched = match(dataset, network)
     if "train" not in matched.splits:
@@ -151,8 +167,15 @@ def prepare(request: TrainingRequest) -> Training:
     return Training(trainer, trainer.run, plan, matched)
 
 
-def resume(path: Path, *, data: str | None = None, epochs: int | None = None, steps: int | None = None) -> Training:
-    """The training of a run directory from its last checkpoint on, or from the beginning where there is none yet.
+def resume(
+    path: Path,
+    *,
+    data: str | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    checkpoint: str = "last",
+) -> Training:
+    """The training of a run directory from a checkpoint on, or from the beginning where there is none yet.
 
     `epochs` or `steps` extend the plan, which schedules follow; `data` says where the data is now. Raises
     DiagnosticError: `changed-data` where its rows are not those that the run was trained on, …
@@ -161,7 +184,8 @@ def resume(path: Path, *, data: str | None = None, epochs: int | None = None, st
     config = run.config
     if config.batch is None or config.steps is None or config.data is None:
         raise fail("bad-run", f"`{path}` was trained by hand, step by step", help="go on with it from Python")
-    trainer = Trainer.restore(path) if run.checkpoint("last").exists() else _afresh(run)
+    started = any(run.checkpoint(name).exists() for name in ("last", "best"))
+    trainer = Trainer.restore(path, checkpoint) if started else _afresh(run)
     dataset = match(open_data(data or config.data, DataOptions(**config.data_options)), trainer.network.network)
     if dataset.rows() != config.rows:
         raise fail("changed-data", f"`{dataset.name}` is not what the run was trained on", expected=config.rows,

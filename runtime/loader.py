@@ -19,7 +19,7 @@ STANDARD = "std"
 """First part of the name of every module of the standard library, and of a model's name on the command line."""
 
 MODELS = "std.models"
-"""The module that hands on every model of the library, and the first part of the names of those that define them."""
+"""The module that hands on every model of the library. It has no file: it is made from those in `stdlib/models`."""
 
 _LIBRARY = Path(__file__).parent.parent / "stdlib"  # beside this package, installed or in the repository
 
@@ -113,6 +113,8 @@ def _model_files() -> list[tuple[str, str]]:
 
 
 def _library_text(name: str) -> str:
+    if name == MODELS:
+        return "".join(f"use {module}: {model}\n" for model, module in library_models().items())
     file = _LIBRARY.joinpath(*name.split(".")[1:]).with_suffix(".net")
     if not file.is_file():
         help = did_you_mean(name, library_modules()) or f"the library has {', '.join(library_modules())}"
@@ -123,7 +125,7 @@ def _library_text(name: str) -> str:
 def library_modules() -> tuple[str, ...]:
     """Names of the modules of the standard library."""
     top = [f"{STANDARD}.{file.stem}" for file in _LIBRARY.glob("*.net")]
-    return tuple(sorted([*top, *(module for module, _ in _model_files())]))
+    return tuple(sorted([*top, MODELS, *(module for module, _ in _model_files())]))
 
 
 def _neighbour(path: Path) -> str | None:

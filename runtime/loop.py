@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -204,7 +205,7 @@ class TrainingLoop:
         started = time.monotonic()
         metrics = self._evaluator.run(self._engine.current(), batches(table, plan.batch), stop)
         self._meter.pause(time.monotonic() - started)
-        best = self._progress.best is None or metrics["loss"] < self._progress.best
+        best = metrics["loss"] < (math.inf if self._progress.best is None else self._progress.best)
         self._progress = replace(self._progress, evaluated=step)
         if best:
             self._progress = replace(self._progress, best=metrics["loss"], best_step=step)

@@ -37,7 +37,7 @@ def _panel(panel: Any, metric: str, records: Sequence[dict[str, Any]]) -> None:
     """One metric: thin and pale in training, with a point for each evaluation."""
     lines: dict[str, list[tuple[int, float]]] = {}
     for record in records:
-        if metric in record:
+        if record.get(metric) is not None:
             lines.setdefault(record.get("split", "train"), []).append((record["step"], record[metric]))
     for name, points in lines.items():
         steps, values = zip(*points, strict=True)

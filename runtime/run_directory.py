@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -179,11 +180,10 @@ class RunDirectory:
         """Writes the line of an event to the log, if it has one."""
         match event:
             case Logged(step, epoch, metrics, rate):
-                self._append(
-                    {"kind": "train", "step": step, "epoch": epoch, **metrics, "rows_per_second": round(rate, 1)}
-                )
+                record = {"kind": "train", "step": step, "epoch": epoch, "rows_per_second": round(rate, 1)}
+                self._append(record, metrics)
             case Evaluated(step, epoch, split, metrics, _):
-                self._append({"kind": "evaluation", "split": split, "step": step, "epoch": epoch, **metrics})
+                self._append({"kind": "evaluation", "split": split, "step": step, "epoch": epoch}, metrics)
 
     def forget_after(self, step: int) -> None:
         """Takes from the log what came after a step: a resumed run goes through it again."""
@@ -201,10 +201,12 @@ class RunDirectory:
         lines = read_text(self.log, _CONFIG_LIMIT, "log").splitlines()
         return [json.loads(line) for line in lines if _step_of(line) < _NEVER]
 
-    def _append(self, record: Mapping[str, Any]) -> None:
+    def _append(self, record: dict[str, Any], metrics: Mapping[str, float]) -> None:
+        """Writes a line. JSON has no infinity, so a metric that is not finite is null."""
+        values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         try:
             with self.log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(json.dumps({**record, **values, **record}) + "\n")
         except OSError as error:
             raise unwritable(self.log, error) from None
 

@@ -39,11 +39,14 @@ class Trainer:
         threads: int | None = None,
         steps: int | None = None,
     ) -> None:
-        """Compiles the step; the variables begin with the initial values for `seed`.
+        """Compiles the step. The variables begin with the initial values for `seed`, a number from 0 to 2⁶³ - 1, or
+        with the network's weights where those were given to it (and did not come from another trainer).
 
         `steps` is the planned number of steps, which schedules may need; `fit` sets it. From now on `network` has the
-        weights of the trainer. Raises DiagnosticError (`no-loss`, `no-device`).
+        weights of the trainer. Raises DiagnosticError (`no-loss`, `no-device`, `bad-value`).
         """
+        if not 0 <= seed < 2**63:
+            raise fail("bad-value", f"a seed is a number from 0 to 2⁶³ - 1, found {seed}")
         self.network = network
         self.engine = make_engine(network.network, Device(device, threads), seed, steps)
         self.run: RunDirectory | None = None
@@ -51,6 +54,8 @@ class Trainer:
         self._evaluator: Evaluator | None = None
         self._shown = -1
         self._digest: str | None = None
+        if network.given_weights is not None:
+            self.engine.load(network.given_weights)
         network.follow(self._changed_weights)
 
     @property
@@ -150,14 +155,16 @@ class Trainer:
         self.run.keep("last", self.variables(), self.progress())
 
     @classmethod
-    def restore(cls, path: str | Path, *, device: str | None = None, threads: int | None = None) -> Trainer:
-        """The trainer of a run directory as it was at the last checkpoint; device and threads as then unless given.
+    def restore(
+        cls, path: str | Path, checkpoint: str = "last", *, device: str | None = None, threads: int | None = None
+    ) -> Trainer:
+        """The trainer of a run directory as it was at a checkpoint; device and threads as then unless given.
 
         Raises DiagnosticError (`no-run`, `bad-run`, `no-checkpoint`, `bad-checkpoint`, `foreign-run`).
         """
         run = RunDirectory.open(Path(path))
         config = run.config
-        variables, progress = run.load("last")
+        variables, progress = run.load(checkpoint)
         network = BoundNetwork(run.network())
         trainer = cls(network, config.seed, device or config.device, threads or config.threads, progress.steps)
         trainer.engine.load(variables)

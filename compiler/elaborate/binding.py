@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
 from netlang.source import Span
-from netlang.types import Bindings, Mismatch, TensorType, TypePattern, dtype_fits, unify_all
+from netlang.types import Bindings, Mismatch, PackPattern, TensorType, TypePattern, dtype_fits, unify_all
 
 from ..ir import Init, Value
 from .context import Context, Frame
 from .patterns import pattern_of, split_parameters
-from .values import CALLABLE, Environment, Function, Poison, describe, is_number, is_size
+from .provenance import dtype_origin, size_origin
+from .values import CALLABLE, Environment, Function, Poison, describe, is_number, is_size, not_applied
 
 if TYPE_CHECKING:
     from .calls import Arguments
 
 Thunk = Callable[[syntax.Parameter], Any]
+
+MISMATCH_CODES = {"dtype": "type-mismatch", "rank": "rank-mismatch", "size": "shape-mismatch"}
+"""The diagnostic code for each kind of mismatch."""
 
 
 # --- Settings ------------------------------------------------------------------------------------------------------
@@ -99,7 +103,10 @@ def _bind(
     for parameter in parameters:
         if parameter.name in given:
             thunk, place = given[parameter.name]
-            inner.set(parameter.name, checked_setting(parameter, thunk(parameter), place))
+            value = thunk(parameter)
+            if isinstance(value, Value) and tensors and function.definition.kind != "fn" and not _is_schedule(parameter):
+                raise _applied_early(function.name, parameter, value, place)
+            inner.set(parameter.name, checked_setting(parameter, value, place))
         else:
             inner.set(parameter.name, default_setting(context, function.definition, parameter, inner, span))
     return inner.names
@@ -186,13 +193,37 @@ def _too_many(
 ) -> None:
     name = function.name
     kind = function.definition.kind
-    help_ = f"create it, then apply it: `{name}(…)(x)` or `x |> {name}(…)`" if tensors and kind != "fn" else None
+    help_ = _create_first(name) if tensors and kind != "fn" else None
     takes = ", ".join(f"`{p.name}`" for p in parameters) or "no settings"
     raise fail("unknown-argument", f"`{name}` takes {takes}; this is one too many", span, help=help_)
 
 
+def _create_first(name: str) -> str:
+    return f"create it, then apply it: `{name}(…)(x)` or `x |> {name}(…)`"
+
+
+def _is_schedule(parameter: syntax.Parameter) -> bool:
+    """Whether the parameter takes tensors, too: the value of a schedule at the present step."""
+    return isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "schedule"
+
+
+def _applied_early(name: str, parameter: syntax.Parameter, value: Value, place: Span) -> DiagnosticError:
+    """`linear(x)` for `linear(84)(x)`."""
+    return fail(
+        "type-mismatch",
+        f"`{name}` is created from settings, and this is a tensor",
+        place,
+        describe(value),
+        secondary=[Label(parameter.span, "declared here")],
+        expected=parameter.type.span.text,
+        found=describe(value),
+        help=_create_first(name),
+    )
+
+
 def _unknown_argument(function: Function, name: str, span: Span) -> DiagnosticError:
-    candidates = [p.name for group in function.definition.parameters for p in group]
+    settings, tensors = split_parameters(function.definition)
+    candidates = [p.name for p in (*settings, *(tensors if function.definition.kind == "fn" else ()))]
     return fail(
         "unknown-argument",
         f"`{function.name}` has no parameter `{name}`",
@@ -336,7 +367,7 @@ def _lift(
         describe(value),
         expected=pattern,
         found=describe(value),
-        help="apply it first: `f(x)` or `x |> f`" if isinstance(value, CALLABLE) else None,
+        help=not_applied(value),
     )
 
 
@@ -355,25 +386,48 @@ def _explain(
     argument = mismatch.__notes__[0]
     value, span = given[argument]
     parameter = next(p for group in definition.parameters for p in group if p.name == argument)
-    name = definition.name.name
-    what = {
-        "dtype": ("type-mismatch", f"`{name}` takes elements of another type"),
-        "rank": ("rank-mismatch", f"`{name}` takes a tensor with another number of dimensions"),
-        "size": ("shape-mismatch", f"`{name}` takes a tensor of another shape"),
-    }[mismatch.kind]
-    made = context.origin(value) if isinstance(value, Value) else None
+    earlier = given.get(mismatch.source or "", (None, None))
     secondary = [Label(parameter.span, "declared here")]
-    if made is not None and made != span and made.text != span.text:
-        secondary.append(Label(made, f"{describe(value)} is made here"))
-    notes: list[str] = []
-    if mismatch.kind == "size" and mismatch.axis is not None:
-        called = f"`{mismatch.name}`" if mismatch.name else "it"
-        notes.append(f"in dimension {mismatch.axis}, {called} must be {mismatch.expected} and is {mismatch.found}")
+    if isinstance(earlier[0], Value) and earlier[1] is not None:
+        secondary.insert(0, Label(earlier[1], describe(earlier[0])))
     return fail(
-        what[0], what[1], span, describe(value),
-        secondary=secondary, expected=patterns[argument], found=describe(value), notes=notes,
+        MISMATCH_CODES[mismatch.kind],
+        _mismatch_title(mismatch, definition.name.name, argument, patterns[argument], value),
+        span,
+        describe(value),
+        secondary=secondary,
+        expected=patterns[argument],
+        found=describe(value),
+        notes=mismatch_notes(context, mismatch, earlier[0], value),
         help=_tensor_help(mismatch, patterns[argument], value),
-    )  # fmt: skip
+    )
+
+
+def _mismatch_title(mismatch: Mismatch, name: str, argument: str, pattern: TypePattern, value: Any) -> str:
+    subject = f"`{argument}` of `{name}`"
+    both = f"`{mismatch.source}` and {subject}"
+    match mismatch.kind:
+        case "dtype":
+            alone = f"the elements of {subject} must be {mismatch.expected}, not {mismatch.found}"
+            return f"{both} have different element types" if mismatch.source else alone
+        case "rank":
+            if mismatch.source:
+                return f"{both} differ in their number of dimensions"
+            packs = sum(isinstance(dim, PackPattern) for dim in pattern.dims)
+            wanted = f"{'at least ' if packs else ''}{_count(len(pattern.dims) - packs, 'dimension')}"
+            return f"{subject} must have {wanted}, not {value.type.rank}"
+    if mismatch.source:
+        return f"{both} differ in {'their shapes' if (mismatch.name or '*').startswith('*') else f'`{mismatch.name}`'}"
+    return f"dimension {mismatch.axis} of {subject} must be {mismatch.expected}, not {mismatch.found}"
+
+
+def mismatch_notes(context: Context, mismatch: Mismatch, expected: Any, found: Any) -> list[str]:
+    """Where the two sizes or element types come from that disagree, as far as the user's own files say it."""
+    if mismatch.kind == "rank":
+        return []
+    origin_of = size_origin if mismatch.kind == "size" else dtype_origin
+    origins = (origin_of(context, expected, mismatch.expected), origin_of(context, found, mismatch.found))
+    return [origin.note(context) for origin in origins if origin is not None]
 
 
 def _tensor_help(mismatch: Mismatch, pattern: TypePattern, value: Any) -> str | None:
@@ -404,18 +458,22 @@ def check_result(context: Context, definition: syntax.Definition, frame: Frame, 
         return
     items = declared.items if isinstance(declared, syntax.TupleType) else (declared,)
     values = frame.returned if isinstance(frame.returned, tuple) else (frame.returned,)
+    name = definition.name.name
+    places = _places(frame, len(values))
     if len(items) != len(values):
         raise fail(
             "wrong-result",
-            f"`{frame.name}` declares {_count(len(items), 'result')} and returns {len(values)}",
-            declared.span,
+            f"`{name}` declares {_count(len(items), 'result')} and returns {len(values)}",
+            frame.return_value.span if frame.return_value else declared.span,
+            ", ".join(describe(value) for value in values),
+            secondary=[Label(declared.span, "declared here")],
         )
     patterns: list[TypePattern] = []
     for index, (item, value) in enumerate(zip(items, values, strict=True)):
         assert isinstance(item, syntax.TypeName)
         pattern = pattern_of(item, environment)
         if not isinstance(value, Value):
-            values = _lift_result(context, values, index, pattern, item, frame)
+            values = _lift_result(context, values, index, pattern, places[index] or item.span, name)
             frame.returned = values if isinstance(declared, syntax.TupleType) else values[0]
         patterns.append(pattern)
     types = [value.type for value in values]
@@ -425,22 +483,34 @@ def check_result(context: Context, definition: syntax.Definition, frame: Frame, 
         index = int(mismatch.__notes__[0])
         raise fail(
             "wrong-result",
-            f"`{frame.name}` returns something else than it declares",
-            items[index].span,
-            f"declared {patterns[index]}",
-            secondary=[Label(frame.return_span, f"returns {types[index]}")] if frame.return_span else [],
+            f"`{name}` returns {_RESULT_WORDS[mismatch.kind]} than it declares",
+            places[index] or items[index].span,
+            str(types[index]),
+            secondary=[Label(items[index].span, "declared here")],
             expected=patterns[index],
             found=types[index],
+            notes=mismatch_notes(context, mismatch, None, values[index]),
         ) from None
 
 
+_RESULT_WORDS = {"dtype": "another type of elements", "rank": "another number of dimensions", "size": "another shape"}
+
+
+def _places(frame: Frame, count: int) -> list[Span | None]:
+    """Where each of the results is written after `return`."""
+    value = frame.return_value
+    if isinstance(value, syntax.Tuple) and len(value.items) == count:
+        return [item.span for item in value.items]
+    return [value.span if value is not None else None] * count
+
+
 def _lift_result(
-    context: Context, values: tuple[Any, ...], index: int, pattern: TypePattern, item: syntax.TypeName, frame: Frame
+    context: Context, values: tuple[Any, ...], index: int, pattern: TypePattern, place: Span, name: str
 ) -> tuple[Any, ...]:
     value = values[index]
     if not is_number(value):
-        raise fail("wrong-result", f"`{frame.name}` must return a tensor", frame.return_span or item.span, describe(value),
-                   expected=pattern, found=describe(value))  # fmt: skip
+        raise fail("wrong-result", f"`{name}` must return a tensor", place, describe(value),
+                   expected=pattern, found=describe(value), help=not_applied(value))  # fmt: skip
     dtype = pattern.dtype if len(pattern.dtype) > 1 else None
     lifted = context.builder.constant(value, dtype)
     return (*values[:index], lifted, *values[index + 1 :])

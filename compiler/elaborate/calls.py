@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netlang import syntax
 from netlang.diagnostics import Label, fail
-from netlang.source import Span
+from netlang.source import BUILTIN, Span
 
 from ..ir import Value
 from . import binding as bind
@@ -26,6 +26,7 @@ from .values import (
     Function,
     Intrinsic,
     Layer,
+    Lazy,
     Model,
     OpFunction,
     Partial,
@@ -41,14 +42,19 @@ class Arguments:
     span: Span
     positional: list[tuple[Any, Span]] = field(default_factory=list)
     keywords: dict[str, tuple[Any, Span]] = field(default_factory=dict)
+    implicit: bool = False  # not written anywhere: an entry is elaborated for itself
+
+    @property
+    def values(self) -> list[Any]:
+        return [value for value, _ in (*self.positional, *self.keywords.values())]
 
     @property
     def poisoned(self) -> bool:
-        return any(isinstance(value, Poison) for value, _ in (*self.positional, *self.keywords.values()))
+        return any(isinstance(value, Poison) for value in self.values)
 
     @property
     def has_tensor(self) -> bool:
-        return any(isinstance(value, Value) for value, _ in (*self.positional, *self.keywords.values()))
+        return any(isinstance(value, Value) for value in self.values)
 
 
 def call_expression(context: Context, expr: syntax.Call, environment: Environment, binding: str | None) -> Any:
@@ -58,7 +64,7 @@ def call_expression(context: Context, expr: syntax.Call, environment: Environmen
     function = evaluate(context, expr.function, environment)
     if isinstance(function, Poison):
         return POISON
-    check_callable(function, expr.function.span)
+    check_callable(function, expr.function.span, _hidden(expr.function, environment) or _APPLIED)
     if isinstance(function, Function) and function.definition.kind != "fn":
         return create(context, function, expr, environment, binding)
     arguments = Arguments(expr.span)
@@ -75,25 +81,43 @@ def call_expression(context: Context, expr: syntax.Call, environment: Environmen
     return call(context, function, arguments)
 
 
-def check_callable(value: Any, span: Span) -> None:
-    """Raises not-callable for a value that cannot be applied."""
-    if isinstance(value, CALLABLE):
-        return
-    help_ = "the layer was applied already: its result is a tensor" if isinstance(value, Value) else None
-    raise fail("not-callable", f"{describe(value)} cannot be applied", span, help=help_)
+_APPLIED = "the layer was applied already: its result is a tensor"
+
+
+def _hidden(expr: syntax.Expr, environment: Environment) -> str | None:
+    """A help text where a tensor has the name of a function: `sum = sum(x)`."""
+    if not isinstance(expr, syntax.Name):
+        return None
+    scope: Environment | None = environment
+    while scope is not None and not isinstance(scope.names.get(expr.name), (*CALLABLE, Lazy)):
+        scope = scope.outer
+    hidden = f"here `{expr.name}` is a tensor, which hides the function of that name: rename it"
+    return hidden if scope is not None else None
+
+
+def check_callable(value: Any, span: Span, help_: str = _APPLIED) -> None:
+    """Raises not-callable for a value that cannot be applied; `help_` is for tensors."""
+    if isinstance(value, Value):
+        raise fail("not-callable", "a tensor cannot be applied", span, describe(value), help=help_)
+    if not isinstance(value, CALLABLE):
+        raise fail("not-callable", f"{describe(value)} cannot be applied", span)
+
+
+def check_created(value: Any, span: Span, help_: str = _APPLIED) -> None:
+    """Raises not-callable for a value that cannot be applied to tensors, such as a layer that was never created."""
+    check_callable(value, span, help_)
+    if isinstance(value, Function) and value.definition.kind != "fn":
+        raise fail(
+            "not-callable",
+            f"`{value.name}` is a {value.definition.kind} that has not been created",
+            span,
+            help=f"create it, then apply it: `{value.name}(…)`",
+        )
 
 
 def apply(context: Context, function: Any, values: Sequence[Any], span: Span, spans: Sequence[Span]) -> Any:
     """Applies a callable to tensors, as `x |> f` does."""
-    check_callable(function, span)
-    if isinstance(function, Function) and function.definition.kind != "fn":
-        kind = function.definition.kind
-        raise fail(
-            "not-callable",
-            f"`{function.name}` is a {kind} that has not been created",
-            span,
-            help=f"create it, then apply it: `{function.name}(…)`",
-        )
+    check_created(function, span)
     if any(isinstance(value, Poison) for value in values):
         return POISON
     return call(context, function, Arguments(span, list(zip(values, spans, strict=True))))
@@ -101,6 +125,14 @@ def apply(context: Context, function: Any, values: Sequence[Any], span: Span, sp
 
 def call(context: Context, function: Any, arguments: Arguments) -> Any:
     """Calls anything callable with evaluated arguments."""
+    result = _dispatch(context, function, arguments)
+    if not isinstance(function, Composition):  # its parts are calls themselves
+        created = function.instance.created if isinstance(function, Layer | Model) else BUILTIN
+        context.remember(result, arguments.span if created is BUILTIN else created, arguments.values)
+    return result
+
+
+def _dispatch(context: Context, function: Any, arguments: Arguments) -> Any:
     match function:
         case Intrinsic():
             return function.implementation(context, arguments)
@@ -108,8 +140,8 @@ def call(context: Context, function: Any, arguments: Arguments) -> Any:
             return call_op(context, function.op, arguments)
         case DType(name=name):
             return cast_to(context, name, arguments)
-        case Composition(parts=parts):
-            return _call_composition(context, parts, arguments)
+        case Composition():
+            return _call_composition(context, function, arguments)
         case Partial(function=inner, settings=settings):
             return _call_partial(context, inner, settings, arguments)
         case Function():
@@ -135,7 +167,7 @@ def create(
     if frame.instance is None:
         raise fail(
             "not-callable",
-            f"a `{frame.kind}` cannot create the {definition.kind} `{function.name}`",
+            f"a `{frame.kind}`{' block' if frame.train else ''} cannot create the {definition.kind} `{function.name}`",
             expr.span,
             help="layers have parameters: create them in a `layer` or `model`",
         )
@@ -164,8 +196,8 @@ def create_model(context: Context, function: Function, settings: dict[str, Any],
         return model
     for entry in definition.entries:
         environment.set(entry.name.name, Entry(model, entry))
-    frame = Frame("model", function.name, instance)
-    with context.call(Label(span, f"`{function.name}`"), frame):
+    frame = Frame("model", function.name, instance, definitions=(definition,), environment=environment)
+    with context.call(Label(span, f"`{function.name}`" if instance.path else ""), frame):
         execute_all(context, definition.body.statements, environment)
     instance.namer = frame.namer
     return model
@@ -200,7 +232,7 @@ def _apply_entry(context: Context, entry: Entry, arguments: Arguments) -> Any:
     name = "forward" if entry.definition is entry.model.function.definition else entry.name
     counter = instance.namer.copy()
     namer = counter if name == "forward" else Prefixed(counter, name)
-    frame = Frame("entry", name, instance, namer)
+    frame = Frame("entry", name, instance, namer, (entry.model.function.definition,))
     return _run(context, entry.definition, arguments, Environment(entry.model.environment), frame)
 
 
@@ -231,29 +263,35 @@ def _run_function(context: Context, function: Function, given: dict[str, Any], a
     return _run(context, function.definition, rest, environment, Frame("fn", function.name))
 
 
-def _call_composition(context: Context, parts: tuple[Any, ...], arguments: Arguments) -> Any:
-    result = call(context, parts[0], arguments) if parts else arguments.positional[0][0]
-    for part in parts[1:]:
-        values = result if isinstance(result, tuple) else (result,)
-        result = apply(context, part, values, arguments.span, (arguments.span,) * len(values))
+def _call_composition(context: Context, composition: Composition, arguments: Arguments) -> Any:
+    (first, place), *rest = zip(composition.parts, composition.spans, strict=True)
+    with context.calling(Label(arguments.span, f"`{composition.name}`" if composition.name else "")):
+        result = call(context, first, replace(arguments, span=place))
+        for part, span in rest:
+            values = result if isinstance(result, tuple) else (result,)
+            result = apply(context, part, values, span, (place,) * len(values))
+            place = span
     return result
 
 
 def _run(
     context: Context, definition: syntax.Definition, arguments: Arguments, environment: Environment, frame: Frame
 ) -> Any:
-    """Binds the tensors, runs the body, checks the result."""
+    """Binds the tensors in `environment`, runs the body in one of its own, checks the result."""
     from .statements import execute_all
 
+    name = f"`{definition.name.name}`"
     bind.tensors(context, definition, arguments, environment)
     bind.check_where(context, definition, environment, arguments.span)
+    frame.definitions = (definition, *frame.definitions)
+    frame.environment = Environment(environment)
     errors = len(context.diagnostics)
-    with context.call(Label(arguments.span, f"`{frame.name}`"), frame):
-        execute_all(context, definition.body.statements, environment)
+    with context.call(Label(arguments.span, "" if arguments.implicit else name), frame):
+        execute_all(context, definition.body.statements, frame.environment)
         if len(context.diagnostics) > errors:
             return POISON
         if not frame.has_returned:
-            raise fail("no-return", f"`{frame.name}` does not return anything", definition.name.span,
+            raise fail("no-return", f"{name} does not return anything", definition.name.span,
                        help="end the body with `return …`")  # fmt: skip
         bind.check_result(context, definition, frame, environment)
     return frame.returned

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netlang import syntax
 from netlang.diagnostics import Diagnostic, DiagnosticError, Label, fail
@@ -17,6 +17,9 @@ from netlang.types import TensorType
 from ..builder import Builder
 from ..ir import Init, Value
 from .naming import Counter, Instance, Namer
+
+if TYPE_CHECKING:
+    from .values import Environment
 
 MAX_DEPTH = 100
 """Calls within calls; more means a recursion that the static check could not see."""
@@ -30,10 +33,25 @@ class Frame:
     name: str
     instance: Instance | None = None  # where `param` and inline layers go; None inside a `fn`
     namer: Namer = field(default_factory=Counter)
+    definitions: tuple[syntax.Definition | syntax.Train, ...] = ()  # what is executed; the model that it is an entry of
+    environment: Environment | None = None
     returned: Any = None
     has_returned: bool = False
-    return_span: Span | None = None
+    return_value: syntax.Expr | None = None
     train: Any = None  # the TrainPlan while a `train` block runs
+
+    def holds(self, span: Span) -> bool:
+        """Whether a place is in the text of what is executed."""
+        places = (definition.span for definition in self.definitions)
+        return any(place.source is span.source and place.start <= span.start < place.end for place in places)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The call that a tensor comes from: where it stands, and the tensors that it was given."""
+
+    span: Span
+    tensors: tuple[Value, ...]
 
 
 @dataclass
@@ -46,7 +64,8 @@ class Context:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     trace: list[Label] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
-    origins: dict[Value, Span] = field(default_factory=dict)
+    origins: dict[Value, Span] = field(default_factory=dict)  # of inputs, parameters and states
+    made: dict[Value, Made] = field(default_factory=dict)  # of results of calls
     random_sites: dict[str, int] = field(default_factory=dict)
     run_inputs: dict[str, Value] = field(default_factory=dict)
     states: set[Value] = field(default_factory=set)
@@ -87,30 +106,46 @@ class Context:
         producer = self.builder.producer(value)
         return producer is not None and all(self.is_constant(x) for x in producer.inputs)
 
+    def remember(self, result: Any, span: Span, tensors: Iterable[Any]) -> None:
+        """Notes that `result` is of the call at `span`; of calls within calls, the outermost of the user's own."""
+        given = tuple(x for x in tensors if isinstance(x, Value))
+        for value in result if isinstance(result, tuple) else (result,):
+            computed = isinstance(value, Value) and self.builder.producer(value) is not None
+            if computed and (value not in self.made or not is_library(span)):
+                self.made[value] = Made(span, given)
+
     def origin(self, value: Value) -> Span | None:
         """Where in the sources a tensor comes from."""
         if value in self.origins:
             return self.origins[value]
+        if value in self.made:
+            return self.made[value].span
         producer = self.builder.producer(value)
         return producer.loc if producer is not None and producer.loc is not BUILTIN else None
 
     @contextmanager
     def call(self, label: Label, frame: Frame) -> Iterator[Frame]:
-        """Runs the body of `frame`; faults found inside show `label` in their chain of calls."""
+        """Runs the body of `frame`; faults found inside show `label` in their chain of calls, if it has a text."""
         if len(self.trace) >= MAX_DEPTH:
             raise fail("recursion", "calls are nested too deeply", label.span, help="layers cannot call themselves")
-        self.trace.append(label)
         self.frames.append(frame)
         scope = frame.instance.path if frame.instance is not None else self.builder.scope
         try:
-            with self.builder.at(label.span, scope):
+            with self.calling(label), self.builder.at(label.span, scope):
                 yield frame
-        except DiagnosticError as error:
-            self.record(error)
-            frame.returned = None
-            raise Reported from None
         finally:
             self.frames.pop()
+
+    @contextmanager
+    def calling(self, label: Label) -> Iterator[None]:
+        """Faults found inside are recorded with `label` in their chain of calls."""
+        self.trace.append(label)
+        try:
+            yield
+        except DiagnosticError as error:
+            self.record(error)
+            raise Reported from None
+        finally:
             self.trace.pop()
 
     def record(self, error: DiagnosticError) -> None:
@@ -122,16 +157,16 @@ class Context:
 
     def _place(self, diagnostic: Diagnostic) -> Diagnostic:
         """Adds the chain of calls; a fault inside the library is shown at the user's call that led there."""
-        diagnostic = replace(diagnostic, trace=tuple(self.trace))
         primary = diagnostic.primary
-        if primary is None or not is_library(primary.span):
-            return diagnostic
-        user = next((label for label in reversed(self.trace) if not is_library(label.span)), None)
-        if user is None:
-            return diagnostic
-        return replace(
-            diagnostic, primary=Label(user.span, f"in this call of {user.text}"), secondary=(*diagnostic.secondary, primary)
-        )
+        if primary is not None and is_library(primary.span):
+            user = next((label for label in reversed(self.trace) if not is_library(label.span)), None)
+            if user is not None:
+                inside = "" if user.text else "in this model"
+                label = Label(user.span, inside or f"in this call of {user.text}")
+                diagnostic = replace(diagnostic, primary=label, secondary=(*diagnostic.secondary, primary))
+        shown = diagnostic.primary.span if diagnostic.primary is not None else None
+        trace = tuple(label for label in self.trace if label.text and label.span != shown)
+        return replace(diagnostic, trace=trace)
 
     def finish(self) -> None:
         """Raises everything that was recorded."""

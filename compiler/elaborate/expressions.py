@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator as py
+from dataclasses import replace
 from typing import Any
 
 from netlang import syntax
-from netlang.diagnostics import DiagnosticError, did_you_mean, fail
+from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
 from netlang.dims import Dim, Size, decide_equal, decide_less
 from netlang.source import Span
 from netlang.types import FLOATS
@@ -21,6 +22,7 @@ from .values import (
     CALLABLE,
     POISON,
     Composition,
+    Entry,
     Environment,
     Layer,
     Model,
@@ -29,6 +31,7 @@ from .values import (
     describe,
     is_number,
     is_size,
+    not_applied,
 )
 
 
@@ -110,13 +113,15 @@ def _initializer(
     given: dict[str, float] = {}
     for index, argument in enumerate(arguments):
         key = argument.name or (list(defaults)[index] if index < len(defaults) else None)
-        if key not in defaults:
+        if key is None or key not in defaults:
             raise fail(
                 "unknown-argument",
                 f"the initialiser `{name}` takes {', '.join(f'`{d}`' for d in defaults) or 'no arguments'}",
                 argument.span,
             )
         value = evaluate(context, argument.value, environment)
+        if isinstance(value, Poison):
+            raise Reported
         if context.generic and isinstance(value, Value | Dim):
             value = 1.0  # depends on a size that only a use of the layer would say
         if isinstance(value, Dim) or not is_number(value):
@@ -140,7 +145,10 @@ def _name(context: Context, expr: syntax.Name, environment: Environment) -> Any:
     try:
         return environment.get(expr.name)
     except KeyError:
-        raise fail("undefined-name", f"`{expr.name}` is not defined", expr.span) from None
+        help_ = "initialisers stand after `~`; `full([2, 3], 0)` is a tensor" if expr.name in INITIALIZERS else None
+        raise fail("undefined-name", f"`{expr.name}` is not defined", expr.span, help=help_) from None
+    except DiagnosticError as error:  # of a constant in terms of itself, which no line of its own causes
+        raise DiagnosticError(*(replace(d, primary=d.primary or Label(expr.span)) for d in error.diagnostics)) from None
 
 
 def _next(context: Context, expr: syntax.Next, environment: Environment) -> Any:
@@ -175,7 +183,7 @@ def _attribute(context: Context, expr: syntax.Attribute, environment: Environmen
         "unknown-attribute",
         f"{describe(value)} has no `{expr.name}`",
         expr.name_span,
-        help=did_you_mean(expr.name, members) or _unapplied(value),
+        help=did_you_mean(expr.name, members) or _alternative(value),
     )
 
 
@@ -190,9 +198,12 @@ def _members(value: Any) -> dict[str, Any]:
     return {}
 
 
-def _unapplied(value: Any) -> str | None:
+def _alternative(value: Any) -> str | None:
     if isinstance(value, Layer) and not value.instance.variables:
         return "a layer has its parameters once it has been applied; this one has not been yet"
+    if isinstance(value, Model):
+        entries = [name for name, member in value.environment.names.items() if isinstance(member, Entry)]
+        return f"its entries are {', '.join(entries)}"
     return None
 
 
@@ -237,15 +248,9 @@ def _binary(context: Context, expr: syntax.Binary, environment: Environment) -> 
             f"`{expr.operator}` needs numbers or tensors",
             node.span,
             describe(wrong),
-            help=_not_applied_help(wrong),
+            help=not_applied(wrong),
         )
     return _arithmetic(context, expr, left, right)
-
-
-def _not_applied_help(value: Any) -> str | None:
-    if isinstance(value, CALLABLE):
-        return "apply it to a tensor first: `x |> f` or `f(x)`"
-    return None
 
 
 def _logic(context: Context, expr: syntax.Binary, environment: Environment) -> Any:
@@ -344,7 +349,7 @@ def _tensor_binary(context: Context, expr: syntax.Binary, left: Any, right: Any)
     for operand, span in zip(operands, spans, strict=True):
         if not isinstance(operand, Value | int | float):
             raise fail("type-mismatch", f"`{expr.operator}` needs tensors or numbers", span, describe(operand),
-                       help=_not_applied_help(operand))  # fmt: skip
+                       help=not_applied(operand))  # fmt: skip
     name = _TENSOR_OPERATORS[expr.operator]
     if name == "div":
         _refuse_integer_division(expr, operands)
@@ -395,15 +400,17 @@ def _compose(context: Context, expr: syntax.Compose, environment: Environment, b
         frame.namer = Prefixed(outer, binding)
     try:
         parts: list[Any] = []
+        spans: list[Span] = []
         for node in _chain(expr):
             part = evaluate(context, node, environment)
             if isinstance(part, Poison):
                 return POISON
-            calls.check_callable(part, node.span)
+            calls.check_created(part, node.span, "`>>` joins layers; `x |> f >> g` applies them")
             parts.extend(part.parts if isinstance(part, Composition) else (part,))
+            spans.extend(part.spans if isinstance(part, Composition) else (node.span,))
     finally:
         frame.namer = outer
-    return Composition(tuple(parts))
+    return Composition(tuple(parts), tuple(spans), binding)
 
 
 def _chain(expr: syntax.Expr) -> list[syntax.Expr]:

@@ -64,7 +64,7 @@ def _apply(context: Context, function: Function) -> Any:
     for parameter in settings:
         environment.set(parameter.name, _stand_in(context, definition, parameter, environment))
     span = definition.name.span
-    arguments = Arguments(span)
+    arguments = Arguments(span, implicit=True)
     for parameter in tensors:
         if not isinstance(parameter.default, syntax.NoneLiteral):
             assert isinstance(parameter.type, syntax.TypeName)

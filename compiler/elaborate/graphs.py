@@ -17,7 +17,7 @@ from ..builder import Builder
 from ..ir import Graph, Init, Value
 from . import binding
 from .calls import Arguments, call, create_model, entry_of
-from .context import Context, Frame, Reported
+from .context import Context, Frame, Reported, is_library
 from .modules import LoadedModule, Modules
 from .naming import Instance
 from .patterns import closed_type, dim_names, split_parameters
@@ -75,7 +75,7 @@ def forward_graph(blueprint: Blueprint, entry: str, dims: Mapping[str, int]) -> 
     with _faults(context):
         model = _create(context, blueprint)
         target = entry_of(model, entry, blueprint.span)
-        arguments = _entry_inputs(context, target)
+        arguments = _entry_inputs(context, target, blueprint.span)
         _settle(context)
         result = call(context, target, arguments)
         _settle(context)
@@ -258,10 +258,11 @@ def _set(
     environment.set(parameter.name, value)
 
 
-def _entry_inputs(context: Context, entry: Entry) -> Arguments:
-    """Declares the inputs of an entry in the graph."""
+def _entry_inputs(context: Context, entry: Entry, user: Span) -> Arguments:
+    """Declares the inputs of an entry in the graph. Faults of a library model show at the place of the `user`."""
     environment = Environment(entry.model.environment)
-    arguments = Arguments(entry.definition.name.span)
+    name = entry.definition.name.span
+    arguments = Arguments(user if is_library(name) else name, implicit=True)
     for parameter in split_parameters(entry.definition)[1]:
         if isinstance(parameter.default, syntax.NoneLiteral):
             continue
@@ -317,8 +318,8 @@ def _run_train(
         for parameter in train.parameters:
             _set(context, model.function.definition, parameter, blueprint, environment)
         _offer_inputs(context, model, plan, environment)
-        frame = Frame("train", blueprint.model, None, train=plan)
-        with context.call(Label(train.model.span, f"the `train` block of `{blueprint.model}`"), frame):
+        frame = Frame("train", blueprint.model, definitions=(train,), environment=environment, train=plan)
+        with context.call(Label(train.model.span), frame):
             execute_all(context, train.body.statements, environment)
         _settle(context)
         if plan.loss is None:

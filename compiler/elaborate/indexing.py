@@ -24,7 +24,7 @@ def index(context: Context, expr: syntax.Index, value: Any, environment: Environ
     if len(expr.items) > value.type.rank:
         raise fail(
             "bad-index",
-            f"{len(expr.items)} indices for a tensor of {value.type.rank} dimensions",
+            f"{len(expr.items)} indices for a tensor of {value.type.rank} dimension{'s' * (value.type.rank != 1)}",
             expr.span,
             str(value.type),
         )
@@ -44,7 +44,7 @@ def _item(context: Context, expr: syntax.Index, value: tuple[Any, ...], environm
     if len(expr.items) != 1 or not isinstance(position, int) or isinstance(position, bool):
         raise fail("bad-index", "a list is indexed with one whole number", expr.span)
     if not -len(value) <= position < len(value):
-        raise fail("bad-index", f"index {position} of a list of {len(value)}", item.span)
+        raise fail("bad-index", f"index {position} is outside a list of {len(value)}", item.span)
     return value[position]
 
 
@@ -105,7 +105,8 @@ def _position(item: Any, size: Size, node: syntax.Expr | syntax.Slice) -> Size:
         raise fail("bad-index", "an index is a whole number, a slice or a tensor of indices", node.span, describe(item))
     position = item + size if isinstance(item, int) and item < 0 else item
     if decide_less(position, 0) or decide_less(position, size) is False:
-        raise fail("bad-index", f"index {item} of a dimension of size {size}", node.span)
+        raise fail("bad-index", f"index {item} is outside a dimension of size {size}", node.span,
+                   help="the first index is 0; -1 is the last")  # fmt: skip
     return position
 
 
@@ -116,7 +117,7 @@ def _bounds(item: slice, size: Size, node: syntax.Expr | syntax.Slice) -> tuple[
     start = 0 if item.start is None else _from_end(item.start, size)
     stop = size if item.stop is None else _from_end(item.stop, size)
     if decide_less(start, 0) or decide_less(size, stop) or decide_less(stop, start):
-        raise fail("bad-index", f"slice {start}:{stop} of a dimension of size {size}", node.span)
+        raise fail("bad-index", f"the slice {start}:{stop} does not fit a dimension of size {size}", node.span)
     return start, stop, step
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, fail
-from netlang.parser import parse_expression
+from netlang.parser import parse_template
 from netlang.source import Span
 
 from .context import Context
 from .values import Environment, Poison, Value, describe
-
-_HOLE = re.compile(r"\{([^{}]*)\}")
 
 
 def check_condition(
@@ -44,12 +41,11 @@ def interpolate(context: Context, message: syntax.String, environment: Environme
     """The message with every `{expression}` replaced by its value."""
     from .expressions import evaluate
 
-    def value(match: re.Match[str]) -> str:
-        offset = message.span.start + 1 + match.start(1)
-        shown = evaluate(context, parse_expression(message.span.source, match.group(1), offset), environment)
-        return str(shown.type) if isinstance(shown, Value) else str(shown)
-
-    return _HOLE.sub(value, message.value)
+    parts: list[str] = []
+    for part in parse_template(message):
+        shown = part if isinstance(part, str) else evaluate(context, part, environment)
+        parts.append(str(shown.type) if isinstance(shown, Value) else str(shown))
+    return "".join(parts)
 
 
 def _values(expr: syntax.Node, environment: Environment) -> list[str]:
@@ -70,4 +66,5 @@ def _values(expr: syntax.Node, environment: Environment) -> list[str]:
                 visit(operand)
 
     visit(expr)
-    return [f"`{name}` is {describe(value).removeprefix('the number ')}" for name, value in found.items()]
+    shown = [f"`{name}` is {describe(value).removeprefix('the number ')}" for name, value in found.items()]
+    return [", ".join(shown)] if shown else []

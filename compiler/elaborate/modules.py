@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,10 @@ from netlang import syntax
 from netlang.diagnostics import Diagnostic, DiagnosticError, Label, did_you_mean, fail
 from netlang.names import check_names
 from netlang.parser import parse
-from netlang.source import BUILTIN, Source
+from netlang.source import BUILTIN, Source, Span
 from netlang.types import DTYPES
 
+from ..initializers import INITIALIZERS
 from ..ops import OPS
 from .context import Context, Frame
 from .intrinsics import INTRINSICS
@@ -24,6 +25,8 @@ Loader = Callable[[str, bool, Source], Source]
 
 PRELUDE = "std.prelude"
 """The library module whose imports are visible everywhere."""
+
+_OFFERED = ("std.layers", "std.attention", "std.models")  # where a name that is not defined may come from
 
 
 @dataclass(eq=False)
@@ -99,7 +102,7 @@ class Modules:
         source = self._find(use, module.source)
         if source.name in self._loading:
             chain = " -> ".join([*self._loading[self._loading.index(source.name) :], source.name])
-            raise fail("recursion", "these files import one another", use.span, chain)
+            raise fail("recursion", "these files import one another", _module_span(use), chain)
         found = self.load(source)
         for used in use.names:
             if used.name not in found.declared():
@@ -107,7 +110,7 @@ class Modules:
                     "undefined-name",
                     f"`{use.module}` has no `{used.name}`",
                     used.span,
-                    help=did_you_mean(used.name, found.declared()),
+                    help=did_you_mean(used.name, found.declared()) or f"it has {', '.join(sorted(found.declared()))}",
                 )
             module.imports[used.alias or used.name] = (found, used.name)
 
@@ -118,16 +121,30 @@ class Modules:
             first = error.diagnostics[0]
             if first.primary is not None:
                 raise
-            raise fail(first.code, first.title, use.span, notes=first.notes, help=first.help) from None
+            raise fail(first.code, first.title, _module_span(use), notes=first.notes, help=first.help) from None
 
     def _check(self, module: LoadedModule) -> None:
-        known = builtin_names() | self.prelude_names()
-        faults = check_names(module.syntax, known, lambda use: None)
+        known = builtin_names() | self.prelude_names() | frozenset(INITIALIZERS)
+        faults = [self._with_import(d) for d in check_names(module.syntax, known, lambda use: None)]
         faults += list(_cycles(module))
         self.warnings.extend(d for d in faults if d.severity == "warning")
         errors = [d for d in faults if d.severity == "error"]
         if errors:
             raise DiagnosticError(*errors)
+
+    def _with_import(self, fault: Diagnostic) -> Diagnostic:
+        """A fault about an undefined name that the library has says how to import it."""
+        if fault.code != "undefined-name" or fault.primary is None:
+            return fault
+        name = fault.primary.span.text
+        for module in _OFFERED:
+            try:
+                declared = self.load(self._loader(module, False, BUILTIN.source)).declared()
+            except DiagnosticError:  # a loader that has only what a run used
+                continue
+            if name in declared:
+                return replace(fault, help=f"`use {module}: {name}` brings it")
+        return fault
 
     def prelude_names(self) -> frozenset[str]:
         """Names that the prelude brings; its modules are not loaded for this."""
@@ -219,6 +236,12 @@ def builtin_names() -> frozenset[str]:
     return frozenset(builtin_environment().names)
 
 
+def _module_span(use: syntax.Use) -> Span:
+    """Where a `use` names its module."""
+    start = use.span.start + use.span.text.index(use.module)
+    return Span(use.span.source, start, start + len(use.module))
+
+
 def _cycles(module: LoadedModule) -> Iterator[Diagnostic]:
     """Definitions that call themselves, directly or through others."""
     definitions = {d.name.name: d for d in module.definitions()}
@@ -229,9 +252,10 @@ def _cycles(module: LoadedModule) -> Iterator[Diagnostic]:
         cycle = _find_cycle(name, calls, done, path, [name])
         if cycle:
             first, *rest = cycle
+            together = " and ".join(sorted(f"`{mention.name}`" for mention in cycle))
             yield Diagnostic(
                 "recursion",
-                f"`{first.name}` calls itself",
+                f"{together} call one another" if rest else f"{together} calls itself",
                 Label(first.span, "here" if not rest else "through this call"),
                 tuple(Label(mention.span, "and this") for mention in rest),
                 help="a network is finite: `repeat` unrolls a known number of blocks",
@@ -243,11 +267,11 @@ def _find_cycle(
 ) -> list[syntax.Name] | None:
     for mention in calls[name]:
         if mention.name in names:
+            done.update(names)
             return [*path[names.index(mention.name) :], mention]
         if mention.name not in done:
             found = _find_cycle(mention.name, calls, done, [*path, mention], [*names, mention.name])
             if found:
-                done.update(names)
                 return found
     done.add(name)
     return None

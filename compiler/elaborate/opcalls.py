@@ -13,7 +13,7 @@ from ..ir import Value
 from ..op import REQUIRED, AttributeParameter, Op
 from .context import Context
 from .operators import apply_op
-from .values import DType, OpFunction, Partial, describe, is_number, is_size
+from .values import DType, OpFunction, Partial, describe, is_number, is_size, not_applied
 
 if TYPE_CHECKING:
     from .calls import Arguments
@@ -32,7 +32,8 @@ def call_op(context: Context, op: Op, arguments: Arguments, given: dict[str, Any
     expected = len(op.signature.tensors)
     if len(values) < expected:
         missing = op.signature.tensors[len(values)].name
-        raise fail("missing-argument", f"`{op.name}` needs the tensor `{missing}`", arguments.span)
+        raise fail("missing-argument", f"`{op.name}` needs the tensor `{missing}`", arguments.span,
+                   help=f"it is `{op.text}`")  # fmt: skip
     _require(op, attrs, arguments.span)
     return apply_op(context, op.name, values, attrs, arguments.span, [span for _, span in operands])
 
@@ -66,7 +67,9 @@ def _separate(
     attrs = dict(given)
     open_attributes = [a for a in signature.attributes if a.name not in given]
     if len(rest) > len(open_attributes):
-        raise fail("unknown-argument", f"`{op.name}` takes fewer arguments", rest[len(open_attributes)][1],
+        count = len(operands) + len(open_attributes)
+        raise fail("unknown-argument", f"`{op.name}` takes {count} argument{'s' * (count != 1)}; this is one too many",
+                   rest[len(open_attributes)][1],
                    help=f"it is `{op.text}`")  # fmt: skip
     for attribute, (value, span) in zip(open_attributes, rest, strict=False):
         attrs[attribute.name] = _attribute(op, attribute, value, span)
@@ -96,11 +99,21 @@ def _keywords(op: Op, arguments: Arguments, operands: list[tuple[Any, Span]], at
 def _attribute(op: Op, attribute: AttributeParameter, value: Any, span: Span) -> Any:
     if value is None and attribute.default is None:
         return None
+    if attribute.type in ("int", "ints"):
+        _require_known(op, attribute, value, span)
     accepted, converted = _ATTRIBUTES[attribute.type](value)
     if not accepted:
         raise fail("type-mismatch", f"`{attribute.name}` of `{op.name}` must be {_WORDS[attribute.type]}", span,
                    describe(value))  # fmt: skip
     return converted
+
+
+def _require_known(op: Op, attribute: AttributeParameter, value: Any, span: Span) -> None:
+    """Raises not-compile-time for a size that is open until run time: operators such as `conv` are built for numbers."""
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, Dim):
+            raise fail("not-compile-time", f"`{attribute.name}` of `{op.name}` must be known while compiling", span,
+                       f"`{item}` is open until run time")  # fmt: skip
 
 
 def _sizes(value: Any) -> tuple[bool, Any]:
@@ -154,7 +167,7 @@ def _operand(context: Context, op: Op, operands: list[tuple[Any, Span]], value: 
         return context.builder.cast(context.builder.dim(size=value), dtype=like)
     if is_number(value) or isinstance(value, bool):
         return value
-    raise fail("not-a-tensor", f"`{op.name}` needs tensors", span, describe(value))
+    raise fail("not-a-tensor", f"`{op.name}` needs tensors", span, describe(value), help=not_applied(value))
 
 
 def _compute_now(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from netlang.diagnostics import DiagnosticError, Label, fail
+from netlang.diagnostics import Diagnostic, DiagnosticError, Label, fail
 from netlang.source import Span
-from netlang.types import Mismatch
+from netlang.types import DTYPES, Mismatch, PackPattern, TypePattern
 
 from ..ir import Value
 from ..ops import OPS
+from .binding import MISMATCH_CODES
 from .context import Context
+from .provenance import alike, dtype_origin, size_origin
 from .values import describe
 
 
@@ -29,13 +32,22 @@ def apply_op(
     _refuse_fractions(operands, spans, shown)
     try:
         with context.builder.at(span):
-            return context.builder.apply(name, operands, attrs)
+            result = context.builder.apply(name, operands, attrs)
     except Mismatch as mismatch:
         raise _explain(context, mismatch, name, operands, span, spans, shown) from None
     except DiagnosticError as error:
-        if all(d.primary is not None for d in error.diagnostics):
-            raise
-        raise fail(error.diagnostics[0].code, error.diagnostics[0].title, span, help=error.diagnostics[0].help) from None
+        raise DiagnosticError(*(_placed(d, operands, span, spans) for d in error.diagnostics)) from None
+    context.remember(result, span, operands)
+    return result
+
+
+def _placed(diagnostic: Diagnostic, operands: Sequence[Any], span: Span, spans: Sequence[Span]) -> Diagnostic:
+    """A complaint of the operator itself, shown at its call; the labels are the types of its operands."""
+    if diagnostic.primary is not None:
+        return diagnostic
+    given = ((place, x) for place, x in zip(spans, operands, strict=False) if isinstance(x, Value) and place != span)
+    labels = [Label(place, describe(x)) for place, x in given]
+    return replace(diagnostic, primary=Label(span), secondary=(*diagnostic.secondary, *labels))
 
 
 def _refuse_fractions(operands: Sequence[Any], spans: Sequence[Span], shown: str) -> None:
@@ -69,54 +81,69 @@ def _explain(
         guilty = len(operands) - 1
     place = spans[guilty] if guilty < len(spans) else span
     others = [
-        Label(other, describe(operand))
+        (other, operand)
         for index, (other, operand) in enumerate(zip(spans, operands, strict=False))
         if index != guilty and isinstance(operand, Value)
     ]
-    made = [
-        Label(origin, "made here")
-        for operand in operands
-        if isinstance(operand, Value) and (origin := context.origin(operand)) is not None and origin not in spans
-    ]
+    origin_of = {"size": size_origin, "dtype": dtype_origin}.get(mismatch.kind, lambda *_: None)
+    wanted = next((o for _, x in others if (o := origin_of(context, x, mismatch.expected)) is not None), None)
+    found = origin_of(context, operands[guilty], mismatch.found)
     return fail(
-        {"dtype": "type-mismatch", "rank": "rank-mismatch", "size": "shape-mismatch"}[mismatch.kind],
-        _title(mismatch, shown, len(operands), name),
+        MISMATCH_CODES[mismatch.kind],
+        _title(mismatch, shown, operands, guilty, name),
         place,
         describe(operands[guilty]),
-        secondary=(*others, *made),
-        expected=_wanted(mismatch),
+        secondary=[Label(other, describe(operand)) for other, operand in others],
+        expected=_wanted(mismatch, name, guilty, operands),
         found=mismatch.found,
-        help=_help(mismatch, name, operands),
+        notes=[origin.note(context) for origin in (wanted, found) if origin is not None],
+        help=_help(mismatch, name, operands) or alike(wanted, found),
     )
 
 
-def _title(mismatch: Mismatch, shown: str, count: int, name: str) -> str:
+def _wanted(mismatch: Mismatch, name: str, guilty: int, operands: Sequence[Any]) -> str:
+    alone = mismatch.kind == "rank" and mismatch.name is None
+    return str(_pattern(name, guilty, operands)) if alone else mismatch.expected
+
+
+def _pattern(name: str, guilty: int, operands: Sequence[Any]) -> TypePattern:
+    """What the operator takes there, in the element type of what it was given."""
+    tensors = OPS[name].signature.tensors
+    pattern = tensors[min(guilty, len(tensors) - 1)].pattern
+    dtype = operands[guilty].type.dtype if isinstance(operands[guilty], Value) else pattern.dtype
+    return TypePattern(dtype, pattern.dims)
+
+
+def _title(mismatch: Mismatch, shown: str, operands: Sequence[Any], guilty: int, name: str) -> str:
     if mismatch.kind == "dtype":
-        return f"{shown} cannot take elements of this type" if mismatch.name is None else (
-            f"the operands of {shown} have different element types"
-        )
-    if mismatch.kind == "rank":
-        return f"{shown} cannot take a tensor with this number of dimensions"
+        alone = f"{shown} needs {mismatch.expected}, not {mismatch.found}"
+        return alone if mismatch.source is None else f"the operands of {shown} have different element types"
+    if mismatch.kind == "rank" and not mismatch.name:
+        dims = _pattern(name, guilty, operands).dims
+        packs = sum(isinstance(dim, PackPattern) for dim in dims)
+        wanted = f"{'at least ' if packs else ''}{len(dims) - packs}"
+        rank = operands[guilty].type.rank if isinstance(operands[guilty], Value) else 0
+        return f"{shown} needs {wanted} dimension{'s' * (len(dims) - packs != 1)}, not {rank}"
     if name == "matmul" and mismatch.name == "k":
         return f"{shown} needs as many rows on the right as there are columns on the left"
-    sides = "the two sides of" if count == 2 else "the arguments of"
+    sides = "the two sides of" if len(operands) == 2 else "the arguments of"
+    if mismatch.kind == "rank":
+        return f"{sides} {shown} differ in their number of dimensions"
     if mismatch.axis is not None:
-        where = {-1: "in their last dimension", -2: "in their next to last dimension"}.get(
-            mismatch.axis, f"in dimension {mismatch.axis}"
-        )
-        return f"{sides} {shown} differ {where}"
+        return f"{sides} {shown} differ {_AXES.get(mismatch.axis, f'in dimension {mismatch.axis}')}"
     return f"{sides} {shown} differ"
 
 
-def _wanted(mismatch: Mismatch) -> str:
-    if mismatch.name and mismatch.kind == "size" and not mismatch.name.startswith("*"):
-        return f"{mismatch.expected} (`{mismatch.name}`)"
-    return mismatch.expected
+_AXES = {
+    -1: "in their last dimension",
+    -2: "in their next to last dimension",
+    -3: "in the third dimension from the end",
+}
 
 
 def _help(mismatch: Mismatch, name: str, operands: Sequence[Any]) -> str | None:
     if mismatch.kind == "dtype":
-        return f"`{mismatch.expected.split(' or ')[0] if 'f32' not in mismatch.expected else 'f32'}(x)` converts"
+        return f"`{mismatch.expected if mismatch.expected in DTYPES else 'f32'}(x)` converts"
     types = [operand.type for operand in operands if isinstance(operand, Value)]
     if name == "matmul" and len(types) == 2 and types[1].rank == 2 and types[0].rank >= 1:
         if types[1].shape[1] == types[0].shape[-1]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from netlang import syntax
-from netlang.diagnostics import fail
-from netlang.dims import Size, floor_divide, maximum, minimum
+from netlang.diagnostics import DiagnosticError, fail
+from netlang.dims import Dim, Size, floor_divide, maximum, minimum
+from netlang.source import Span
 from netlang.types import (
     DTYPES,
     DimPattern,
@@ -20,7 +21,20 @@ from netlang.types import (
 )
 
 from .context import Context
-from .values import Environment, Poison, describe, is_size
+from .values import Environment, Poison, describe
+
+_MEANT = {  # names of types elsewhere -> here
+    **dict.fromkeys(("float", "float32", "single", "number", "tensor"), "f32"),
+    **dict.fromkeys(("float16", "half"), "f16"),
+    **dict.fromkeys(("float64", "double"), "f64"),
+    "bfloat16": "bf16",
+    **dict.fromkeys(("int", "long"), "i64"),
+    **{f"int{bits}": f"i{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"u{bits}" for bits in (8, 16, 32, 64)},
+    "integer": "int",
+    "boolean": "bool",
+    "string": "str",
+}
 
 SETTING_TYPES = ("int", "float", "bool", "str", "ints", "init", "layer", "schedule")
 """Types of compile-time parameters. `layer` takes anything callable, `schedule` a number or a function of the step."""
@@ -45,18 +59,24 @@ def split_parameters(
 def pattern_of(type_: syntax.TypeName, environment: Environment) -> TypePattern:
     """The pattern that a written type stands for; names that are not sizes in `environment` are left open."""
     if type_.name not in DTYPES and not dtype_fits("f32", type_.name) and not dtype_fits("i64", type_.name):
-        raise fail(
-            "type-mismatch",
-            f"`{type_.name}` is not a type",
-            type_.span,
-            help=f"tensor types are {', '.join(DTYPES)}; settings are {', '.join(SETTING_TYPES)}",
-        )
+        raise _no_type(type_)
     dims: list[DimPattern] = []
     for dim in type_.dims or ():
         dims.extend(_dim(dim, environment))
     if sum(isinstance(dim, PackPattern) for dim in dims) > 1:
         raise fail("type-mismatch", "a type can hold only one pack of unknown length", type_.span)
     return TypePattern(type_.name, tuple(dims))
+
+
+def _no_type(type_: syntax.TypeName) -> DiagnosticError:
+    meant = _MEANT.get(type_.name.lower())
+    known = f"tensors have {', '.join(DTYPES)}; settings are {', '.join(SETTING_TYPES)}"
+    return fail(
+        "type-mismatch",
+        f"`{type_.name}` is not a type" if type_.dims is None else f"`{type_.name}` is not a type of elements",
+        Span(type_.span.source, type_.span.start, type_.span.start + len(type_.name)),
+        help=f"did you mean `{meant}`?" if meant else known,
+    )
 
 
 def closed_type(context: Context, type_: syntax.TypeName, environment: Environment) -> TensorType:
@@ -154,7 +174,7 @@ def _named_size(expr: syntax.Expr, name: str, environment: Environment) -> Size:
         return unknown(name)
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if is_size(value):
+    if isinstance(value, int | Dim) and not isinstance(value, bool):
         return value
     if isinstance(value, Poison) or callable_like(value):
         return unknown(name)

@@ -8,6 +8,7 @@ from typing import Any
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, fail
 from netlang.dims import Dim
+from netlang.source import BUILTIN
 from netlang.types import PackPattern, TensorType
 
 from ..ir import Value
@@ -16,7 +17,8 @@ from .context import Context, Reported
 from .expressions import condition, evaluate, evaluate_init
 from .messages import check_condition
 from .naming import Repeated
-from .patterns import closed_type, open_names, pattern_of
+from .patterns import closed_type, dim_names, open_names, pattern_of
+from .provenance import size_origin
 from .values import POISON, Environment, Poison, describe
 
 MAX_REPEAT = 10_000
@@ -51,6 +53,10 @@ def _poison(context: Context, statement: syntax.Statement, environment: Environm
             environment.set(name.name, POISON)
         case syntax.Return():
             context.frame.returned, context.frame.has_returned = POISON, True
+        case syntax.If() | syntax.WhenTraining() | syntax.Repeat():
+            for node in syntax.walk(statement):
+                if isinstance(node, syntax.Assign | syntax.Declare | syntax.Return):
+                    _poison(context, node, environment)
 
 
 def _assign(context: Context, statement: syntax.Assign, environment: Environment) -> None:
@@ -65,8 +71,9 @@ def _assign(context: Context, statement: syntax.Assign, environment: Environment
         environment.set(names[0], value)
         return
     if not isinstance(value, tuple) or len(value) != len(names):
-        found = f"{len(value)} values" if isinstance(value, tuple) else describe(value)
-        raise fail("type-mismatch", f"{len(names)} names for {found}", statement.value.span, found)
+        found = f"{len(value)} values" if isinstance(value, tuple) else "one value"
+        shown = ", ".join(describe(item) for item in (value if isinstance(value, tuple) else (value,)))
+        raise fail("type-mismatch", f"{len(names)} names for {found}", statement.value.span, shown)
     for name, item in zip(names, value, strict=True):
         environment.set(name, item)
 
@@ -106,11 +113,13 @@ def _declare(context: Context, statement: syntax.Declare, environment: Environme
         frame.instance.variables[key] = value
         context.origins[value] = statement.span
     elif value.type != type_:
+        created = frame.instance.created
         raise fail(
             "shared-shape",
             f"this layer is shared, and `{name}` would need another shape here",
             statement.type.span,
             f"{type_} here, {value.type} where the layer was applied first",
+            secondary=[Label(created, "created here, once")] if created is not BUILTIN else [],
             expected=value.type,
             found=type_,
             help="create one layer for each use, or bring the inputs to one shape",
@@ -132,13 +141,34 @@ def _variable_type(context: Context, statement: syntax.Declare, environment: Env
     for dim in pattern.dims:
         if not isinstance(dim, int) and not context.generic:
             shown = f"*{dim.name}" if isinstance(dim, PackPattern) else str(dim)
+            _poison_open(statement.type, environment)
             raise fail(
                 "not-compile-time",
                 f"the shape of `{statement.name.name}` depends on `{shown}`, which is open until run time",
                 statement.type.span,
-                help="parameters have shapes known while compiling",
+                notes=_where_open(context, environment, shown),
+                help="parameters have shapes known while compiling: make the size a number or a setting",
             )
     return TensorType(pattern.dtype, tuple(dim for dim in pattern.dims if isinstance(dim, int | Dim)))
+
+
+def _poison_open(type_: syntax.TypeName, environment: Environment) -> None:
+    """What else depends on the open sizes of a parameter's type would only repeat its fault."""
+    for name in dim_names(type_):
+        if isinstance(environment.get(name), Dim):
+            environment.set(name, POISON)
+
+
+def _where_open(context: Context, environment: Environment, size: str) -> list[str]:
+    """Which tensor brought an open size in."""
+    scope: Environment | None = environment
+    while scope is not None:
+        origins = (size_origin(context, value, size) for value in scope.names.values() if isinstance(value, Value))
+        found = next((origin for origin in origins if origin is not None), None)
+        if found is not None:
+            return [found.note(context)]
+        scope = scope.outer
+    return []
 
 
 def _set_next(context: Context, statement: syntax.SetNext, environment: Environment) -> None:
@@ -152,8 +182,9 @@ def _set_next(context: Context, statement: syntax.SetNext, environment: Environm
     if isinstance(value, Poison):
         return
     if not isinstance(value, Value) or value.type != state.type:
+        same = isinstance(value, Value) and value.type.dtype == state.type.dtype
         raise fail(
-            "shape-mismatch",
+            "shape-mismatch" if same else "type-mismatch",
             f"the next `{name}` must have the type of `{name}`",
             statement.value.span,
             describe(value),
@@ -167,12 +198,13 @@ def _return(context: Context, statement: syntax.Return, environment: Environment
     frame = context.frame
     frame.returned = evaluate(context, statement.value, environment)
     frame.has_returned = True
-    frame.return_span = statement.value.span
+    frame.return_value = statement.value
 
 
 def _if(context: Context, statement: syntax.If, environment: Environment) -> None:
     decided = condition(context, statement.condition, environment)
     if isinstance(decided, Poison):
+        _poison(context, statement, environment)
         return
     block = statement.then if decided else statement.otherwise
     if block is not None:
@@ -188,6 +220,7 @@ def _when(context: Context, statement: syntax.WhenTraining, environment: Environ
 def _repeat(context: Context, statement: syntax.Repeat, environment: Environment) -> None:
     count = evaluate(context, statement.count, environment)
     if isinstance(count, Poison):
+        _poison(context, statement, environment)
         return
     if isinstance(count, float) and count.is_integer():
         count = int(count)
@@ -195,7 +228,8 @@ def _repeat(context: Context, statement: syntax.Repeat, environment: Environment
         code = "not-compile-time" if isinstance(count, Dim | Value) else "type-mismatch"
         raise fail(code, "`repeat` needs a whole number known while compiling", statement.count.span, describe(count))
     if not 0 <= count <= MAX_REPEAT:
-        raise fail("bad-value", f"`repeat` of {count}", statement.count.span, f"must be 0 to {MAX_REPEAT}")
+        raise fail("bad-value", f"`repeat` cannot run {count} times", statement.count.span,
+                   expected=f"0 to {MAX_REPEAT}", found=count)  # fmt: skip
     frame = context.frame
     outer, frame.namer = frame.namer, Repeated(frame.namer)
     try:

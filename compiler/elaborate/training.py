@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netlang import syntax
-from netlang.diagnostics import fail
+from netlang.diagnostics import Label, fail
 from netlang.source import BUILTIN, Span
 from netlang.types import TensorType
 
 from ..autodiff import gradients
 from ..ir import Value, Variable
+from ..ops import OPS
 from .context import Context, Frame
 from .naming import Instance
 from .patterns import split_parameters
@@ -101,9 +102,36 @@ def clip_gradients(context: Context, grads: list[Value], norm: float) -> list[Va
 
 def parameter_gradients(context: Context, plan: TrainPlan) -> tuple[list[Variable], list[Value]]:
     """The trainable parameters and the gradients of the loss by them."""
-    trained = [v for v in context.builder.variables if v.kind == "param" and v.trainable]
     assert plan.loss is not None
+    trained = [v for v in context.builder.variables if v.kind == "param" and v.trainable]
+    _check_gradient(context, plan, {v.value for v in trained})
     return trained, gradients(context.builder, plan.loss, [v.value for v in trained])
+
+
+def _check_gradient(context: Context, plan: TrainPlan, trained: set[Value]) -> None:
+    """Raises no-gradient where nothing of the loss reaches a parameter."""
+    assert plan.loss is not None
+    waiting, seen = [plan.loss], set(trained)
+    blocked: list[Label] = []
+    while waiting:
+        value = waiting.pop()
+        if value in trained:
+            return
+        producer = context.builder.producer(value) if value not in seen else None
+        seen.add(value)
+        if producer is not None and OPS[producer.op].nondiff is None:
+            waiting.extend(producer.inputs)
+        elif producer is not None and producer.inputs:
+            blocked.append(Label(producer.loc, f"`{producer.op}` lets no gradient through"))
+    if trained:
+        secondary = [label for label in blocked[:1] if label.span != plan.loss_span and label.span is not BUILTIN]
+        raise fail(
+            "no-gradient",
+            "the loss depends on no parameter in a way that has a gradient",
+            plan.loss_span,
+            secondary=secondary,
+            help="minimize a smooth loss, such as `cross_entropy`, and `report` the rest",
+        )
 
 
 def update(
@@ -122,14 +150,15 @@ def apply_optimizer(
     layer = _optimizer(context, plan)
     b = context.builder
     step = b.cast(context.run_input("step"), dtype="f32")
-    settings = _with_rates(context, layer, step)
+    settings = _with_rates(context, plan, layer, step)
     number = b.add(step, 1.0)
     results: list[tuple[str, Value]] = []
     states: list[tuple[str, Value]] = []
     for variable, grad in zip(trained, grads, strict=True):
         instance = Instance(optimizer_path(variable.name), "optimizer")
         own = settings if variable.decay or "weight_decay" not in settings else {**settings, "weight_decay": 0.0}
-        results.append((variable.name, _apply(context, Layer(layer.function, own, instance), variable, grad, number)))
+        new = _apply(context, plan, Layer(layer.function, own, instance), variable, grad, number)
+        results.append((variable.name, new))
         states.extend((state.name, value) for state, value in pending_states(instance))
     return results + states
 
@@ -156,7 +185,7 @@ def _optimizer(context: Context, plan: TrainPlan) -> Layer:
     return layer
 
 
-def _with_rates(context: Context, layer: Layer, step: Value) -> dict[str, Any]:
+def _with_rates(context: Context, plan: TrainPlan, layer: Layer, step: Value) -> dict[str, Any]:
     """The optimizer's settings, with every schedule replaced by its value at this step."""
     from .calls import Arguments, call
 
@@ -165,7 +194,8 @@ def _with_rates(context: Context, layer: Layer, step: Value) -> dict[str, Any]:
         value = settings[parameter.name]
         if isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "schedule" and isinstance(value, CALLABLE):
             steps = context.builder.cast(context.run_input("steps"), dtype="f32")
-            span = parameter.span
+            assert plan.optimizer is not None
+            span = plan.optimizer.span
             given = [(step, span), (steps, span)][: _tensor_count(value)]
             settings[parameter.name] = call(context, value, Arguments(span, given))
     return settings
@@ -177,10 +207,13 @@ def _tensor_count(function: Any) -> int:
     return len(split_parameters(definition)[1]) if definition is not None else 1
 
 
-def _apply(context: Context, layer: Layer, variable: Variable, grad: Value, number: Value) -> Value:
+def _apply(
+    context: Context, plan: TrainPlan, layer: Layer, variable: Variable, grad: Value, number: Value
+) -> Value:
     from .calls import Arguments, call
 
-    span = context.builder.loc
+    assert plan.optimizer is not None
+    span = plan.optimizer.span
     tensors = split_parameters(layer.function.definition)[1]
     given = [(variable.value, span), (grad, span), (number, span)][: len(tensors)]
     with context.builder.at(variable.loc, layer.instance.path):

@@ -13,6 +13,7 @@ from typing import Any
 from netlang import syntax
 from netlang.diagnostics import fail
 from netlang.dims import Dim
+from netlang.source import Span
 from netlang.types import TensorType
 
 from ..ir import Init, Value
@@ -157,10 +158,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Composition:
-    """`f >> g`."""
+    """`f >> g`: the parts, where each was written, and the name that it was bound to, if any."""
 
     parts: tuple[Any, ...]
-    name: str = "composition"
+    spans: tuple[Span, ...]
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,11 @@ def describe(value: Any) -> str:
         case DType(name=name):
             return f"the dtype {name}"
     return type(value).__name__
+
+
+def not_applied(value: Any) -> str | None:
+    """A help text for a layer or function that stands where a tensor is wanted."""
+    return "apply it to a tensor first: `x |> f` or `f(x)`" if isinstance(value, CALLABLE) else None
 
 
 def type_of(value: Any) -> TensorType | None:

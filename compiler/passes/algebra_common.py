@@ -45,6 +45,12 @@ def broadcast_shape(*values: Value) -> tuple[Size, ...]:
     return shape
 
 
+def swaps_last(perm: tuple[int, ...]) -> bool:
+    """Whether a transposition swaps the last two axes and leaves the others."""
+    rank = len(perm)
+    return rank >= 2 and perm == (*range(rank - 2), rank - 1, rank - 2)
+
+
 def normalise(axis: tuple[int, ...] | None, rank: int) -> tuple[int, ...]:
     """Axes counted from the left, sorted; None stands for all."""
     return tuple(range(rank)) if axis is None else tuple(sorted({a % rank for a in axis}))

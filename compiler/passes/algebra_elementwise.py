@@ -56,18 +56,21 @@ def narrow_uniform(name: str) -> Rule:
     return rule
 
 
-def drop_expand(name: str) -> Rule:
-    """An operator that broadcasts needs no operand expanded, where the others give the result its shape."""
+def delay_expand(name: str) -> Rule:
+    """An operator that broadcasts needs no operand expanded; where nothing else gives the result its shape, that is.
+
+    Then the result is expanded, which its readers may not need either: -expand(x) = expand(-x).
+    """
 
     def rule(b: Builder, *operands: Value) -> Results | None:
+        smaller = [_before_broadcast(b, x) or x for x in operands]
+        if all(x is y for x, y in zip(smaller, operands, strict=True)):
+            return None
         shape = broadcast_shape(*operands)
-        for index, x in enumerate(operands):
-            smaller = _before_broadcast(b, x)
-            if smaller is None:
-                continue
-            narrowed = (*operands[:index], smaller, *operands[index + 1 :])
-            if broadcast_shape(*narrowed) == shape:
-                return b.apply(name, narrowed, {})
+        if broadcast_shape(*smaller) == shape:
+            return b.apply(name, smaller, {})
+        if any(made_by(b, x, "expand") for x in operands):
+            return b.expand(b.apply(name, smaller, {}), shape=shape)
         return None
 
     return rule
@@ -84,7 +87,7 @@ def _before_broadcast(b: Builder, x: Value) -> Value | None:
 
 
 def decided_select(b: Builder, condition: Value, x: Value, y: Value) -> Results | None:
-    """where(true, x, y) = x, where(false, x, y) = y and where(c, x, x) = x."""
+    """select(true, x, y) = x, select(false, x, y) = y and select(c, x, x) = x."""
     shape = broadcast_shape(condition, x, y)
     value = uniform(b, condition)
     if value is None and x is not y:
@@ -148,9 +151,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "cast": (same_cast, cast_back, cast_uniform),
     "clip": (unbounded_clip,),
     "stop_gradient": (identity,),
-    "select": (decided_select, drop_expand("select")),
-    **{name: (compute_uniform(name),) for name in UNARY},
-    **{name: (compute_uniform(name), narrow_uniform(name), drop_expand(name)) for name in BINARY},
+    "select": (decided_select, delay_expand("select")),
+    **{name: (compute_uniform(name), delay_expand(name)) for name in UNARY},
+    **{name: (compute_uniform(name), narrow_uniform(name), delay_expand(name)) for name in BINARY},
 }
 RULES["logical_not"] += (not_not, not_compared)
 RULES["relu"] += (relu_of_relu,)

@@ -6,7 +6,7 @@ from netlang.dims import Size
 
 from ..builder import Builder
 from ..ir import Value
-from .algebra_common import Results, Rule, made_by, uniform
+from .algebra_common import Results, Rule, made_by, swaps_last, uniform
 
 
 def same_shape(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | None:
@@ -45,12 +45,15 @@ def expanded_number(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | 
 
 
 def transpose_of_transpose(b: Builder, x: Value, perm: tuple[int, ...]) -> Results | None:
-    """Two transpositions are one."""
+    """Two transpositions are one; but a swap of the last two axes stays apart, for products read it in place."""
     inner = made_by(b, x, "transpose")
     if inner is None:
         return None
     first = inner.attributes["perm"]
-    return b.transpose(inner.inputs[0], perm=tuple(first[axis] for axis in perm))
+    both = tuple(first[axis] for axis in perm)
+    if both != tuple(range(len(perm))) and (swaps_last(perm) or swaps_last(first)):
+        return None
+    return b.transpose(inner.inputs[0], perm=both)
 
 
 def transpose_of_ones(b: Builder, x: Value, perm: tuple[int, ...]) -> Results | None:

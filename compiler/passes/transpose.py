@@ -6,6 +6,7 @@ from collections import Counter
 
 from ..builder import Builder
 from ..ir import Graph, Node, Value
+from .algebra_common import swaps_last
 from .rebuild import Results, rebuild
 
 
@@ -19,7 +20,7 @@ def transpose(graph: Graph) -> Graph:
     uses.update(output.value for output in graph.outputs)
 
     def swap(b: Builder, node: Node, inputs: tuple[Value, ...]) -> Results | None:
-        if node.op != "transpose" or uses[node.inputs[0]] > 1 or not swaps_last(node):
+        if node.op != "transpose" or uses[node.inputs[0]] > 1 or not swaps_last(node.attributes["perm"]):
             return None
         product = b.producer(inputs[0])
         if product is None or product.op != "matmul":
@@ -34,16 +35,9 @@ def transpose(graph: Graph) -> Graph:
     return rebuild(graph, swap)
 
 
-def swaps_last(node: Node) -> bool:
-    """Whether a transposition swaps the last two axes and leaves the others."""
-    perm = node.attributes["perm"]
-    rank = len(perm)
-    return rank >= 2 and perm == (*range(rank - 2), rank - 1, rank - 2)
-
-
 def _is_transposed(b: Builder, x: Value) -> bool:
     node = b.producer(x)
-    return node is not None and node.op == "transpose" and swaps_last(node)
+    return node is not None and node.op == "transpose" and swaps_last(node.attributes["perm"])
 
 
 def _transposed(b: Builder, x: Value) -> Value:

@@ -11,6 +11,8 @@ from .options import DimsOption, FileArgument, JsonOption, ModelArgument, SetOpt
 from .terminal import console, print_json, quantity
 
 if TYPE_CHECKING:
+    from netlang.types import TensorType
+
     from ...compiler.cost import ScopeCosts
     from ...compiler.ir import Graph
     from ...compiler.network import Network
@@ -20,8 +22,8 @@ EXAMPLES = """\
   netlang summary std:ResNet18 --json
   netlang summary std:GPT2 --dims t=256 --depth 1"""
 
-FIRST_SIZE, OTHER_SIZE = 1, 64
-"""Sizes of the open dimensions that nobody gave: of the first axis of an input (the batch), and of the others."""
+BATCH, SIDE, OTHER = 1, 224, 64
+"""Sizes of the open dimensions that nobody gave: of the first axis of an input, of an image, and of anything else."""
 
 
 def command(
@@ -54,9 +56,10 @@ def assumed_sizes(graph: Graph) -> dict[str, int]:
 
     found: dict[str, int] = {}
     for item in graph.inputs:
-        for axis, size in enumerate(item.value.type.shape):
+        type_ = item.value.type
+        for axis, size in enumerate(type_.shape):
             for name in sorted(symbols(size)):
-                found.setdefault(name, OTHER_SIZE if axis else FIRST_SIZE)
+                found.setdefault(name, BATCH if axis == 0 else SIDE if type_.rank == 4 else OTHER)
     return found
 
 
@@ -96,7 +99,8 @@ def _print_summary(
     table.add_column("parameters", justify="right")
     table.add_column("FLOPs", justify="right")
     for row in merged(count_by_scope(graph, dims), depth):
-        table.add_row(row.scope or network.name, str(row.result or ""), f"{row.parameters:,}", f"{row.flops:,}")
+        output = str(shown_type(row.result, dims)) if row.result else ""
+        table.add_row(row.scope or network.name, output, f"{row.parameters:,}", f"{row.flops:,}")
     console().print(table)
     print()
     memory = facts["memory"]
@@ -111,6 +115,15 @@ def _print_summary(
         lines["with"] = ", ".join(f"{name} = {size}" for name, size in dims.items()) + "  (--dims sets others)"
     for name, text in lines.items():
         print(f"{name:12}{text}")
+
+
+def shown_type(type_: TensorType, dims: Mapping[str, int]) -> TensorType:
+    """The type with its dimensions by name where they have one, and as numbers where they are calculated."""
+    from netlang.dims import substitute
+    from netlang.types import TensorType
+
+    shape = (size if str(size).isidentifier() else substitute(size, dims) for size in type_.shape)
+    return TensorType(type_.dtype, tuple(shape))
 
 
 def merged(rows: list[ScopeCosts], depth: int | None) -> list[ScopeCosts]:

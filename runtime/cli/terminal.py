@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,11 +15,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+WIDTH = 120
+"""Columns where there is no terminal to ask."""
+
+
 def console(stream: TextIO | None = None) -> Console:
     """A Rich console on `stream` (default: standard output), without markup or highlighting of plain text."""
     from rich.console import Console
 
-    return Console(file=stream or sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    target = stream or sys.stdout
+    width = None if target.isatty() or "COLUMNS" in os.environ else WIDTH
+    return Console(file=target, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def colored(stream: TextIO) -> bool:

@@ -16,6 +16,7 @@ from .table import Dataset, Field, Rows, generator
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 _MAX_PIXELS = 100_000_000
+_SHOWN_CLASSES = 10
 
 
 class ImageTable:
@@ -84,7 +85,9 @@ def image_dataset(folder: Path) -> Dataset:
     channels = 1 if modes <= _GREY else 3
     size = next(iter(sizes)) if len(sizes) == 1 else None
     tables = {split: ImageTable(files, channels, size, len(names)) for split, files in listed.items()}
-    return Dataset(f"images:{folder}", tables, {"classes": len(names)}, notes=(f"classes: {', '.join(names)}",))
+    shown = ", ".join(names[:_SHOWN_CLASSES]) + (", …" if len(names) > _SHOWN_CLASSES else "")
+    note = f"{len(names)} classes: {shown}"
+    return Dataset(f"images:{folder}", tables, {"classes": len(names)}, notes=(note,))
 
 
 def is_image_directory(folder: Path) -> bool:

@@ -22,6 +22,7 @@ from safetensors.numpy import load_file
 from .conftest import netlang
 from .test_command_line import ESCAPE, SCRIPT, in_terminal
 
+ROOT = Path(__file__).parents[2]
 LINE = ("train", "good.net", "--data", "npz:line.npz", "--batch", "8")
 
 
@@ -187,3 +188,9 @@ def test_a_full_disk_is_explained_and_loses_nothing(folder: Path, monkeypatch: p
         name: array.tolist() for name, array in kept.items()
     }
     assert netlang("train", "--resume", "run", "--steps", "9").code == 0
+
+
+def test_the_first_command_of_the_readme_learns_the_digits(folder: Path) -> None:
+    facts = json.loads(netlang("train", str(ROOT / "examples" / "digits.net"), "--json").out)
+    assert facts["split"] == "test"
+    assert facts["metrics"]["accuracy"] > 0.97

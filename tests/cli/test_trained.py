@@ -150,3 +150,77 @@ def test_a_damaged_checkpoint_is_explained(run: Path, folder: Path, damage: str)
     assert result.code == 1
     code = {"missing": "no-checkpoint", "foreign": "foreign-run"}.get(damage, "bad-checkpoint")
     assert result.err.startswith(f"error[{code}]")
+
+
+CHARACTERS = """\
+use std.layers: linear, embedding
+
+model Characters(vocab: int)(tokens: i64[batch, t]) -> f32[batch, t, vocab] {
+  return tokens |> embedding(vocab, 4) |> linear(vocab)
+}
+
+train Characters {
+  in target: i64[batch, t]
+  minimize cross_entropy(forward(tokens), target)
+  optimizer sgd(0.1)
+}
+"""
+
+PIXELS = """\
+use std.layers: linear
+
+model Pixels(image: f32[batch, 1, 8, 8]) -> f32[batch, 10] {
+  return image |> flatten |> linear(10)
+}
+
+train Pixels {
+  in label: i64[batch]
+  fit image: resize
+  minimize cross_entropy(forward(image), label)
+  optimizer sgd(0.1)
+}
+"""
+
+
+def test_run_reads_text_by_the_alphabet_of_the_training(folder: Path) -> None:
+    (folder / "characters.net").write_text(CHARACTERS)
+    (folder / "story.txt").write_text("abc cab bac " * 40)
+    command = ["train", "characters.net", "--data", "text:story.txt", "--length", "8", "--steps", "2", "--out", "r"]
+    assert netlang(*command).code == 0
+    spelled = netlang("run", "r", "--input", "tokens=text:cab", "--json")
+    assert spelled.code == 0, spelled.err
+    (found,) = json.loads(spelled.out).values()
+    assert np.shape(found) == (1, 3, 4)
+    assert json.loads(netlang("run", "r", "--input", "tokens=[[3, 1, 2]]", "--json").out) == json.loads(spelled.out)
+    result = netlang("run", "r", "--input", "tokens=text:cabd")
+    assert result.code == 1
+    assert "the character 'd' is not among the 4 of the training text" in result.err
+
+
+def test_run_brings_a_picture_to_the_size_that_the_file_asks_for(folder: Path) -> None:
+    from PIL import Image
+
+    (folder / "pixels.net").write_text(PIXELS)
+    assert netlang("train", "pixels.net", "--steps", "2", "--out", "r").code == 0
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    Image.fromarray(pixels).save("small.png")
+    Image.fromarray(np.repeat(np.repeat(pixels, 3, 0), 3, 1)).save("large.png")
+    w = weights(Path("r"))
+    expected = (pixels.reshape(1, 64) / np.float32(255)) @ w["linear.weight"].T + w["linear.bias"]
+    for name in ("small.png", "large.png"):  # the middle of three equal pixels is the pixel
+        result = netlang("run", "r", "--input", f"image={name}", "--json")
+        assert result.code == 0, result.err
+        (found,) = json.loads(result.out).values()
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_picture_of_another_size_is_never_fitted_silently(folder: Path) -> None:
+    from PIL import Image
+
+    (folder / "pixels.net").write_text(PIXELS.replace("  fit image: resize\n", ""))
+    assert netlang("train", "pixels.net", "--steps", "2", "--out", "r").code == 0
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save("odd.png")
+    result = netlang("run", "r", "--input", "image=odd.png")
+    assert result.code == 1
+    assert "error[wrong-input]" in result.err
+    assert "f32[batch, 1, 8, 8]" in result.err

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import pytest
 from netlang.compiler.builder import Builder
 from netlang.compiler.emit import External, emit
 from netlang.compiler.interpret import evaluate
-from netlang.compiler.ir import Graph, Init
+from netlang.compiler.ir import Graph, Init, Value
 
 from netlang.diagnostics import DiagnosticError
 from netlang.dims import Size, maximum, minimum
@@ -166,7 +168,7 @@ def test_the_operator_set_is_the_lowest_that_serves(operator: str, opset: int, i
     assert (model.opset_import[0].version, model.ir_version) == (opset, ir_version)
 
 
-@pytest.mark.parametrize(("opset", "ir_version"), [(19, 9), (21, 10), (22, 10), (23, 11)])
+@pytest.mark.parametrize(("opset", "ir_version"), [(19, 9), (21, 10), (22, 10), (23, 11), (26, 13)])
 def test_a_later_operator_set_may_be_asked_for(opset: int, ir_version: int):
     graph = perceptron_gradients()
     model = emit(graph, opset=opset)
@@ -176,7 +178,7 @@ def test_a_later_operator_set_may_be_asked_for(opset: int, ir_version: int):
 
 @pytest.mark.parametrize(
     ("opset", "title"),
-    [(19, "operator set 19 cannot express the graph"), (999, "operator set 999 is unknown")],
+    [(19, "operator set 19 cannot express the graph"), (27, "operator set 27 is unknown")],
 )
 def test_an_operator_set_that_does_not_serve_is_refused(opset: int, title: str):
     b = Builder()
@@ -185,6 +187,7 @@ def test_an_operator_set_that_does_not_serve_is_refused(opset: int, title: str):
         emit(b.graph(), opset=opset)
     (diagnostic,) = caught.value.diagnostics
     assert (diagnostic.code, diagnostic.title) == ("opset-unsupported", title)
+    assert (diagnostic.expected, diagnostic.found) == ("20 to 26", str(opset))
     assert diagnostic.notes == (("a later one is needed for `gelu`",) if opset == 19 else ())
 
 
@@ -297,3 +300,54 @@ def test_huge_models_need_no_memory():
     w = parameter(b, "w", 49152, 12288)
     b.output("y", b.matmul(x, b.t(w)))
     assert len(emit(b.graph()).SerializeToString()) < 2000
+
+
+CONVOLUTION = {"stride": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1)}
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), (1, 4, 1, 1)])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_convolution_takes_its_bias(shape: tuple[int, ...], first: bool):
+    b = Builder()
+    x, w, bias = b.input("x", f32(BATCH, 3, 5, 5)), parameter(b, "w", 4, 3, 3, 3), parameter(b, "bias", 4)
+    y, shift = b.conv(x, w, **CONVOLUTION), b.reshape(bias, shape=shape)
+    b.output("y", b.relu(b.add(y, shift) if first else b.add(shift, y)))
+    model = check(b.graph(), batch=2)
+    assert nodes(model) == ["Conv", "Relu"]
+    assert list(model.graph.node[0].input) == ["x", "w", "bias"]
+
+
+def test_a_biased_convolution_may_be_an_output():
+    b = Builder()
+    x, w, bias = b.input("x", f32(BATCH, 3, 5, 5)), parameter(b, "w", 4, 3, 3, 3), parameter(b, "bias", 4)
+    b.output("y", b.add(b.conv(x, w, **CONVOLUTION), b.reshape(bias, shape=(4, 1, 1))))
+    assert nodes(check(b.graph(), batch=2)) == ["Conv"]
+
+
+def test_two_convolutions_may_share_a_bias():
+    b = Builder()
+    x, w, bias = b.input("x", f32(BATCH, 4, 5, 5)), parameter(b, "w", 4, 4, 3, 3), parameter(b, "bias", 4)
+    shift = b.reshape(bias, shape=(4, 1, 1))
+    y = b.add(b.conv(x, w, **CONVOLUTION), shift)
+    b.output("y", b.add(b.conv(y, w, **CONVOLUTION), shift))
+    assert nodes(check(b.graph(), batch=2)).count("Conv") == 2
+
+
+def without_reshape(b: Builder, y: Value, bias: Value) -> Value:
+    return b.add(y, b.input("shift", f32(4, 1, 1)))
+
+
+def in_another_layout(b: Builder, y: Value, bias: Value) -> Value:
+    return b.add(y, b.reshape(bias, shape=(1, 1, 4)))
+
+
+def used_twice(b: Builder, y: Value, bias: Value) -> Value:
+    return b.mul(b.add(y, b.reshape(bias, shape=(4, 1, 1))), y)
+
+
+@pytest.mark.parametrize("add", [without_reshape, in_another_layout, used_twice])
+def test_other_additions_to_convolutions_stay(add: Callable[[Builder, Value, Value], Value]):
+    b = Builder()
+    x, w, bias = b.input("x", f32(BATCH, 3, 4, 4)), parameter(b, "w", 4, 3, 3, 3), parameter(b, "bias", 4)
+    b.output("y", add(b, b.conv(x, w, **CONVOLUTION), bias))
+    assert "Add" in nodes(check(b.graph(), batch=2))

@@ -11,6 +11,32 @@ from netlang.render import render
 from netlang.source import Source
 
 CASES: dict[str, tuple[str, str]] = {
+    "misspelled statement": (
+        """\
+fn f(x: f32) -> f32 {
+  retrun x
+}
+""",
+        """\
+error[syntax-error]: expected the end of the line after `retrun`, found `x`
+ --> a.net:2:10
+2 |   retrun x
+  |          ^
+  = help: did you mean `return`?
+""",
+    ),
+    "misspelled declaration": (
+        """\
+modle M { }
+""",
+        """\
+error[syntax-error]: expected a declaration, found `modle`
+ --> a.net:1:1
+1 | modle M { }
+  | ^^^^^
+  = help: did you mean `model`?
+""",
+    ),
     "block closed too early": (
         """\
 fn f(x: f32) -> f32 {

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from netlang.dims import (
     Dim,
     Size,
@@ -21,7 +22,6 @@ from netlang.dims import (
     solve_linear,
     substitute,
     symbol,
-    symbols,
 )
 
 NAMES = ("a", "b", "c")

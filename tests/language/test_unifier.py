@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from netlang.dims import Dim, Size, floor_divide, substitute, symbol
 from netlang.types import (
     DTYPE_CLASSES,
@@ -151,8 +152,12 @@ def is_satisfiable(problem: Problem) -> bool:
     values = (Bindings(sizes=dict(zip(names, v, strict=True))) for v in itertools.product(range(14), repeat=len(names)))
     if not any(problem.sizes_agree(bindings) for bindings in values):
         return False
-    slices = {type_.shape[i:j] for _, type_ in problem.pairs for i in range(type_.rank + 1) for j in range(i, type_.rank + 1)}
-    shapes = slices | {np.broadcast_shapes(a, b, c) for a in slices for b in slices for c in slices if _broadcast(a, b, c)}
+    slices = {
+        type_.shape[i:j] for _, type_ in problem.pairs for i in range(type_.rank + 1) for j in range(i, type_.rank + 1)
+    }
+    shapes = slices | {
+        np.broadcast_shapes(a, b, c) for a in slices for b in slices for c in slices if _broadcast(a, b, c)
+    }
     if not all(any(problem.packs_agree(Bindings(packs={pack: shape})) for shape in shapes) for pack in problem.packs):
         return False
     return all(
@@ -205,7 +210,9 @@ def test_with_open_sizes_the_patterns_resolve_to_the_types(problem: Problem) -> 
     except Mismatch:
         return
     for pattern, type_ in problem.pairs:
-        plain = not any(isinstance(dim, HolePattern) or (isinstance(dim, PackPattern) and dim.broadcasts) for dim in pattern.dims)
+        plain = not any(
+            isinstance(dim, HolePattern) or (isinstance(dim, PackPattern) and dim.broadcasts) for dim in pattern.dims
+        )
         if plain:
             assert bindings.resolve(pattern) == type_
 
@@ -240,7 +247,9 @@ def mismatch_of(*pairs: tuple[TypePattern, TensorType]) -> Mismatch:
 
 def test_a_dimension_waits_for_a_later_argument() -> None:
     for early in (U * V, U * U, U * U + V, floor_divide(U, 2), floor_divide(U, 2) + V):
-        bindings = Problem((f32(early), f32(U, V)), (tensor(substitute(early, {"?u": 4, "?v": 3})), tensor(4, 3))).solve()
+        bindings = Problem(
+            (f32(early), f32(U, V)), (tensor(substitute(early, {"?u": 4, "?v": 3})), tensor(4, 3))
+        ).solve()
         assert bindings.sizes == {"u": 4, "v": 3}
 
 
@@ -255,7 +264,9 @@ def test_a_division_by_an_unknown_that_is_zero_is_a_mismatch() -> None:
 
 
 def test_the_axis_of_a_broadcast_counts_the_dimensions_after_the_pack() -> None:
-    mismatch = mismatch_of((f32(PackPattern("B"), U, V), tensor(2, 5, 6)), (f32(PackPattern("B"), V, U), tensor(3, 6, 5)))
+    mismatch = mismatch_of(
+        (f32(PackPattern("B"), U, V), tensor(2, 5, 6)), (f32(PackPattern("B"), V, U), tensor(3, 6, 5))
+    )
     assert (mismatch.kind, mismatch.name, mismatch.axis) == ("size", "*B", -3)
 
 

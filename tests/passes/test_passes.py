@@ -199,9 +199,9 @@ def test_time_is_linear_in_the_graph():
             y = b.add(b.tanh(b.mul(y, x)), b.mul(x, y))
         b.output("y", y)
         graph = b.graph()
-        start = time.perf_counter()
+        start = time.process_time()
         run(graph)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     small = min(seconds(250) for _ in range(3))
     assert seconds(2500) < 30 * small

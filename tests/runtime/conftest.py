@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
 
 import pytest
-from netlang.compiler import Network, load_program
+from netlang.compiler import Network, Program, load_program
 from netlang.runtime.bound_network import BoundNetwork
 from netlang.runtime.loader import load
 
@@ -45,14 +45,17 @@ train Classifier(lr: float = 1e-2) {
 """
 
 
+@cache
+def program(text: str) -> Program:
+    """The program of a text; parsing is most of the work, and networks of one program do not touch each other."""
+    return load_program(Source("test.net", text), load)
+
+
 @pytest.fixture
 def build() -> Build:
     """`build(text, model=None, **settings)`: a network of a source text."""
 
-    def make(text: str, model: str | None = None, **settings: Any) -> Network:
-        return load_program(Source("test.net", text), load).network(model, settings)
-
-    return make
+    return lambda text, model=None, **settings: program(text).network(model, settings)
 
 
 @pytest.fixture

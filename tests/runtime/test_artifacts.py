@@ -15,7 +15,7 @@ import pytest
 from netlang.compiler import Network
 from netlang.runtime import artifacts, runner
 from netlang.runtime.bound_network import BoundNetwork
-from netlang.runtime.whole_engine import WholeEngine
+from netlang.runtime.engines import make_engine
 from safetensors.numpy import load_file
 
 import netlang as nl
@@ -56,7 +56,7 @@ def test_a_plain_runtime_trains_with_the_files_as_our_engine_does(
     names = [item.name for item in step_session.get_inputs()]
     assert names == [item["name"] for item in train["inputs"]]
     outputs = [item["name"] for item in train["outputs"]]
-    engine = WholeEngine(net.network, seed=3, steps=10)
+    engine = make_engine(net.network, seed=3, steps=10)
     engine.load(weights)
     for step in range(5):
         feeds = {**variables, **BATCH, **scalars(names, step)}
@@ -70,7 +70,7 @@ def test_a_plain_runtime_trains_with_the_files_as_our_engine_does(
 def test_a_step_in_two_halves_is_the_step(classifier: Callable[..., BoundNetwork], tmp_path: Path) -> None:
     net = classifier()
     nl.compile(net, tmp_path)
-    engine = WholeEngine(net.network, seed=3, steps=10)
+    engine = make_engine(net.network, seed=3, steps=10)
     before = engine.variables()
     loss = engine.step(BATCH)["loss"]
     grad, apply = session(tmp_path / "grad.onnx"), session(tmp_path / "apply.onnx")

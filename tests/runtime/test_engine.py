@@ -9,7 +9,11 @@ import numpy as np
 import onnxruntime
 import pytest
 from netlang.compiler import Network
+from netlang.runtime import whole_engine
+from netlang.runtime.engine import SPECIALISED_LIMIT, Engine
+from netlang.runtime.engines import make_engine
 from netlang.runtime.evaluate import Evaluator
+from netlang.runtime.flat_engine import FlatEngine
 from netlang.runtime.session import Device
 from netlang.runtime.whole_engine import WholeEngine
 
@@ -53,7 +57,7 @@ def refused(call: Callable[[], Any]) -> Diagnostic:
 def test_fifty_steps_are_pytorchs(
     make: Make, line: Line, ours: str, theirs: Callable[[Any], Any], tolerance: float
 ) -> None:
-    engine = WholeEngine(line(ours), seed=1)
+    engine = make(line(ours), seed=1)
     start = engine.variables()
     weight = torch.tensor(start["weight"], requires_grad=True)
     bias = torch.tensor(start["bias"], requires_grad=True)
@@ -92,7 +96,7 @@ def test_variables_stay_in_two_sets_of_buffers_that_take_turns(line: Line) -> No
             assert not np.array_equal(new[name].numpy(), array)
 
 
-def test_a_frozen_parameter_has_one_buffer_and_its_value(make: Make, build: Callable[..., Network]) -> None:
+def test_a_frozen_parameter_has_one_buffer_and_its_value(build: Callable[..., Network]) -> None:
     text = """
     model Line()(x: f32[batch, 3]) -> f32[batch, 1] {
       param weight: f32[1, 3] ~ normal(0.1)
@@ -109,7 +113,7 @@ def test_a_frozen_parameter_has_one_buffer_and_its_value(make: Make, build: Call
 
 
 def test_batches_of_different_sizes_advance_the_same_variables(make: Make, line: Line) -> None:
-    engine = WholeEngine(line("sgd(lr)"))
+    engine = make(line("sgd(lr)"))
     weights = engine.variables()
     w, b = weights["weight"].astype(np.float64), weights["bias"].astype(np.float64)
     for step, rows in enumerate((8, 3, 8, 1, 3)):
@@ -138,7 +142,7 @@ def test_after_many_shapes_of_batch_one_open_step_serves(line: Line, monkeypatch
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_loss_that_is_not_finite_changes_nothing(make: Make, line: Line, bad: float) -> None:
-    engine = WholeEngine(line("adam(lr)"))
+    engine = make(line("adam(lr)"))
     for step in range(3):
         engine.step(data(4, step))
     before = engine.variables()
@@ -155,7 +159,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(make: Make, line: Line, bad: 
 
 
 def test_a_divergence_is_seen_before_it_is_saved(make: Make, line: Line) -> None:
-    engine = WholeEngine(line("sgd(1e30)"))
+    engine = make(line("sgd(1e30)"))
     engine.step(data(4))
     assert engine.diverged() is None
     with pytest.raises(DiagnosticError, match="not-finite"):
@@ -183,22 +187,22 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     arrays = {**data(4), **change}
     arrays = {name: array for name, array in arrays.items() if array is not None}
-    diagnostic = refused(lambda: WholeEngine(line()).step(arrays))
+    diagnostic = refused(lambda: make(line()).step(arrays))
     assert (diagnostic.code, diagnostic.expected, diagnostic.found) == (code, expected, found)
 
 
 def test_numbers_of_the_same_kind_are_converted(make: Make, line: Line) -> None:
     batch = data(4)
     wide = {name: array.astype(np.float64) for name, array in batch.items()}
-    assert WholeEngine(line()).step(wide) == WholeEngine(line()).step(batch)
+    assert make(line()).step(wide) == make(line()).step(batch)
     transposed = {**batch, "x": np.asfortranarray(batch["x"])}
-    assert WholeEngine(line()).step(transposed) == WholeEngine(line()).step(batch)
+    assert make(line()).step(transposed) == make(line()).step(batch)
     listed = {"x": [[1, 2, 3], [4, 5, 6.5]], "y": [[1], [2]]}
-    assert WholeEngine(line()).step(listed)["loss"] > 0
+    assert make(line()).step(listed)["loss"] > 0
 
 
 def test_labels_beyond_the_classes_are_named(make: Make, classifier: Callable[..., Any]) -> None:
-    engine = WholeEngine(classifier(classes=3).network, steps=10)
+    engine = make(classifier(classes=3).network, steps=10)
     batch = {"image": np.zeros((2, 1, 8, 8), np.float32), "label": np.array([0, 3])}
     diagnostic = refused(lambda: engine.step(batch))
     assert diagnostic.code == "index-out-of-range"
@@ -208,7 +212,7 @@ def test_labels_beyond_the_classes_are_named(make: Make, classifier: Callable[..
 
 
 def test_a_schedule_needs_to_know_the_number_of_steps(make: Make, classifier: Callable[..., Any]) -> None:
-    engine = WholeEngine(classifier().network)
+    engine = make(classifier().network)
     batch = {"image": np.zeros((2, 1, 8, 8), np.float32), "label": np.array([0, 3])}
     assert refused(lambda: engine.step(batch)).code == "unplanned-steps"
 
@@ -218,7 +222,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others(make: Make, 
     batch = {"image": rng.random((32, 1, 8, 8), np.float32), "label": rng.integers(0, 10, 32)}
 
     def train(seed: int) -> dict[str, np.ndarray]:
-        engine = WholeEngine(classifier().network, seed=seed, steps=20)
+        engine = make(classifier().network, seed=seed, steps=20)
         for _ in range(10):
             engine.step(batch)
         return engine.variables()
@@ -230,7 +234,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others(make: Make, 
 
 
 def test_weights_that_do_not_fit_are_refused(make: Make, line: Line) -> None:
-    engine = WholeEngine(line())
+    engine = make(line())
     assert refused(lambda: engine.load({"weigth": np.zeros(3)})).help == "did you mean `weight`?"
     wrong = refused(lambda: engine.load({"weight": np.zeros((1, 4), np.float32)}))
     assert (wrong.code, wrong.expected, wrong.found) == ("wrong-weights", "f32[1, 3]", "f32[1, 4]")
@@ -243,7 +247,7 @@ def test_a_network_without_a_train_block(build: Callable[..., Network]) -> None:
 
 def test_evaluation_is_the_mean_over_rows_whatever_the_batches(make: Make, line: Line) -> None:
     network = line()
-    engine = WholeEngine(network)
+    engine = make(network)
     whole = data(23)
     weights = engine.variables()
     error = whole["x"] @ weights["weight"].T.astype(np.float64) + weights["bias"] - whole["y"]
@@ -284,7 +288,7 @@ def test_cuda_gives_the_cpus_numbers(classifier: Callable[..., Any]) -> None:
     batch = {"image": rng.random((32, 1, 8, 8), np.float32), "label": rng.integers(0, 10, 32)}
     results = {}
     for name in ("cpu", "cuda"):
-        engine = WholeEngine(classifier().network, Device(name), steps=20)
+        engine = make_engine(classifier().network, Device(name), steps=20)
         losses = [engine.step(batch)["loss"] for _ in range(10)]
         results[name] = losses, engine.variables()
     np.testing.assert_allclose(results["cuda"][0], results["cpu"][0], rtol=1e-4)

@@ -19,6 +19,7 @@ from netlang.runtime.loop import Evaluated, Event, Logged, Plan, Saved, StepDone
 from netlang.runtime.run_directory import RunDirectory
 from netlang.runtime.trainer import Trainer
 
+import netlang as nl
 from netlang.diagnostics import Diagnostic, DiagnosticError
 
 CLASSIFIER = """
@@ -390,3 +391,51 @@ def test_without_matplotlib_there_is_a_note_and_all_the_rest(
     assert len(report.notes) == 1 and "netlang[plot]" in report.notes[0]
     assert report.state == "finished" and (report.run.path / "model.onnx").exists()
     assert job.MANIFEST == "manifest.json"
+
+
+def test_training_goes_on_from_weights_that_the_network_was_given(
+    classifier: Callable[..., BoundNetwork], tmp_path: Path
+) -> None:
+    source = classifier()
+    Trainer(source).fit("digits", epochs=3)
+    trained = dict(source.weights)
+    net = classifier()
+    net.weights = trained
+    trainer = Trainer(net, seed=9)
+    np.testing.assert_array_equal(trainer.variables()["linear.weight"], trained["linear.weight"])
+    trainer.save(tmp_path / "run")
+    found = nl.load_run(tmp_path / "run")
+    np.testing.assert_array_equal(found.weights["linear.weight"], trained["linear.weight"])
+    assert Trainer(found).evaluate("digits")["accuracy"] > 0.5
+    # A new trainer of a network that was only trained, and given nothing, begins anew.
+    np.testing.assert_array_equal(Trainer(source).variables()["linear.weight"], classifier().weights["linear.weight"])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_graph_can_hold(classifier: Callable[..., BoundNetwork], seed: int) -> None:
+    assert refused(lambda: Trainer(classifier(), seed=seed)).code == "bad-value"
+
+
+def test_a_metric_that_is_not_finite_is_null_in_the_log_and_never_best(request_for: Requests) -> None:
+    run = prepare(request_for()).run
+    run(Evaluated(4, 1.0, "validation", {"loss": float("inf"), "step": 3.0}, False))
+    run(Logged(6, 1.5, {"loss": 1.0}, 10.0))
+    assert run.records() == [
+        {"kind": "evaluation", "split": "validation", "step": 4, "epoch": 1.0, "loss": None},
+        {"kind": "train", "step": 6, "epoch": 1.5, "rows_per_second": 10.0, "loss": 1.0},
+    ]
+    assert job.plot_curves(run.records(), run.path / "curves.png") is None
+    assert (run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_resuming_from_the_best_checkpoint_where_the_last_is_damaged(request_for: Requests) -> None:
+    whole = prepare(request_for("whole")).carry_out()
+    report = prepare(request_for("parts")).carry_out([interrupt_at(14)])
+    report.run.checkpoint("last").write_bytes(b"damaged")
+    assert refused(lambda: resume(report.run.path)).code == "bad-checkpoint"
+    best = report.run.load("best")[1].step
+    training = resume(report.run.path, checkpoint="best")
+    assert training.trainer.step_count == best
+    report = training.carry_out()
+    for name, array in variables(whole).items():
+        np.testing.assert_array_equal(variables(report)[name], array)

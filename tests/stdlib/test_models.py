@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from . import references
 from .harness import (
-    CHECKED,
     Arrays,
     Parameters,
     Runner,
@@ -50,6 +49,7 @@ class Case:
     inputs: arguments of `forward`, by name, as `torch` takes them after the parameters.
     target: the other input of the `train` block, by name.
     optimizer: of groups that decay and do not, with the rate of the first of 100 steps.
+    gain: what initial weights are multiplied by, where they begin too small to matter.
     h: the step of the differences, small where the model has kinks.
     """
 
@@ -63,8 +63,9 @@ class Case:
     reports: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     clip: float | None = None
+    gain: float = 1.0
     tolerance: float = 2e-5
-    h: float = 1e-4
+    h: float = 1e-5
 
     def __str__(self) -> str:
         return self.model
@@ -107,21 +108,21 @@ CASES: tuple[Case, ...] = (
         "resnet", "ResNet20", references.resnet20,
         {"image": floats(3, 3, 12, 12)}, {"label": whole(10, 3)}, references.cross_entropy,
         partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True), {"accuracy": references.accuracy},
-        {"weight_decay": 0.3}, h=1e-7,
+        {"weight_decay": 0.3}, h=1e-8,
     ),
     Case(
         "resnet", "ResNet18", references.resnet18,
-        {"image": floats(2, 3, 64, 64)}, {"label": whole(20, 2)}, references.cross_entropy,
+        {"image": floats(3, 3, 48, 48)}, {"label": whole(20, 3)}, references.cross_entropy,
         partial(torch.optim.SGD, lr=0.1, momentum=0.9),
         {"accuracy": references.accuracy, "top_k_accuracy": references.top_5_accuracy},
-        {"classes": 20, "weight_decay": 0.3}, h=1e-7,
+        {"classes": 20, "weight_decay": 0.3}, h=1e-9,
     ),
     Case(
         "gpt", "GPT", references.gpt,
         {"tokens": whole(11, 3, 7)}, {"target": whole(11, 3, 7)}, references.cross_entropy,
         partial(torch.optim.AdamW, lr=0.1 / 5, betas=(0.9, 0.95)), {},
         {"vocab": 11, "d": 12, "layers": 2, "h": 2, "context": 9, "lr": 0.1, "warmup": 5, "beta2": 0.95, "weight_decay": 0.3},
-        clip=1.0,
+        clip=1.0, gain=15.0,
     ),
 )  # fmt: skip
 
@@ -129,7 +130,8 @@ CASES: tuple[Case, ...] = (
 @cache
 def prepared(case: Case) -> tuple[Network, Arrays]:
     network = library(f"std.models.{case.module}").network(case.model, case.settings)
-    return network, variables(network)
+    values = variables(network)
+    return network, {name: array * np.float32(case.gain if array.ndim > 1 else 1) for name, array in values.items()}
 
 
 @cache
@@ -146,23 +148,23 @@ def trained(case: Case) -> tuple[Tensor, Tensor, Parameters]:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_inference_agrees_with_pytorch(case: Case):
     network, values = prepared(case)
-    found = Runner(network.graph(**CHECKED))({**values, **case.inputs})["output"]
+    found = Runner(network.graph())({**values, **case.inputs})["output"]
     assert_near(found, case.forward(torch_parameters(network, values, training=False)), case.tolerance)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_evaluation_agrees_with_pytorch(case: Case):
     network, values = prepared(case)
-    found = Runner(network.eval_graph(**CHECKED))({**values, **case.data})
+    found = Runner(network.eval_graph())({**values, **case.data})
     result = case.forward(torch_parameters(network, values, training=False))
     assert_near(found.pop("loss"), case.loss(result, case.answer), case.tolerance)
-    assert found == {name: report(result, case.answer).numpy() for name, report in case.reports.items()}
+    assert found == reported(case, result)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradients_agree_with_pytorch(case: Case):
     network, values = prepared(case)
-    found = Runner(network.gradient_graph(**CHECKED))({**values, **case.data, **run_inputs()})
+    found = Runner(network.gradient_graph())({**values, **case.data, **run_inputs()})
     _, loss, parameters = trained(case)
     assert_near(found["loss"], loss, case.tolerance, "loss")
     for variable in network.variables:
@@ -187,18 +189,23 @@ def test_a_step_agrees_with_pytorch(case: Case):
     reports = training.step(case.data)
     result, loss, parameters = trained(case)
     assert_near(reports.pop("loss"), loss, case.tolerance, "loss")
-    assert reports == {name: report(result, case.answer).numpy() for name, report in case.reports.items()}
+    assert reports == reported(case, result)
     gradients = step_in_pytorch(case, network, parameters)
-    largest = max(float(gradient.abs().max()) for gradient in gradients.values())
+    largest = max(float(np.abs(gradient).max()) for gradient in gradients.values())
     for name, gradient in gradients.items():
-        # The first step of Adam is the sign of the gradient: where that is rounding only, the step says nothing.
-        told = gradient.abs().numpy() > 1e-4 * largest
-        difference = np.abs(training.variables[name] - parameters[name].detach().numpy())
-        assert told.mean() > 0.1 or "bias" in name
-        assert difference[told].max(initial=0) <= 1e-5, name
+        # The first step of Adam is the sign of the gradient: where that is nothing but rounding, the step says nothing.
+        told = np.abs(gradient) > max(1e-4 * np.abs(gradient).max(), 1e-6 * largest)
+        found, expected = training.variables[name] - values[name], parameters[name].detach().numpy() - values[name]
+        assert told.mean() > 0.5 or name.endswith("attention.linear.bias"), name  # that of the keys has gradient 0
+        assert_near(found[told], expected[told], 10 * case.tolerance, name)
 
 
-def step_in_pytorch(case: Case, network: Network, parameters: Parameters) -> dict[str, Tensor]:
+def reported(case: Case, result: Tensor) -> dict[str, Any]:
+    """The reports as PyTorch computes them."""
+    return {name: pytest.approx(report(result, case.answer).item()) for name, report in case.reports.items()}
+
+
+def step_in_pytorch(case: Case, network: Network, parameters: Parameters) -> Arrays:
     """Takes the step; returns the gradients."""
     trainable = [variable for variable in network.variables if variable.kind == "param"]
     gradients = {variable.name: parameters[variable.name].grad for variable in trainable}
@@ -212,4 +219,4 @@ def step_in_pytorch(case: Case, network: Network, parameters: Parameters) -> dic
         ]
     )
     optimizer.step()
-    return {name: gradient.clone() for name, gradient in gradients.items() if gradient is not None}
+    return {name: gradient.numpy() for name, gradient in gradients.items() if gradient is not None}

@@ -338,13 +338,13 @@ def programs() -> st.SearchStrategy[str]:
     return pieces.map("\n\n\n".join).filter(lambda text: not named_first(text))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(programs())
 def test_random_programs(text: str) -> None:
     check(text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(expressions(), min_size=2, max_size=6), st.sampled_from([" |> ", " + ", ", ", " and ", " >> "]))
 def test_random_long_lines(parts: list[str], separator: str) -> None:
     flat = separator.join(re.sub(r"\s*#[^\n]*\n\s*|\s*\n\s*", " ", part) for part in parts)

@@ -444,7 +444,7 @@ def test_hostile_text_gives_a_diagnostic_soon(name: str) -> None:
     started = time.perf_counter()
     with pytest.raises(DiagnosticError) as error:
         tree(text)
-    assert time.perf_counter() - started < 10
+    assert time.perf_counter() - started < 30
     assert code in {diagnostic.code for diagnostic in error.value.diagnostics}
     assert len(error.value.diagnostics) <= 20
 

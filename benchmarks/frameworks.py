@@ -1,0 +1,86 @@
+"""The frameworks that are measured: what they are called, what they can do, and how their side is made.
+
+A side is imported when it is made, so that a process carries one framework only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from .cases import Case
+
+
+class Side(Protocol):
+    """One case in one framework."""
+
+    def load(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Begins anew from these weights, by netlang's names; the optimizer and the schedule too."""
+        ...
+
+    def place(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        """A batch as the framework takes it."""
+        ...
+
+    def train_step(self, batch: Any) -> float:
+        """One complete step; the loss before it."""
+        ...
+
+
+class InferringSide(Side, Protocol):
+    """A side that can also run the model by itself."""
+
+    def infer(self, inputs: Any) -> np.ndarray:
+        """The model's output."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """`make` imports it and makes its side for a case and a number of threads. `lacks` names cases it cannot express."""
+
+    name: str
+    title: str
+    make: Callable[[Case, int], Side]
+    infers: bool = True
+    lacks: frozenset[str] = frozenset()
+
+
+def _netlang(case: Case, threads: int) -> Side:
+    from .netlang_side import NetlangSide
+
+    return NetlangSide(case, threads)
+
+
+def _torch(case: Case, threads: int) -> Side:
+    from .torch_side import TorchSide
+
+    return TorchSide(case, threads)
+
+
+def _torch_compile(case: Case, threads: int) -> Side:
+    from .torch_side import TorchSide
+
+    return TorchSide(case, threads, compiled=True)
+
+
+def _ort_training(case: Case, threads: int) -> Side:
+    from .ort_training_side import OrtTrainingSide
+
+    return OrtTrainingSide(case, threads)
+
+
+NETLANG = Framework("netlang", "netlang", _netlang)
+TORCH = Framework("torch", "PyTorch eager", _torch)
+TORCH_COMPILE = Framework("torch.compile", "torch.compile", _torch_compile)
+ORT_TRAINING = Framework(
+    "onnxruntime-training", "onnxruntime-training", _ort_training, infers=False, lacks=frozenset({"resnet20"})
+)
+
+FRAMEWORKS: dict[str, Framework] = {
+    framework.name: framework for framework in (NETLANG, TORCH, TORCH_COMPILE, ORT_TRAINING)
+}
+"""Every framework by its name; ratios refer to the first."""

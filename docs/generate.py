@@ -1,0 +1,82 @@
+"""Writes the pages that the program itself knows best: `errors.md` from the codes, `command-line.md` from the commands.
+
+python docs/generate.py            write them
+python docs/generate.py --check    exit with 1 if one is not up to date
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from netlang.runtime.cli.application import COMMANDS
+from typer.models import ArgumentInfo, OptionInfo
+
+from netlang.codes import EXPLANATIONS
+
+FOLDER = Path(__file__).parent
+NOTE = "<!-- Written by docs/generate.py: change the source, not this page. -->"
+
+
+def errors() -> Iterator[str]:
+    """The page of the error codes."""
+    yield f"# Error codes\n\n{NOTE}\n"
+    yield "`netlang explain CODE` shows the same in the terminal.\n"
+    for code, about in sorted(EXPLANATIONS.items()):
+        yield f"## {code}\n\n{about.meaning} {about.why}\n"
+        yield f"Wrong:\n\n```\n{about.wrong}\n```\n\nRight:\n\n```\n{about.right}\n```\n"
+
+
+def command_line() -> Iterator[str]:
+    """The page of the commands."""
+    yield f"# The command line\n\n{NOTE}\n"
+    yield "Exit status: 0 done; 1 an error in the program, its data or the machine, which is explained; 2 a usage"
+    yield "error; 70 a fault of netlang itself; 130 stopped with Ctrl-C.\n"
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        yield f"## netlang {name}\n\n{inspect.getdoc(module.command)}\n"
+        yield f"```sh\n{textwrap.dedent(module.EXAMPLES)}\n```\n"
+        yield "| | |\n|---|---|"
+        for parameter in parameters(module.command):
+            yield "| {} | {} |".format(*(text.replace("|", "\\|") for text in parameter))
+        yield ""
+
+
+def parameters(command: Callable[..., Any]) -> Iterator[tuple[str, str]]:
+    """How each argument and option of a command is written, and what it means."""
+    for hint in get_type_hints(command, include_extras=True).values():
+        for about in getattr(hint, "__metadata__", ()):
+            if isinstance(about, ArgumentInfo):
+                yield f"`{about.metavar}`", str(about.help)
+            elif isinstance(about, OptionInfo):
+                # typer takes the first name for the default of an option that stands in `Annotated`
+                flags = [flag for flag in (about.default, *about.param_decls) if isinstance(flag, str)]
+                value = f" {about.metavar}" if about.metavar else ""
+                yield f"`{', '.join(flags)}{value}`", str(about.help)
+
+
+PAGES = {"errors.md": errors, "command-line.md": command_line}
+
+
+def run(check: bool) -> int:
+    """Writes the pages, or compares them with what would be written; the exit status."""
+    stale = 0
+    for name, page in PAGES.items():
+        path, text = FOLDER / name, "\n".join(page())
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if check:
+            print(f"docs/{name} is not up to date: run `python docs/generate.py`")
+            stale = 1
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote docs/{name}")
+    return stale
+
+
+if __name__ == "__main__":
+    sys.exit(run(check="--check" in sys.argv[1:]))

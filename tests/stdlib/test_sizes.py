@@ -1,0 +1,59 @@
+"""Published numbers of parameters, exactly; and what it costs to count or compile the largest models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import onnx
+import pytest
+from netlang.compiler.emit import emit
+
+from .harness import library
+
+PUBLISHED = {
+    "LeNet5": ("lenet", 61_706),
+    "ResNet18": ("resnet", 11_689_512),
+    "GPT2": ("gpt", 124_439_808),
+    "GPT2Medium": ("gpt", 354_823_168),
+    "GPT2Large": ("gpt", 774_030_080),
+    "GPT2XL": ("gpt", 1_557_611_200),
+}
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_has_the_published_number_of_parameters(model: str):
+    module, parameters = PUBLISHED[model]
+    assert library(f"std.models.{module}").network(model).parameter_count == parameters
+
+
+def test_resnet20_has_the_parameters_of_the_paper_and_two_projections():
+    """The paper's own ResNet-20 has 269,722: its skip connections have none (option A)."""
+    projections = (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64)
+    assert library("std.models.resnet").network("ResNet20").parameter_count == 269_722 + projections
+
+
+def test_gpt3_is_counted_quickly_and_without_its_weights():
+    program = """
+import resource, time
+from netlang.compiler import load_program
+from netlang.runtime.loader import load, open_source
+start = time.process_time()
+source, model = open_source("std:GPT3")
+count = load_program(source, load).network(model).parameter_count
+print(count, time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    count, seconds, kibibytes = result.stdout.split()
+    assert int(count) == 174_604_259_328
+    assert float(seconds) < 10
+    assert int(kibibytes) < 2**20
+
+
+def test_the_training_step_of_gpt2_compiles_quickly():
+    network = library("std.models.gpt").network("GPT2")
+    start = time.process_time()
+    model = emit(network.train_graph())
+    assert time.process_time() - start < 15
+    onnx.checker.check_model(model, full_check=True)
