@@ -75,12 +75,7 @@ def _subjects(options: argparse.Namespace) -> list[str]:
 
 
 def _complete(options: argparse.Namespace) -> bool:
-    return (
-        not options.quick
-        and options.only is None
-        and len(options.cases) == len(CASES)
-        and options.threads == [1, 2]
-    )
+    return not options.quick and options.only is None and len(options.cases) == len(CASES) and options.threads == [1, 2]
 
 
 def _say(text: str) -> None:

@@ -33,6 +33,11 @@ class Subject:
     model: str | None = None
 
 
+def depth_name(layers: int) -> str:
+    """What the GPT of this many layers is called in results."""
+    return f"gpt-{layers}"
+
+
 def _gpt_of_depth(layers: int) -> Subject:
     settings = {"vocab": 65, "d": 64, "layers": layers, "h": 4, "context": 64}
     return Subject(f"GPT, {layers} layers, d 64", "std:GPT", {"batch": 12, "t": 64}, settings)
@@ -41,7 +46,7 @@ def _gpt_of_depth(layers: int) -> Subject:
 SUBJECTS: dict[str, Subject] = {
     **{case.name: Subject(case.title, case.source, case.dims, case.settings, case.model) for case in CASES},
     "gpt2": Subject("GPT-2 small, context 1024, batch 4", "std:GPT2", {"batch": 4, "t": 1024}),
-    **{f"gpt-{layers}": _gpt_of_depth(layers) for layers in DEPTHS},
+    **{depth_name(layers): _gpt_of_depth(layers) for layers in DEPTHS},
 }
 """Every network whose compile time is measured, by name."""
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,7 @@ class Worker:
 
     def close(self) -> None:
         """Ends the process and waits for its end."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
@@ -139,7 +137,7 @@ class _Session:
         """The first losses of each framework from the same weights. Raises Disagreement."""
         self._reload(self.workers)
         losses = {worker.framework.name: worker.ask("losses", count=CHECKED_STEPS) for worker in self.workers}
-        self._agree("losses", {name: np.array(values) for name, values in losses.items()})
+        agree(f"{self._case.name}: the losses", {name: np.array(values) for name, values in losses.items()})
         return losses
 
     def compare_inference(self, batch: int) -> Comparison:
@@ -151,7 +149,7 @@ class _Session:
             path = self._folder / f"{worker.framework.name}.npy"
             worker.ask("output", batch=batch, path=str(path))
             outputs[worker.framework.name] = np.load(path)
-        self._agree("outputs", outputs)
+        agree(f"{self._case.name}: the outputs", outputs)
         return self.compare(lambda worker: worker.ask("infer", batch=batch, seconds=self._effort.seconds / 2), able)
 
     def compare(self, times: Callable[[Worker], list[float]], workers: Sequence[Worker] | None = None) -> Comparison:
@@ -173,10 +171,12 @@ class _Session:
         for worker in workers:
             worker.ask("load_weights", path=self._weights)
 
-    def _agree(self, what: str, values: dict[str, np.ndarray]) -> None:
-        (first, reference), *others = values.items()
-        scale = float(np.abs(reference).max())
-        for name, found in others:
-            difference = float(np.abs(found - reference).max()) / scale if found.shape == reference.shape else np.inf
-            if not difference <= AGREEMENT:
-                raise Disagreement(f"{self._case.name}: the {what} of {first} and {name} differ by {difference:.2g}")
+
+def agree(what: str, values: Mapping[str, np.ndarray]) -> None:
+    """Raises Disagreement where values differ from the first by more than `AGREEMENT` of its greatest."""
+    (first, reference), *others = values.items()
+    scale = float(np.abs(reference).max())
+    for name, found in others:
+        difference = float(np.abs(found - reference).max()) / scale if found.shape == reference.shape else np.inf
+        if not difference <= AGREEMENT:
+            raise Disagreement(f"{what} of {first} and {name} differ by {difference:.2g}")

@@ -40,7 +40,7 @@ class InferringSide(Side, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """`make` imports it and makes its side for a case and a number of threads. `lacks` names cases it cannot express."""
+    """`make` imports it and makes its side for a case and threads; `lacks` names cases that it cannot express."""
 
     name: str
     title: str

@@ -91,10 +91,10 @@ class OrtTrainingSide:
 
     def _start(self, weights: Mapping[str, np.ndarray]) -> None:
         state = CheckpointState.load_checkpoint(str(self._folder / "checkpoint"))
-        for name, array in weights.items():
-            state.parameters[f"model.{name}"] = array
         paths = [str(self._folder / f"{name}_model.onnx") for name in ("training", "eval", "optimizer")]
         self._module = Module(paths[0], state, paths[1], session_options=self._options)
+        for name, array in weights.items():
+            state.parameters[f"model.{name}"] = array
         self._module.train()
         self._optimizer = Optimizer(paths[2], self._module)
         self._steps = 0

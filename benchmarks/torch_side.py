@@ -83,7 +83,6 @@ class TorchSide:
 
     def __init__(self, case: Case, threads: int, *, compiled: bool = False) -> None:
         torch.set_num_threads(threads)
-        torch.set_num_interop_threads(1)
         self._recipe = RECIPES[case.name]
         self._model = self._recipe.model(**case.settings)
         self._inputs = tuple(case.inputs)
@@ -103,6 +102,8 @@ class TorchSide:
 
     def train_step(self, batch: Mapping[str, Tensor]) -> float:
         """One step; the loss before it."""
+        if not self._model.training:
+            self._model.train()
         self._optimizer.zero_grad(set_to_none=True)
         loss, logits = self._measure(batch)
         loss.backward()
@@ -116,11 +117,10 @@ class TorchSide:
 
     def infer(self, inputs: Mapping[str, Tensor]) -> np.ndarray:
         """The model's output in inference mode."""
-        self._model.eval()
+        if self._model.training:
+            self._model.eval()
         with torch.inference_mode():
-            result = self._infer(*(inputs[name] for name in self._inputs)).numpy()
-        self._model.train()
-        return result
+            return self._infer(*(inputs[name] for name in self._inputs)).numpy()
 
     def _loss(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         logits = self._model(*(batch[name] for name in self._inputs))

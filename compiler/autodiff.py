@@ -39,10 +39,8 @@ def gradients(b: Builder, loss: Value, wrt: Sequence[Value], seed: Value | None 
         if op.vjp is None:
             raise _no_rule(node, path, loss)
         with b.at(node.loc, gradient_scope(node.scope)):
-            for value, contribution in zip(node.inputs, _pull_back(b, op, node, results), strict=True):
-                if contribution is not None and value in path.active:
-                    summed = sum_to_shape(b, contribution, value.type.shape)
-                    found[value] = b.add(found[value], summed) if value in found else summed
+            for value, contribution in _contributions(b, op, node, results, path.active).items():
+                found[value] = b.add(found[value], contribution) if value in found else contribution
     return [found[value] if value in found else _filled(b, value, 0.0) for value in wrt]
 
 
@@ -85,6 +83,21 @@ def _path(nodes: Sequence[Node], loss: Value, wrt: Sequence[Value]) -> _Path:
             between.append(node)
     between.reverse()
     return _Path(between, active)
+
+
+def _contributions(
+    b: Builder, op: Op, node: Node, results: list[Value | None], active: set[Value]
+) -> dict[Value, Value]:
+    """What `node` adds to the gradient of each of its inputs, in its shape; an input used twice gets one sum.
+
+    (That sum is often of two equal terms, as in x · x, and then a product.)
+    """
+    sums: dict[Value, Value] = {}
+    for value, contribution in zip(node.inputs, _pull_back(b, op, node, results), strict=True):
+        if contribution is not None and value in active:
+            summed = sum_to_shape(b, contribution, value.type.shape)
+            sums[value] = b.add(sums[value], summed) if value in sums else summed
+    return sums
 
 
 def _pull_back(b: Builder, op: Op, node: Node, results: list[Value | None]) -> tuple[Value | None, ...]:

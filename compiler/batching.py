@@ -49,7 +49,7 @@ def why_mixed(graph: Graph) -> str | None:
         return "the inputs do not share an open first dimension"
     if any(output.role == "next" for output in graph.outputs):
         return "the step updates states"
-    kinds = {value: Rows.NONE for value in graph.sources()}
+    kinds = dict.fromkeys(graph.sources(), Rows.NONE)
     for item in graph.inputs:
         if item.role == "data":
             if any(batch in symbols(size) for size in item.value.type.shape[1:]):
@@ -113,13 +113,21 @@ def _combine(node: Node, kinds: list[Rows]) -> Rows:
             return Rows.MEAN
         if kinds[1] is Rows.NONE:
             return kinds[0]
-    elif node.op == "mul" and len(present) == 1:
-        return present[0]
-    elif node.op in ("neg", "sum", "mean", "reshape", "transpose", "expand"):
+    elif (node.op == "mul" and len(present) == 1) or node.op in (
+        "neg",
+        "sum",
+        "mean",
+        "reshape",
+        "transpose",
+        "expand",
+    ):
         return present[0]
     elif node.op == "cast" and (kinds[0] is Rows.COUNT or node.outputs[0].type == node.inputs[0].type):
         return kinds[0]
     raise _mixed(node, "computes with a mean over the rows")
+
+
+_LINEAR = ("neg", "sum", "mean", "reshape", "transpose", "expand")
 
 
 def _same(node: Node, kinds: list[Rows]) -> Rows:
@@ -168,7 +176,9 @@ def _matmul(node: Node, kinds: list[Rows], batch: str) -> bool:
     left, right = node.inputs
     inner = batch in symbols(left.type.shape[-1])
     both = kinds[0] is Rows.SEPARATE and kinds[1] is Rows.SEPARATE
-    aligned = [a - left.type.rank for a in _row_axes(left, batch)] == [a - right.type.rank for a in _row_axes(right, batch)]
+    aligned = [a - left.type.rank for a in _row_axes(left, batch)] == [
+        a - right.type.rank for a in _row_axes(right, batch)
+    ]
     return not inner and (not both or aligned)
 
 
@@ -217,17 +227,26 @@ def _take_along(node: Node, kinds: list[Rows], batch: str) -> bool:
 
 def _last_axis(node: Node, kinds: list[Rows], batch: str) -> bool:
     """Works along the last axis alone; scale and shift have no rows."""
-    return node.inputs[0].type.rank - 1 not in _row_axes(node.inputs[0], batch) and all(k is Rows.NONE for k in kinds[1:])
+    return node.inputs[0].type.rank - 1 not in _row_axes(node.inputs[0], batch) and all(
+        k is Rows.NONE for k in kinds[1:]
+    )
 
 
 Rule = Callable[[Node, list[Rows], str], bool]
 
+# fmt: off
 ELEMENTWISE = (
-    "neg abs sign exp log sqrt sin cos tanh sigmoid erf relu gelu floor ceil round logical_not is_nan add sub mul div "
-    "pow maximum minimum mod floor_divide equal not_equal less less_equal greater greater_equal logical_and logical_or "
-    "select cast clip stop_gradient"
-).split()
-_ALONG = "sum mean max min prod argmax argmin cumsum softmax log_softmax concat split".split()
+    "neg", "abs", "sign", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "erf", "relu", "gelu", "floor", "ceil",
+    "round", "logical_not", "is_nan", "add", "sub", "mul", "div", "pow", "maximum", "minimum", "mod", "floor_divide",
+    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "select",
+    "cast", "clip", "stop_gradient",
+)
+"""Operators that work element by element, with broadcasting."""
+
+_ALONG = (
+    "sum", "mean", "max", "min", "prod", "argmax", "argmin", "cumsum", "softmax", "log_softmax", "concat", "split",
+)
+# fmt: on
 
 _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),

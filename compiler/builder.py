@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+
 from netlang.dims import Dim, Size, symbols
 from netlang.source import BUILTIN, Span
 from netlang.types import TensorType

@@ -9,7 +9,8 @@ from .ir import Graph, Node, Value
 def is_elementwise(graph: Graph) -> bool:
     """Whether element i of every tensor depends on element i of the others alone (scalars aside)."""
     return all(
-        node.op in ("constant", "full", "expand", *ELEMENTWISE) or all(not x.type.rank for x in node.outputs + node.inputs)
+        node.op in ("constant", "full", "expand", *ELEMENTWISE)
+        or all(not x.type.rank for x in node.outputs + node.inputs)
         for node in graph.nodes
     )
 

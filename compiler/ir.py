@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from netlang.source import BUILTIN, Span
 from netlang.types import TensorType
 
@@ -104,7 +105,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
-    """A graph output. `role`: "result", "loss", "report", "gradient", or "next" (`name` is the variable it replaces)."""
+    """A graph output. `role`: "result", "loss", "report", "gradient", or "next" (of the variable `name`)."""
 
     name: str
     value: Value

@@ -127,6 +127,7 @@ class Network:
     def __init__(self, program: Program, blueprint: Blueprint) -> None:
         self.program = program
         self.blueprint = blueprint
+        self._flat_steps: dict[int, FlatStep] = {}
 
     @property
     def name(self) -> str:
@@ -162,7 +163,7 @@ class Network:
         found: dict[str, Variable] = {}
         sources = [self.elaborate(entry) for entry in self.entries]
         if self.trains:
-            sources.append(graphs.gradient_graph(self.blueprint, {}))
+            sources.append(self._loss)
         for graph in sources:
             for variable in graph.variables:
                 found.setdefault(variable.name, variable)
@@ -201,15 +202,23 @@ class Network:
         """The second half of the step: from gradients to new parameters."""
         return run(graphs.apply_graph(self.blueprint), **options)
 
+    @cached_property
     def loss_graph(self) -> Graph:
-        """Loss and reports as training computes them, with open sizes: what `batching` judges."""
-        return run(graphs.loss_graph(self.blueprint))
+        """Loss, reports and new states as training computes them, with open sizes: what `batching` judges."""
+        return run(self._loss)
+
+    @cached_property
+    def _loss(self) -> Graph:
+        return graphs.loss_graph(self.blueprint)
 
     def flat_step(self, parts: int) -> FlatStep:
         """The second half of the step over flat vectors, from the gradients of `parts` parts of a batch."""
-        flat = graphs.flat_step(self.blueprint, parts)
-        combine = None if flat.combine is None else run(flat.combine)
-        return FlatStep(combine, {decay: run(graph) for decay, graph in flat.apply.items()}, flat.clip)
+        if parts not in self._flat_steps:
+            flat = graphs.flat_step(self.blueprint, parts)
+            combine = None if flat.combine is None else run(flat.combine)
+            apply = {decay: run(graph) for decay, graph in flat.apply.items()}
+            self._flat_steps[parts] = FlatStep(combine, apply, flat.clip)
+        return self._flat_steps[parts]
 
     def eval_graph(self, dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
         """Loss and reports, with layers as in inference."""

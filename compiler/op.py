@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from netlang import syntax
 from netlang.dims import Size
 from netlang.types import (
@@ -22,9 +21,7 @@ from netlang.types import (
 )
 
 if TYPE_CHECKING:
-    from .builder import Builder
-    from .emit import Emitter
-    from .ir import Node, Value
+    pass
 
 REQUIRED: Any = object()
 """Default of an attribute that a call must give."""

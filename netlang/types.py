@@ -177,7 +177,7 @@ def broadcast(left: tuple[Size, ...], right: tuple[Size, ...]) -> tuple[Size, ..
     right = (1,) * (len(left) - len(right)) + right
     shape: list[Size] = []
     for axis, (a, b) in enumerate(zip(left, right, strict=True)):
-        if a != b and a != 1 and b != 1:
+        if a != b and 1 not in (a, b):
             raise Mismatch("size", str(a), str(b), axis=axis - len(left))
         shape.append(b if a == 1 else a)
     return tuple(shape)
@@ -195,9 +195,7 @@ def _unify_dtype(wanted: str, found: str, bindings: Bindings, argument: str) -> 
         raise Mismatch("dtype", bound, found, name=wanted)
 
 
-def _align(
-    pattern: TypePattern, type_: TensorType, bindings: Bindings, argument: str
-) -> list[tuple[int, Size, Size]]:
+def _align(pattern: TypePattern, type_: TensorType, bindings: Bindings, argument: str) -> list[tuple[int, Size, Size]]:
     """Pairs the single dimensions of the pattern with sizes; binds the pack, of which a pattern has at most one."""
     dims, shape = pattern.dims, type_.shape
     at = next((i for i, dim in enumerate(dims) if isinstance(dim, PackPattern)), None)

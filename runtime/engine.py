@@ -39,9 +39,9 @@ class Engine(ABC):
         self.steps = steps
         self.step_count = 0
         self.changes = 0
-        self._open = network.train_graph()
+        self._open, *others = self._open_graphs()
         self._check = InputCheck(self._open)
-        self.needs_steps = any(item.role == "steps" for item in scalar_inputs(self._open))
+        self.needs_steps = any(i.role == "steps" for graph in (self._open, *others) for i in scalar_inputs(graph))
 
     def step(self, arrays: Mapping[str, Any]) -> dict[str, float]:
         """Runs one step on a batch: the loss as `loss`, then the reports.
@@ -73,6 +73,10 @@ class Engine(ABC):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 return variable.name
         return None
+
+    @abstractmethod
+    def _open_graphs(self) -> list[Graph]:
+        """Graphs with open sizes that together are the step; the first takes the data and has all parameters."""
 
     @abstractmethod
     def current(self) -> Mapping[str, ort.OrtValue]:

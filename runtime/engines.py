@@ -9,9 +9,7 @@ from .session import Device
 from .whole_engine import WholeEngine
 
 
-def make_engine(
-    network: Network, device: Device | None = None, seed: int = 0, steps: int | None = None
-) -> Engine:
+def make_engine(network: Network, device: Device | None = None, seed: int = 0, steps: int | None = None) -> Engine:
     """The fastest engine that can train the network on the device."""
     require_training(network)
     device = device or Device()

@@ -32,8 +32,9 @@ from .inputs import scalar_inputs
 from .session import Device, explained
 from .variables import VariableBuffers, check_weights
 
-CACHE_BYTES = 1 << 20
-"""What the largest operator of a part may touch: half of a usual second-level cache."""
+CACHE_BYTES = 11 << 16
+"""What the largest operator of a part may touch: about a third of a usual second-level cache. Its gradient touches
+half as much again."""
 
 PIECE = 1 << 16
 """Elements of the flat vectors that the optimizer updates at a time: with its states they fit the same cache."""
@@ -69,7 +70,7 @@ class FlatEngine(Engine):
         super().__init__(network, device, seed, steps)
         self._threads = self.device.threads or available_cores()
         self._pool = ThreadPoolExecutor(self._threads, "netlang") if self._threads > 1 else None
-        self._batch = None if why_mixed(network.loss_graph()) else batch_symbol(self._open)
+        self._batch = None if why_mixed(self._open) else batch_symbol(self._open)
         self._single = Device("cpu", 1)
         self._scalars = {role: np.zeros((), np.int64) for role in ("step", "steps", "seed")}
         self._scale = np.ones((), np.float32)
@@ -87,6 +88,9 @@ class FlatEngine(Engine):
             return False
         graphs = network.flat_step(1).apply.values()
         return all(is_elementwise(graph) and may_overwrite(graph) for graph in graphs)
+
+    def _open_graphs(self) -> list[Graph]:
+        return [self.network.loss_graph, *self.network.flat_step(1).apply.values()]
 
     def _lay_out(self, network: Network) -> None:
         """Puts trained parameters and their optimizer states into groups, and everything else into buffers."""
@@ -174,7 +178,7 @@ class FlatEngine(Engine):
         own = {**sizes, self._batch: rows} if self._batch else sizes
         graph = self.network.gradient_graph(dims=own)
         session = (self._single if parts > 1 else self.device).session(emit(graph))
-        metrics = [
+        metrics: list[Mapping[str, np.ndarray]] = [
             {o.name: np.zeros((), np.float32) for o in graph.outputs if o.role in ("loss", "report")}
             for _ in range(parts)
         ]
@@ -208,7 +212,9 @@ class FlatEngine(Engine):
             value = before[variable.name] if view is None else self.device.place(view)
             binding.bind_ortvalue_input(variable.name, value)
         gradients = {
-            f"grad.{name}": group.view(group.parts(part + 1)[part], name) for group in self._groups for name in group.members
+            f"grad.{name}": group.view(group.parts(part + 1)[part], name)
+            for group in self._groups
+            for name in group.members
         }
         for item in scalar_inputs(graph):
             binding.bind_ortvalue_input(item.name, self.device.place(self._scalars[item.role]))
@@ -241,7 +247,9 @@ class FlatEngine(Engine):
                     binding.bind_ortvalue_output("squares", self.device.place(squares[-1]))
                     combine.append(partial(sessions["combine"].run_with_iobinding, binding))
                     parts_here = parts_here[:1]
-                apply.append(self._apply_piece(sessions[str(group.decay)], flat.apply[group.decay], group, piece, parts_here))
+                apply.append(
+                    self._apply_piece(sessions[str(group.decay)], flat.apply[group.decay], group, piece, parts_here)
+                )
         return self._share(combine), squares, self._share(apply)
 
     def _apply_piece(

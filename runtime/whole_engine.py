@@ -33,6 +33,9 @@ class WholeEngine(Engine):
         self.buffers = VariableBuffers(variables, replaced_variables(self._open), self.device)
         self.buffers.write(materialise(variables, seed))
 
+    def _open_graphs(self) -> list[Graph]:
+        return [self.network.train_graph()]
+
     def current(self) -> Mapping[str, ort.OrtValue]:
         return self.buffers.current()
 

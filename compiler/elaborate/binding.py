@@ -58,7 +58,9 @@ def _constantly(value: Any) -> Thunk:
     return lambda parameter: value
 
 
-def _evaluate(context: Context, argument: syntax.Argument, environment: Environment, parameter: syntax.Parameter) -> Any:
+def _evaluate(
+    context: Context, argument: syntax.Argument, environment: Environment, parameter: syntax.Parameter
+) -> Any:
     return _setting(context, parameter, argument.value, environment)
 
 
@@ -104,7 +106,12 @@ def _bind(
         if parameter.name in given:
             thunk, place = given[parameter.name]
             value = thunk(parameter)
-            if isinstance(value, Value) and tensors and function.definition.kind != "fn" and not _is_schedule(parameter):
+            if (
+                isinstance(value, Value)
+                and tensors
+                and function.definition.kind != "fn"
+                and not _is_schedule(parameter)
+            ):
                 raise _applied_early(function.name, parameter, value, place)
             inner.set(parameter.name, checked_setting(parameter, value, place))
         else:

@@ -152,7 +152,9 @@ class Context:
         """Notes the faults that `error` carries, each once, seen from the user's own line."""
         for diagnostic in error.diagnostics:
             placed = self._place(diagnostic)
-            if all((d.code, d.title, d.primary) != (placed.code, placed.title, placed.primary) for d in self.diagnostics):
+            if all(
+                (d.code, d.title, d.primary) != (placed.code, placed.title, placed.primary) for d in self.diagnostics
+            ):
                 self.diagnostics.append(placed)
 
     def _place(self, diagnostic: Diagnostic) -> Diagnostic:

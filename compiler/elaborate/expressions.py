@@ -50,9 +50,7 @@ def evaluate_block(context: Context, block: syntax.Block, environment: Environme
     inner = Environment(environment)
     *before, last = block.statements or (None,)
     if not isinstance(last, syntax.ExpressionStatement):
-        raise fail(
-            "type-mismatch", "this block has no value", block.span, help="a block is worth its last expression"
-        )
+        raise fail("type-mismatch", "this block has no value", block.span, help="a block is worth its last expression")
     for statement in before:
         execute(context, statement, inner)
     return evaluate(context, last.value, inner, binding)
@@ -170,12 +168,12 @@ def _attribute(context: Context, expr: syntax.Attribute, environment: Environmen
     if isinstance(value, Value):
         if expr.name == "T":
             if value.type.rank < 2:
-                raise fail("rank-mismatch", "`.T` swaps the last two axes, and this has fewer", expr.span, str(value.type))
+                raise fail(
+                    "rank-mismatch", "`.T` swaps the last two axes, and this has fewer", expr.span, str(value.type)
+                )
             with context.builder.at(expr.span):
                 return context.builder.t(value)
-        raise fail(
-            "unknown-attribute", f"a tensor has no `{expr.name}`", expr.name_span, help="tensors have `.T`"
-        )
+        raise fail("unknown-attribute", f"a tensor has no `{expr.name}`", expr.name_span, help="tensors have `.T`")
     members = _members(value)
     if expr.name in members:
         return members[expr.name]
@@ -466,9 +464,7 @@ def _split_heads(context: Context, value: Any, count: Size, span: Span) -> Value
         raise fail("rank-mismatch", "`heads` splits tensors of at least two axes", span, describe(value))
     *outer, time, width = value.type.shape
     if (width // count) * count != width:
-        raise fail(
-            "shape-mismatch", f"{width} does not split into {count} heads of equal width", span, str(value.type)
-        )
+        raise fail("shape-mismatch", f"{width} does not split into {count} heads of equal width", span, str(value.type))
     b, rank = context.builder, value.type.rank
     with b.at(span):
         split = b.reshape(value, shape=(*outer, time, count, width // count))

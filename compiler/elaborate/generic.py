@@ -22,10 +22,13 @@ from .naming import Instance
 from .patterns import dim_names, pattern_of, split_parameters
 from .values import Environment, Function, Layer, Partial
 
-CERTAIN = frozenset(
-    "undefined-name unknown-argument missing-argument duplicate-argument not-callable type-mismatch unused-result "
-    "unknown-attribute duplicate-parameter unset-state no-return unknown-initializer not-a-tensor".split()
-)
+# fmt: off
+CERTAIN = frozenset((
+    "undefined-name", "unknown-argument", "missing-argument", "duplicate-argument", "not-callable", "type-mismatch",
+    "unused-result", "unknown-attribute", "duplicate-parameter", "unset-state", "no-return", "unknown-initializer",
+    "not-a-tensor",
+))
+# fmt: on
 """Faults that do not depend on the sizes, which are open in this check."""
 
 

@@ -128,7 +128,9 @@ def apply_graph(blueprint: Blueprint) -> Graph:
         trained = [v for v in first.builder.variables if v.kind == "param" and v.trainable]
         grads = []
         for variable in trained:
-            b.variable(variable.name, variable.value.type, "param", variable.init, decay=variable.decay, loc=variable.loc)
+            b.variable(
+                variable.name, variable.value.type, "param", variable.init, decay=variable.decay, loc=variable.loc
+            )
             grads.append(b.input(f"grad.{variable.name}", variable.value.type, "gradient"))
         for name, value in update(context, plan, list(b.variables), grads):
             b.output(name, value, "next")
@@ -376,8 +378,6 @@ def _next_states(context: Context, model: Model) -> None:
 def _finished(context: Context, blueprint: Blueprint) -> Graph:
     context.finish()
     return context.builder.graph(model=blueprint.model, source=blueprint.module.source.name)
-
-
 
 
 def settings(blueprint: Blueprint) -> dict[str, Any]:

@@ -123,9 +123,7 @@ def _normal(
         return b.mul(b.sqrt(b.mul(b.log(radius), -2.0)), b.cos(b.mul(angle, 2 * math.pi)))
 
 
-def _draw(
-    context: Context, shape: tuple[Size, ...], given: dict[str, tuple[Any, Span]], arguments: Arguments
-) -> Value:
+def _draw(context: Context, shape: tuple[Size, ...], given: dict[str, tuple[Any, Span]], arguments: Arguments) -> Value:
     """Random i32 numbers: a new draw each step, equal for equal seed, step and place in the program."""
     b = context.builder
     seed, span = given.pop("seed", (None, arguments.span))

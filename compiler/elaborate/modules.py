@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -236,10 +237,14 @@ def builtin_names() -> frozenset[str]:
     return frozenset(builtin_environment().names)
 
 
+_MODULE_NAME = re.compile(r'use\s+("(?:\\.|[^"\\])*"|[\w.\s]+?)\s*:')
+
+
 def _module_span(use: syntax.Use) -> Span:
     """Where a `use` names its module."""
-    start = use.span.start + use.span.text.index(use.module)
-    return Span(use.span.source, start, start + len(use.module))
+    named = _MODULE_NAME.match(use.span.text)
+    start = use.span.start
+    return use.span if named is None else Span(use.span.source, start + named.start(1), start + named.end(1))
 
 
 def _cycles(module: LoadedModule) -> Iterator[Diagnostic]:

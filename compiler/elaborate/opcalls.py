@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from netlang.diagnostics import did_you_mean, fail
 from netlang.dims import Dim, maximum, minimum
 from netlang.source import Span
@@ -53,9 +54,7 @@ def cast_to(context: Context, dtype: str, arguments: Arguments) -> Any:
     raise fail("type-mismatch", f"{describe(value)} cannot be converted to {dtype}", span)
 
 
-def _separate(
-    op: Op, arguments: Arguments, given: dict[str, Any]
-) -> tuple[list[tuple[Any, Span]], dict[str, Any]]:
+def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list[tuple[Any, Span]], dict[str, Any]]:
     signature = op.signature
     room = len(arguments.positional) if op.variadic else len(signature.tensors)
     rest = list(arguments.positional)
@@ -63,7 +62,9 @@ def _separate(
     if arguments.has_tensor or len(rest) > len(signature.attributes):
         while rest and len(operands) < room and not (op.variadic and not _is_tensor_like(rest[0][0])):
             value, span = rest.pop(0)
-            operands.extend((item, span) for item in value) if isinstance(value, tuple) else operands.append((value, span))
+            operands.extend((item, span) for item in value) if isinstance(value, tuple) else operands.append(
+                (value, span)
+            )
     attrs = dict(given)
     open_attributes = [a for a in signature.attributes if a.name not in given]
     if len(rest) > len(open_attributes):
@@ -109,7 +110,7 @@ def _attribute(op: Op, attribute: AttributeParameter, value: Any, span: Span) ->
 
 
 def _require_known(op: Op, attribute: AttributeParameter, value: Any, span: Span) -> None:
-    """Raises not-compile-time for a size that is open until run time: operators such as `conv` are built for numbers."""
+    """Raises not-compile-time for a size that is open until run time, where an operator is built for numbers."""
     for item in value if isinstance(value, tuple) else (value,):
         if isinstance(item, Dim):
             raise fail("not-compile-time", f"`{attribute.name}` of `{op.name}` must be known while compiling", span,
@@ -170,9 +171,7 @@ def _operand(context: Context, op: Op, operands: list[tuple[Any, Span]], value: 
     raise fail("not-a-tensor", f"`{op.name}` needs tensors", span, describe(value), help=not_applied(value))
 
 
-def _compute_now(
-    context: Context, op: Op, operands: list[tuple[Any, Span]], attrs: dict[str, Any], span: Span
-) -> Any:
+def _compute_now(context: Context, op: Op, operands: list[tuple[Any, Span]], attrs: dict[str, Any], span: Span) -> Any:
     """An operator of numbers is computed while compiling: `sqrt(2)`."""
     numbers = [value for value, _ in operands]
     if any(isinstance(value, Dim) for value in numbers):

@@ -145,7 +145,7 @@ def _help(mismatch: Mismatch, name: str, operands: Sequence[Any]) -> str | None:
     if mismatch.kind == "dtype":
         return f"`{mismatch.expected if mismatch.expected in DTYPES else 'f32'}(x)` converts"
     types = [operand.type for operand in operands if isinstance(operand, Value)]
-    if name == "matmul" and len(types) == 2 and types[1].rank == 2 and types[0].rank >= 1:
-        if types[1].shape[1] == types[0].shape[-1]:
-            return "`.T` swaps the last two axes: did you mean `x @ w.T`?"
+    is_product = name == "matmul" and len(types) == 2 and types[1].rank == 2 and types[0].rank >= 1
+    if is_product and types[1].shape[1] == types[0].shape[-1]:
+        return "`.T` swaps the last two axes: did you mean `x @ w.T`?"
     return None

@@ -224,7 +224,7 @@ def _repeat(context: Context, statement: syntax.Repeat, environment: Environment
         return
     if isinstance(count, float) and count.is_integer():
         count = int(count)
-    if isinstance(count, Dim) or isinstance(count, bool) or not isinstance(count, int):
+    if isinstance(count, bool) or not isinstance(count, int):
         code = "not-compile-time" if isinstance(count, Dim | Value) else "type-mismatch"
         raise fail(code, "`repeat` needs a whole number known while compiling", statement.count.span, describe(count))
     if not 0 <= count <= MAX_REPEAT:

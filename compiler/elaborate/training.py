@@ -134,9 +134,7 @@ def _check_gradient(context: Context, plan: TrainPlan, trained: set[Value]) -> N
         )
 
 
-def update(
-    context: Context, plan: TrainPlan, trained: list[Variable], grads: list[Value]
-) -> list[tuple[str, Value]]:
+def update(context: Context, plan: TrainPlan, trained: list[Variable], grads: list[Value]) -> list[tuple[str, Value]]:
     """One optimizer step: the new value of every trained parameter and of every state of the optimizer."""
     if plan.clip is not None and grads:
         grads = clip_gradients(context, grads, plan.clip)
@@ -192,7 +190,11 @@ def _with_rates(context: Context, plan: TrainPlan, layer: Layer, step: Value) ->
     settings = dict(layer.settings)
     for parameter in split_parameters(layer.function.definition)[0]:
         value = settings[parameter.name]
-        if isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "schedule" and isinstance(value, CALLABLE):
+        if (
+            isinstance(parameter.type, syntax.TypeName)
+            and parameter.type.name == "schedule"
+            and isinstance(value, CALLABLE)
+        ):
             steps = context.builder.cast(context.run_input("steps"), dtype="f32")
             assert plan.optimizer is not None
             span = plan.optimizer.span
@@ -207,9 +209,7 @@ def _tensor_count(function: Any) -> int:
     return len(split_parameters(definition)[1]) if definition is not None else 1
 
 
-def _apply(
-    context: Context, plan: TrainPlan, layer: Layer, variable: Variable, grad: Value, number: Value
-) -> Value:
+def _apply(context: Context, plan: TrainPlan, layer: Layer, variable: Variable, grad: Value, number: Value) -> Value:
     from .calls import Arguments, call
 
     assert plan.optimizer is not None

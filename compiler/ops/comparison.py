@@ -21,7 +21,7 @@ _OTHER = np.array([True, True, False])
 _TRUTH = "the result is a truth value"
 
 
-def _where_vjp(b: Builder, g: Value, z: Value, condition: Value, x: Value, y: Value) -> tuple[Value | None, ...]:
+def _select_vjp(b: Builder, g: Value, z: Value, condition: Value, x: Value, y: Value) -> tuple[Value | None, ...]:
     # Not by products with a mask: a NaN of the branch that was not taken must not pass.
     return None, b.select(condition, g, 0.0), b.select(condition, 0.0, g)
 
@@ -112,7 +112,7 @@ OPERATORS: tuple[Op, ...] = (
         "select(condition: bool[*B], x: t[*B], y: t[*B]) -> t[*B]",
         doc="x where the condition holds, else y. The gradient passes to the one that was taken.",
         numpy=np.where,
-        vjp=_where_vjp,
+        vjp=_select_vjp,
         onnx="Where",
         samples=(
             S(_MASK, (2, 3), (2, 3), torch=torch.where),

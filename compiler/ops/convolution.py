@@ -15,7 +15,7 @@ from .common import bad_value
 from .patches import transposed
 from .reference import torch
 from .weight_gradient import weight_gradient_onnx
-from .windows import Ints, Window
+from .windows import Ints, Window, whole
 
 if TYPE_CHECKING:
     from ..builder import Builder
@@ -60,7 +60,7 @@ def _window(w: TensorType, stride: Ints, padding: Ints, dilation: Ints, groups: 
         raise fail("not-compile-time", "the weights of a convolution need sizes known while compiling", found=w)
     if groups < 1 or w.shape[0] % groups:
         raise bad_value("each group makes as many channels", f"groups that divide {w.shape[0]}", groups)
-    window = Window(_whole(w.shape[2:]), stride, padding, dilation)
+    window = Window(whole(w.shape[2:]), stride, padding, dilation)
     window.check(w.rank - 2)
     return window
 
@@ -69,10 +69,6 @@ def _check_axes(x: TensorType, w: TensorType) -> None:
     if x.rank != w.rank or x.rank < 3:
         title = "a convolution over n axes needs x of n + 2 axes (batch, channels, …) and weights of as many"
         raise fail("rank-mismatch", title, expected=f"{max(w.rank, 3)} axes", found=x)
-
-
-def _whole(sizes: tuple[Size, ...]) -> Ints:
-    return tuple(size for size in sizes if isinstance(size, int))
 
 
 # --- NumPy ---------------------------------------------------------------------------------------------------------
@@ -159,7 +155,7 @@ def _conv_transpose_onnx(e: Emitter, node: Node, g: str, w: str) -> str:
     """ConvTranspose; for 1×1 weights a Conv with swapped channels, which takes 0.6 to 0.9 of its time."""
     attributes = node.attributes
     weights: TensorType = node.inputs[1].type
-    window = Window(_whole(weights.shape[2:]), attributes["stride"], attributes["padding"], attributes["dilation"])
+    window = Window(whole(weights.shape[2:]), attributes["stride"], attributes["padding"], attributes["dilation"])
     if window.is_point and attributes["groups"] == 1:
         return e.node("Conv", g, e.node("Transpose", w, perm=(1, 0, *range(2, weights.rank))))
     return transposed(e, g, w, attributes["size"], window, attributes["groups"])

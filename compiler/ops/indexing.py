@@ -48,7 +48,7 @@ def _from_start(b: Builder, index: Value, size: Size) -> Value:
 def _scatter_shape(values: TensorType, index: TensorType, rows: Size) -> TensorType:
     if values.shape[: index.rank] != index.shape:
         title = "every position needs its update: the shape of `values` begins with that of `index`"
-        raise shape_mismatch(title, listed((*index.shape, "…")), listed(values.shape))
+        raise shape_mismatch(title, ", ".join((*map(str, index.shape), "…")), listed(values.shape))
     return TensorType(values.dtype, (rows, *values.shape[index.rank :]))
 
 

@@ -233,11 +233,10 @@ def _unfold_shape(x: TensorType, kernel: Ints, stride: Ints) -> TensorType:
 
 
 def _unfold_numpy(x: np.ndarray, kernel: Ints, stride: Ints) -> np.ndarray:
-    window = _window(kernel, stride)
-    views = window.views(x)
+    views = _window(kernel, stride).views(x)
     axes = len(kernel)
     moved = np.moveaxis(views, range(2 + axes, 2 + 2 * axes), range(2, 2 + axes))
-    return moved.reshape(*x.shape[:2], -1, *window.results(x.shape[2:]))
+    return moved.reshape(*x.shape[:2], -1, *views.shape[2 : 2 + axes])
 
 
 def _unfold_onnx(e: Emitter, node: Node, x: str) -> str:

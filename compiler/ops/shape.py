@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..ir import Node, Value
 
 Sizes = tuple[Size, ...]
+Ints = tuple[int, ...]
 
 _BEYOND_FIRST = np.iinfo(np.int64).min + 1
 """The stop that lets an ONNX Slice with a negative step include the first element."""
@@ -45,13 +46,13 @@ def _reshape_onnx(e: Emitter, node: Node, x: str) -> str:
     return e.reshape(x, node.inputs[0].type.shape, node.outputs[0].type.shape)
 
 
-def _transpose_shape(x: TensorType, perm: tuple[int, ...]) -> TensorType:
+def _transpose_shape(x: TensorType, perm: Ints) -> TensorType:
     if sorted(perm) != list(range(x.rank)):
         raise bad_value("`perm` must name every axis once", f"an order of 0 to {x.rank - 1}", list(perm))
     return TensorType(x.dtype, tuple(x.shape[i] for i in perm))
 
 
-def _transpose_vjp(b: Builder, g: Value, y: Value, x: Value, perm: tuple[int, ...]) -> tuple[Value]:
+def _transpose_vjp(b: Builder, g: Value, y: Value, x: Value, perm: Ints) -> tuple[Value]:
     return (b.transpose(g, perm=tuple(int(i) for i in np.argsort(perm))),)
 
 
@@ -147,9 +148,7 @@ def _count(start: Size, stop: Size, step: int) -> Size:
     return (span + (abs(step) - 1)) // abs(step)
 
 
-def _slice_shape(
-    x: TensorType, starts: Sizes, stops: Sizes, axes: tuple[int, ...], steps: tuple[int, ...]
-) -> TensorType:
+def _slice_shape(x: TensorType, starts: Sizes, stops: Sizes, axes: Ints, steps: Ints) -> TensorType:
     shape = list(x.shape)
     for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
         if step == 0:
@@ -160,9 +159,7 @@ def _slice_shape(
     return TensorType(x.dtype, tuple(shape))
 
 
-def _slice_numpy(
-    x: np.ndarray, starts: Sizes, stops: Sizes, axes: tuple[int, ...], steps: tuple[int, ...]
-) -> np.ndarray:
+def _slice_numpy(x: np.ndarray, starts: Ints, stops: Ints, axes: Ints, steps: Ints) -> np.ndarray:
     index: list[Any] = [slice(None)] * x.ndim
     for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
         index[axis] = slice(start, None if step < 0 and stop == -1 else stop, step)
@@ -176,8 +173,8 @@ def _slice_vjp(
     x: Value,
     starts: Sizes,
     stops: Sizes,
-    axes: tuple[int, ...],
-    steps: tuple[int, ...],
+    axes: Ints,
+    steps: Ints,
 ) -> tuple[Value]:
     before: list[Size] = [0] * x.type.rank
     after: list[Size] = [0] * x.type.rank
@@ -223,7 +220,7 @@ def _pad_shape(x: TensorType, before: Sizes, after: Sizes, value: float) -> Tens
     return TensorType(x.dtype, tuple(b + s + a for b, s, a in zip(before, x.shape, after, strict=True)))
 
 
-def _pad_numpy(x: np.ndarray, before: Sizes, after: Sizes, value: float) -> np.ndarray:
+def _pad_numpy(x: np.ndarray, before: Ints, after: Ints, value: float) -> np.ndarray:
     return np.pad(x, list(zip(before, after, strict=True)), constant_values=value) if x.ndim else x
 
 
@@ -242,14 +239,13 @@ def _pad_onnx(e: Emitter, node: Node, x: str) -> str:
     return e.node("Pad", x, e.sizes([*attributes["before"], *attributes["after"]]), e.constant(value))
 
 
-def _torch_slice(x: Any, starts: Sizes, stops: Sizes, axes: tuple[int, ...], steps: tuple[int, ...]) -> Any:
+def _torch_slice(x: Any, starts: Ints, stops: Ints, axes: Ints, steps: Ints) -> Any:
     for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
-        index = torch.arange(start, stop, step) if _count(start, stop, step) > 0 else torch.arange(0)
-        x = x.index_select(axis, index)
+        x = x.index_select(axis, torch.tensor([*range(start, stop, step)]).long())
     return x
 
 
-def _torch_pad(x: Any, before: Sizes, after: Sizes, value: float = 0.0) -> Any:
+def _torch_pad(x: Any, before: Ints, after: Ints, value: float = 0.0) -> Any:
     pairs = [size for pair in zip(reversed(before), reversed(after), strict=True) for size in pair]
     return torch.nn.functional.pad(x, pairs, value=value)
 

@@ -1,17 +1,19 @@
 """The gradient of a convolution's weights in ONNX: four lowerings, and the rule that chooses among them.
 
-No lowering wins everywhere, and the losers lose by up to eighty times. Measured on one thread of an x86-64 core with
-AVX-512 (batch 64 first row, 32 the next three, 16 the last two), ms; the chosen one is marked:
+No lowering wins everywhere, and the losers lose by up to eighty times. Milliseconds on one core with AVX-512 for
+channels read, size, kernel, channels made; the chosen ones are marked:
 
-| channels, size, kernel, made  | window | offsets | slices | identity |
-|-------------------------------|--------|---------|--------|----------|
-| 1, 28², 5×5, 6                |        | 3.1     | 0.9 *  | 1.0      |
-| 16, 32², 3×3, 16              |        | 4.4 *   | 5.0    | 5.4      |
-| 64, 8², 3×3, 64               |        | 2.4 *   | 2.7    | 2.4      |
-| 16, 32², 3×3 by 2, 32         |        | 3.8     | 4.0    | 2.4 *    |
-| 64, 56², 3×3, 64              |        | 41 *    | 76     | 64       |
-| 64, 56², 3×3 by 2, 128        |        | 37      | 40     | 24 *     |
-| 16, 5², 5×5, 120 (batch 64)   | 0.06 * | 0.33    | 1.3    | 1.4      |
+| batch | convolution          | window | slices | identity | offsets |
+|-------|----------------------|--------|--------|----------|---------|
+| 64    | 1, 28², 5×5, 6       |        | 0.8 *  | 1.3      | 2.9     |
+| 64    | 6, 14², 5×5, 16      |        | 1.2 *  | 1.5      | 1.4     |
+| 64    | 16, 5², 5×5, 120     | 0.06 * | 1.3    | 1.4      | 0.3     |
+| 32    | 16, 32², 3×3, 16     |        | 5.0    | 6.2      | 4.4 *   |
+| 32    | 64, 8², 3×3, 64      |        | 2.7    | 2.3      | 2.2 *   |
+| 32    | 16, 32², 3×3 by 2, 32|        | 3.9    | 1.9 *    | 3.2     |
+| 16    | 64, 56², 3×3, 64     |        | 76     | 64       | 41 *    |
+| 16    | 64, 56², 3×3 by 2, 128|       | 42     | 27 *     | 32      |
+| 16    | 256, 14², 3×3 by 2, 512|      | 42     | 15 *     | 20      |
 
 A convolution with x and g in exchanged roles loses everywhere, at 1×1 kernels by eighty times.
 """
@@ -27,7 +29,7 @@ from netlang.dims import Size
 from ..dtypes import numpy_dtype
 from .common import product
 from .patches import convolved, padded, shifted, sliced
-from .windows import Ints, Window
+from .windows import Ints, Window, whole
 
 if TYPE_CHECKING:
     from ..emit import Emitter
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
 
 Lowering = Literal["window", "offsets", "slices", "identity"]
 
-VECTOR = 16
-"""Float32 numbers in the widest vectors of a processor: a product with fewer columns leaves part of them idle."""
+NARROW = 8
+"""Fewer channels than this make products too narrow for the processor's vectors, unless windows are laid side by side."""
 
 
 def choose(channels: int, results: tuple[Size, ...], stride: Ints, groups: int) -> Lowering:
@@ -45,7 +47,7 @@ def choose(channels: int, results: tuple[Size, ...], stride: Ints, groups: int) 
         return "window"
     if any(step > 1 for step in stride):
         return "identity"
-    return "slices" if groups == 1 and channels < VECTOR else "offsets"
+    return "slices" if groups == 1 and channels < NARROW else "offsets"
 
 
 def weight_gradient_onnx(e: Emitter, node: Node, x: str, g: str) -> str:
@@ -64,8 +66,8 @@ class Call:
         self.dtype = numpy_dtype(x.dtype)
         self.groups: int = attributes["groups"]
         self.window = Window(attributes["kernel"], attributes["stride"], attributes["padding"], attributes["dilation"])
-        self.weights: Ints = node.outputs[0].type.shape
-        self.made, self.channels = self.weights[:2]
+        self.made, self.channels = whole(node.outputs[0].type.shape)[:2]
+        self.weights: Ints = (self.made, self.channels, *self.window.kernel)
         self.x_shape, self.g_shape = x.shape, g.shape
         self.batch: Size = g.shape[0]
         self.results: tuple[Size, ...] = g.shape[2:]
@@ -79,12 +81,10 @@ class Call:
                 return self._by_offsets(x, g)
             case "slices":
                 columns = sliced(self.e, x, self.x_shape, self.window)
-                shape = (self.batch * self.x_shape[1], product(self.window.kernel), *self.results)
-                return self._by_columns(columns, shape, g)
+                return self._by_samples(columns, g)
             case "identity":
                 columns = convolved(self.e, x, self.groups * self.channels, self.dtype, self.window)
-                shape = (self.batch, self.groups * self.channels * product(self.window.kernel), *self.results)
-                return self._by_columns(columns, shape, g)
+                return self._by_columns(columns, g)
 
     def _by_window(self, x: str, g: str) -> str:
         """Where there is one window only: a product of g and what is in it, summed over the batch."""
@@ -98,24 +98,29 @@ class Call:
         g = e.reshape(g, self.g_shape, (self.batch, self.made))
         return e.reshape(e.node("Gemm", g, x, transA=1), (self.made, elements), self.weights)
 
-    def _by_columns(self, columns: str, shape: tuple[Size, ...], g: str) -> str:
-        """A product for each sample of g and the columns, windows laid side by side, and a sum over the samples."""
+    def _by_samples(self, columns: str, g: str) -> str:
+        """For each sample a product of g and its windows, [channels, elements, *results], and a sum over the samples."""
         e = self.e
+        elements, positions = product(self.window.kernel), product(self.results)
+        shape = (self.batch * self.channels, elements, *self.results)
+        columns = e.reshape(columns, shape, (self.batch, self.channels * elements, positions))
+        g = e.reshape(g, self.g_shape, (self.batch, self.made, positions))
+        products = e.node("MatMul", g, e.node("Transpose", columns, perm=(0, 2, 1)))
+        total = e.node("ReduceSum", products, e.constant(np.array([0])), keepdims=0)
+        return e.reshape(total, (self.made, self.channels * elements), self.weights)
+
+    def _by_columns(self, columns: str, g: str) -> str:
+        """One product of g and the windows, [batch, groups * channels * elements, *results], of all samples at once."""
+        rows = self.channels * product(self.window.kernel)
+        total = self._product(self._channels_first(g, self.made), self._channels_first(columns, self.groups * rows))
         group = (self.groups,) if self.groups > 1 else ()
-        elements, positions = self.channels * product(self.window.kernel), product(self.results)
-        columns = e.reshape(columns, shape, (self.batch, *group, elements, positions))
-        g = e.reshape(g, self.g_shape, (self.batch, *group, self.made // self.groups, positions))
-        rank = 3 + len(group)
-        columns = e.node("Transpose", columns, perm=(*range(rank - 2), rank - 1, rank - 2))
-        total = e.node("ReduceSum", e.node("MatMul", g, columns), e.constant(np.array([0])), keepdims=0)
-        return e.reshape(total, (*group, self.made // self.groups, elements), self.weights)
+        return self.e.reshape(total, (*group, self.made // self.groups, rows), self.weights)
 
     def _by_offsets(self, x: str, g: str) -> str:
         """For each element of the window, one product of g and x moved by its offset, over all samples at once."""
         e = self.e
-        swapped = (1, 0, *range(2, len(self.x_shape)))
-        x = e.node("Transpose", padded(e, x, self.window), perm=swapped)
-        g = self._rows(e.node("Transpose", g, perm=swapped), self.made)
+        x = e.node("Transpose", padded(e, x, self.window), perm=(1, 0, *range(2, len(self.x_shape))))
+        g = self._channels_first(g, self.made)
         moved = (shifted(e, x, offset, self.results, self.window) for offset in self.window.offsets())
         parts = [self._product(g, self._rows(one, self.groups * self.channels)) for one in moved]
         elements = len(parts)
@@ -124,6 +129,10 @@ class Call:
         stacked = e.reshape(stacked, (*group, self.channels), (elements, self.made, self.channels))
         last = e.node("Transpose", stacked, perm=(1, 2, 0))
         return e.reshape(last, (self.made, self.channels, elements), self.weights)
+
+    def _channels_first(self, x: str, channels: int) -> str:
+        """x[batch, channels, *results] as `_rows` gives it."""
+        return self._rows(self.e.node("Transpose", x, perm=(1, 0, *range(2, len(self.x_shape)))), channels)
 
     def _rows(self, x: str, channels: int) -> str:
         """x[channels, batch, *results] as [channels, columns], or [groups, channels / groups, columns]."""

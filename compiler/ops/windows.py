@@ -16,6 +16,13 @@ from .common import bad_value, listed, shape_mismatch
 Ints = tuple[int, ...]
 
 
+def whole(sizes: Sequence[Size]) -> Ints:
+    """Sizes that are known to be known while compiling. Raises TypeError where one is not."""
+    if not all(isinstance(size, int) for size in sizes):
+        raise TypeError(f"{listed(sizes)} is not known while compiling")
+    return tuple(size for size in sizes if isinstance(size, int))
+
+
 @dataclass(frozen=True)
 class Window:
     """A window of `kernel` elements, `dilation` apart, moved by `stride` over axes padded at both ends.

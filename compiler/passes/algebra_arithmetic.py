@@ -70,7 +70,10 @@ def multiply_negated(b: Builder, x: Value, y: Value) -> Results | None:
 
 
 def merge_factors(b: Builder, x: Value, y: Value) -> Results | None:
-    """(x · a) · b = x · (a · b) and (x / a) · b = x · (b / a), for numbers a and b: one pass over x instead of two."""
+    """(x · a) · b = x · (a · b) and (x / a) · b = x · (b / a), where a and b are numbers or smaller than x.
+
+    One pass over x instead of two.
+    """
     for scaled, factor in ((x, y), (y, x)):
         if found := _scaled(b, scaled, factor):
             base, name, inner = found
@@ -80,7 +83,7 @@ def merge_factors(b: Builder, x: Value, y: Value) -> Results | None:
 
 
 def merge_divisors(b: Builder, x: Value, y: Value) -> Results | None:
-    """(x · a) / b = x · (a / b) and (x / a) / b = x / (a · b), for numbers a and b."""
+    """(x · a) / b = x · (a / b) and (x / a) / b = x / (a · b), where a and b are numbers or smaller than x."""
     if not (found := _scaled(b, x, y)):
         return None
     base, name, inner = found
@@ -143,17 +146,15 @@ def absolute_of_sign_free(b: Builder, x: Value) -> Results | None:
 
 
 def _scaled(b: Builder, x: Value, factor: Value) -> tuple[Value, str, Value] | None:
-    """`(base, "mul" or "div", number)` of which the float `x` is made, where `factor` is a number to merge with it.
-
-    A number may be a tensor of one element known at run time only, if the base is larger.
-    """
+    """`(base, "mul" or "div", inner)` of which the float `x` is made, where `factor` may be merged with `inner`."""
     node = b.producer(x)
     if node is None or node.op not in ("mul", "div") or x.type.dtype not in FLOATS:
         return None
     operands = [node.inputs] if node.op == "div" else [node.inputs, node.inputs[::-1]]
     for base, inner in operands:
         constant = number(b, inner) is not None and number(b, factor) is not None
-        if constant or (_is_number(inner) and _is_number(factor) and not _is_number(base)):
+        result = broadcast_shape(x, factor)
+        if constant or (base.type.shape == result and broadcast_shape(inner, factor) != result):
             return base, node.op, inner
     return None
 
@@ -168,10 +169,6 @@ def _is_harmless(b: Builder, factor: Value) -> bool:
     """Whether a merged constant neither overflowed nor vanished: 0 · ∞ would make numbers of nothing."""
     value = number(b, factor)
     return value is None or (value != 0 and math.isfinite(value))
-
-
-def _is_number(x: Value) -> bool:
-    return all(size == 1 for size in x.type.shape)
 
 
 def _like(b: Builder, x: Value, value: float) -> Value:

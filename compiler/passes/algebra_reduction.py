@@ -104,6 +104,16 @@ def of_scaled(name: str) -> Rule:
     return rule
 
 
+def of_negated(name: str) -> Rule:
+    """The sum of -x is minus the sum of x."""
+
+    def rule(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
+        negated = made_by(b, x, "neg")
+        return b.neg(getattr(b, name)(negated.inputs[0], axis=axis, keepdims=keepdims)) if negated else None
+
+    return rule
+
+
 def _without(shape: tuple[Size, ...], axes: Collection[int]) -> tuple[Size, ...]:
     return tuple(size for a, size in enumerate(shape) if a not in axes)
 
@@ -115,8 +125,8 @@ def _float(b: Builder, size: Size, dtype: str) -> Value:
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "max": (over_ones, of_uniform(False), of_itself("max")),
-    "mean": (over_ones, of_uniform(False), of_itself("mean"), of_copies("mean"), of_scaled("mean")),
+    "mean": (over_ones, of_uniform(False), of_itself("mean"), of_copies("mean"), of_scaled("mean"), of_negated("mean")),
     "min": (over_ones, of_uniform(False), of_itself("min")),
     "prod": (over_ones, of_itself("prod")),
-    "sum": (over_ones, of_uniform(True), of_itself("sum"), of_copies("sum"), of_scaled("sum")),
+    "sum": (over_ones, of_uniform(True), of_itself("sum"), of_copies("sum"), of_scaled("sum"), of_negated("sum")),
 }

@@ -13,14 +13,13 @@ def share(graph: Graph) -> Graph:
     """Merges equal applications of operators, also where the operands of a commutative one are swapped.
 
     `a = mul(x, y); b = mul(y, x); z = add(a, b)` becomes `a = mul(x, y); z = add(a, a)`. The builder merges what is
-    equal as written; this pass puts operands in the order in which they were first computed.
+    equal as written; this pass writes operands in the order in which the same ones came first.
     """
-    order: dict[Value, int] = {}
+    first: dict[tuple[str, frozenset[Value]], tuple[Value, ...]] = {}
 
-    def sort_operands(b: Builder, node: Node, inputs: tuple[Value, ...]) -> Results | None:
+    def same_order(b: Builder, node: Node, inputs: tuple[Value, ...]) -> Results | None:
         if node.op not in COMMUTATIVE:
             return None
-        ranked = sorted((order.setdefault(x, len(order)), i) for i, x in enumerate(inputs))
-        return b.apply(node.op, [inputs[i] for _, i in ranked], node.attributes)
+        return b.apply(node.op, first.setdefault((node.op, frozenset(inputs)), inputs), node.attributes)
 
-    return rebuild(graph, sort_operands)
+    return rebuild(graph, same_order)

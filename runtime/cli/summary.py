@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,9 +71,7 @@ def totals(network: Network, graph: Graph, dims: Mapping[str, int]) -> dict[str,
     costs = count(graph, dims)
     memory = {"inference": _variable_bytes(graph) + costs.activation_bytes, "training": None}
     if network.trains:
-        step = network.train_graph(dims)
-        # the runtime keeps every variable twice: a step reads one set and writes the other
-        memory["training"] = 2 * _variable_bytes(step) + count(step, dims).activation_bytes
+        memory["training"] = _training_bytes(network.train_graph(dims), dims)
     return {
         "model": network.name,
         "parameters": network.parameter_count,
@@ -80,6 +79,14 @@ def totals(network: Network, graph: Graph, dims: Mapping[str, int]) -> dict[str,
         "memory": memory,
         "dims": dict(dims),
     }
+
+
+def _training_bytes(step: Graph, dims: Mapping[str, int]) -> int:
+    """Bytes for a step: every variable twice, as a step reads one set and writes the other, and what lies between."""
+    from ...compiler.cost import count
+
+    between = replace(step, outputs=tuple(output for output in step.outputs if output.role != "next"))
+    return 2 * _variable_bytes(step) + count(between, dims).activation_bytes
 
 
 def _variable_bytes(graph: Graph) -> int:

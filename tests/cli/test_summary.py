@@ -93,3 +93,22 @@ def test_a_mistake_is_explained(folder: Path, arguments: list[str], message: str
     assert result.code == 1, result.out + result.err
     assert result.err.startswith("error[")
     assert message in result.err
+
+
+def test_calculated_dimensions_are_shown_as_numbers(folder: Path) -> None:
+    (folder / "picture.net").write_text(
+        "use std.layers: conv2d\n\n"
+        "model Picture(image: f32[batch, 3, h, w]) -> f32[batch, 8, _, _] {\n  return image |> conv2d(8, 3)\n}\n"
+    )
+    row = netlang("summary", "picture.net").out.splitlines()[1]
+    assert row.split() == [
+        "conv2d",
+        "f32[batch,",
+        "8,",
+        "222,",
+        "222]",
+        "224",
+        f"{2 * 8 * 222 * 222 * 27 + 8 * 222 * 222:,}",
+    ]
+    row = netlang("summary", "picture.net", "--dims", "h=32", "--dims", "w=16").out.splitlines()[1]
+    assert "f32[batch, 8, 30, 14]" in row

@@ -59,6 +59,16 @@ def test_uses_of_a_value_add_up():
     np.testing.assert_array_equal(found, [5.0, -1.0])
 
 
+def test_two_equal_uses_by_one_operator_are_summed_first():
+    """So that the sum can be simplified whatever the value's other uses add."""
+    b = Builder()
+    x = b.input("x", f32(3))
+    gradients(b, b.sum(b.add(b.mul(x, x), b.exp(x))), [x])
+    *_, doubled, total = [node for node in b.nodes if node.op == "add"]
+    assert doubled.inputs[0] is doubled.inputs[1]
+    assert doubled.outputs[0] in total.inputs
+
+
 def test_broadcasting_is_summed_back():
     b = Builder()
     x = b.input("x", f32(BATCH, TIME, 3))

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from netlang.compiler import load_program
+from netlang.runtime.loader import load, open_source
 
 from netlang.codes import EXPLANATIONS
-from netlang.compiler import load_program
 from netlang.diagnostics import Diagnostic, DiagnosticError
 from netlang.render import render
-from netlang.runtime.loader import load, open_source
 
 FOLDER = Path(__file__).parent / "programs"
 

@@ -18,6 +18,7 @@ from netlang.compiler.interpret import evaluate
 from netlang.compiler.ir import Graph, Value
 from netlang.compiler.op import BadSample, Op, Sample
 from netlang.compiler.ops import ALL
+
 from netlang.diagnostics import DiagnosticError
 from netlang.dims import Size, symbol
 from netlang.types import FLOATS, Mismatch, TensorType
@@ -165,10 +166,10 @@ def opened(case: Case) -> Case | None:
     return found
 
 
-def run_onnx(graph: Graph, feeds: Arrays) -> Arrays:
-    """What onnxruntime makes of a graph, on one thread."""
+def run_onnx(graph: Graph, feeds: Arrays, threads: int = 1) -> Arrays:
+    """What onnxruntime makes of a graph."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     model = emit(graph).SerializeToString()
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -56,7 +56,7 @@ def test_is_all_that_a_user_needs(wheel: Path, tmp_path: Path) -> None:
     execute(netlang, "check", "examples", cwd=place)
     printed = execute(netlang, "train", "examples/digits.net", "--steps", "40", cwd=place)
     assert re.match(r"test  loss \d\.\d+  accuracy 0\.[5-9]\d* ", printed)
-    assert "runs/LeNet5-1/model.onnx" in printed
+    assert "runs/LeNet-1/model.onnx" in printed
 
     (script,) = [text for text in blocks(ROOT / "README.md", "python") if "InferenceSession" in text]
     assert "netlang" not in script

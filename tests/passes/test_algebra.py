@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from netlang.compiler.cost import count
 from netlang.compiler.ir import Value
 from netlang.compiler.passes.algebra import RULES, algebra
 from netlang.compiler.passes.dead import dead
@@ -42,6 +43,8 @@ FIRES: list[tuple[str, Make, tuple[TensorType, ...], list[str]]] = [
     ("x / 4 / 2", lambda b, x: b.div(b.div(x, 4.0), 2.0), (X,), ["div"]),
     ("x s 2", lambda b, x, s: b.mul(b.mul(x, s), 2.0), (X, SCALAR), ["mul", "mul"]),
     ("x s s", lambda b, x, s: b.mul(b.mul(x, s), s), (X, SCALAR), ["mul", "mul"]),
+    ("x r 2", lambda b, x, r: b.mul(b.mul(x, r), 2.0), (X, ROW), ["mul", "mul"]),
+    ("x / c / s", lambda b, x, c, s: b.div(b.div(x, c), s), (X, COLUMN, SCALAR), ["mul", "div"]),
     ("x / 1", lambda b, x: b.div(x, 1.0), (X,), []),
     ("x / -1", lambda b, x: b.div(x, -1.0), (X,), ["neg"]),
     ("--x", lambda b, x: b.neg(b.neg(x)), (X,), []),
@@ -120,6 +123,8 @@ FIRES: list[tuple[str, Make, tuple[TensorType, ...], list[str]]] = [
     ("sum of full", lambda b: b.sum(b.full(shape=(N, 4), value=2.0), axis=(1,)), (), ["full"]),
     ("mean of full", lambda b: b.mean(b.full(shape=(N, 4), value=2.0), axis=(1,), keepdims=True), (), ["full"]),
     ("max of full", lambda b: b.max(b.full(shape=(N, 4), value=2.0), axis=(1,)), (), ["full"]),
+    ("sum of -x", lambda b, x: b.sum(b.neg(x), axis=(0,)), (X,), ["sum", "neg"]),
+    ("mean of -x", lambda b, x: b.mean(b.neg(x)), (X,), ["mean", "neg"]),
     ("sum of x c", lambda b, x: b.sum(b.mul(x, 3.0)), (X,), ["sum", "mul"]),
     ("mean of x / c", lambda b, x: b.mean(b.div(x, 3.0), axis=(1,)), (X,), ["mean", "div"]),
 ]  # fmt: skip
@@ -139,6 +144,8 @@ STAYS: list[tuple[str, Make, tuple[TensorType, ...]]] = [
     ("sum of x / 0", lambda b, x: b.sum(b.div(x, 0.0)), (X,)),
     ("merged factors that overflow", lambda b, x: b.mul(b.mul(x, 1e30), 1e30), (X,)),
     ("merged factors that vanish", lambda b, x: b.mul(b.div(x, 1e30), 1e-30), (X,)),
+    ("a row and a column", lambda b, x, r, c: b.mul(b.mul(x, r), c), (X, ROW, COLUMN)),
+    ("factors as large as x", lambda b, x, y: b.mul(b.mul(x, y), y), (X, X)),
     ("max of scaled", lambda b, x: b.max(b.mul(x, -2.0)), (X,)),
     ("slice in steps", lambda b, x: b.slice(x, starts=(0,), stops=(4,), axes=(1,), steps=(2,)), (X,)),
     ("slices of slices in steps", lambda b, x: b.slice(b.slice(x, starts=(0,), stops=(4,), axes=(1,), steps=(2,)),
@@ -179,6 +186,14 @@ def test_every_rule_fires_in_some_case(kind: str, monkeypatch: pytest.MonkeyPatc
     for name, rules in RULES.items():
         monkeypatch.setitem(RULES, name, tuple(rule for rule in rules if rule.__qualname__ != kind))
     assert any(operators(dead(algebra(build(make, *types)))) != left for _, make, types, left in FIRES)
+
+
+@pytest.mark.parametrize("name", ["x s 2", "x s s", "x r 2", "x / c / s"])
+def test_smaller_factors_are_merged_first(name: str):
+    (make, types, _) = next(case[1:] for case in FIRES if case[0] == name)
+    before = build(make, *types)
+    sizes = {"n": 100, "m": 1}
+    assert count(dead(algebra(before)), sizes).flops < 0.7 * count(before, sizes).flops
 
 
 def test_places_stay():

@@ -35,13 +35,13 @@ class Case:
 
 def linear(x: Tensor, p: Parameters | Scope, name: str = "linear") -> Tensor:
     scope = p.at(name)
-    return functional.linear(x, scope["weight"], scope["bias"] if "bias" in scope else None)
+    return functional.linear(x, scope["weight"], scope.get("bias"))
 
 
 def conv(x: Tensor, p: Parameters | Scope, name: str, **options: Any) -> Tensor:
     scope = p.at(name)
     function = functional.conv1d if x.ndim == 3 else functional.conv2d
-    return function(x, scope["weight"], scope["bias"] if "bias" in scope else None, **options)
+    return function(x, scope["weight"], scope.get("bias"), **options)
 
 
 def batch_norm(x: Tensor, p: Parameters | Scope, name: str = "batch_norm", **options: Any) -> Tensor:
@@ -52,7 +52,7 @@ def batch_norm(x: Tensor, p: Parameters | Scope, name: str = "batch_norm", **opt
 
 def layer_norm(x: Tensor, p: Parameters | Scope, name: str = "layer_norm", eps: float = 1e-5) -> Tensor:
     s = p.at(name)
-    return functional.layer_norm(x, x.shape[-1:], s["scale"], s["shift"] if "shift" in s else None, eps)
+    return functional.layer_norm(x, x.shape[-1:], s["scale"], s.get("shift"), eps)
 
 
 def attention(x: Tensor, p: Parameters | Scope, h: int, causal: bool, name: str = "attention") -> Tensor:
@@ -95,15 +95,33 @@ LAYERS: tuple[Case, ...] = (
     Case("linear(5)(x)", (2, 3, 4), linear),
     Case("linear(5, bias = false)(x)", (2, 1, 3, 4), linear),
     Case("x |> conv1d(4, 3)", (2, 3, 8), lambda x, p: conv(x, p, "conv1d")),
-    Case("x |> conv1d(4, 3, stride = 2, pad = 2, bias = false)", (2, 3, 9), lambda x, p: conv(x, p, "conv1d", stride=2, padding=2)),
-    Case("x |> conv1d(6, 2, dilation = 3, groups = 2)", (2, 4, 8), lambda x, p: conv(x, p, "conv1d", dilation=3, groups=2)),
+    Case(
+        "x |> conv1d(4, 3, stride = 2, pad = 2, bias = false)",
+        (2, 3, 9),
+        lambda x, p: conv(x, p, "conv1d", stride=2, padding=2),
+    ),
+    Case(
+        "x |> conv1d(6, 2, dilation = 3, groups = 2)",
+        (2, 4, 8),
+        lambda x, p: conv(x, p, "conv1d", dilation=3, groups=2),
+    ),
     Case("x |> conv2d(4, 3)", (2, 3, 5, 6), lambda x, p: conv(x, p, "conv2d")),
     Case("x |> conv2d(4, 1, bias = false)", (2, 3, 5, 6), lambda x, p: conv(x, p, "conv2d")),
-    Case("x |> conv2d(4, 3, stride = 2, pad = 1)", (2, 3, 6, 7), lambda x, p: conv(x, p, "conv2d", stride=2, padding=1)),
+    Case(
+        "x |> conv2d(4, 3, stride = 2, pad = 1)", (2, 3, 6, 7), lambda x, p: conv(x, p, "conv2d", stride=2, padding=1)
+    ),
     Case("x |> conv2d(4, 1, stride = 2)", (2, 3, 6, 7), lambda x, p: conv(x, p, "conv2d", stride=2)),
-    Case("x |> conv2d(2, 2, stride = 3, pad = 1, dilation = 2)", (2, 3, 8, 7), lambda x, p: conv(x, p, "conv2d", stride=3, padding=1, dilation=2)),
-    Case("x |> conv2d(6, 3, pad = 1, groups = 2)", (2, 4, 5, 5), lambda x, p: conv(x, p, "conv2d", padding=1, groups=2)),
-    Case("x |> conv2d(4, 3, pad = 1, groups = 4)", (2, 4, 5, 5), lambda x, p: conv(x, p, "conv2d", padding=1, groups=4)),
+    Case(
+        "x |> conv2d(2, 2, stride = 3, pad = 1, dilation = 2)",
+        (2, 3, 8, 7),
+        lambda x, p: conv(x, p, "conv2d", stride=3, padding=1, dilation=2),
+    ),
+    Case(
+        "x |> conv2d(6, 3, pad = 1, groups = 2)", (2, 4, 5, 5), lambda x, p: conv(x, p, "conv2d", padding=1, groups=2)
+    ),
+    Case(
+        "x |> conv2d(4, 3, pad = 1, groups = 4)", (2, 4, 5, 5), lambda x, p: conv(x, p, "conv2d", padding=1, groups=4)
+    ),
     Case("x |> max_pool1d(2)", (2, 3, 7), lambda x, p: functional.max_pool1d(x, 2)),
     Case("x |> max_pool1d(3, stride = 2, pad = 1)", (2, 3, 7), lambda x, p: functional.max_pool1d(x, 3, 2, 1)),
     Case("x |> max_pool2d(2)", (2, 3, 6, 5), lambda x, p: functional.max_pool2d(x, 2)),
@@ -118,11 +136,20 @@ LAYERS: tuple[Case, ...] = (
     Case("x |> global_max_pool", (2, 3, 4, 5), lambda x, p: x.amax((2, 3))),
     Case("x |> batch_norm()", (6, 3), batch_norm),
     Case("x |> batch_norm()", (4, 3, 5), batch_norm),
-    Case("x |> batch_norm(momentum = 0.3, eps = 1e-2)", (4, 3, 2, 3), lambda x, p: batch_norm(x, p, momentum=0.3, eps=1e-2)),
+    Case(
+        "x |> batch_norm(momentum = 0.3, eps = 1e-2)",
+        (4, 3, 2, 3),
+        lambda x, p: batch_norm(x, p, momentum=0.3, eps=1e-2),
+    ),
     Case("x |> layer_norm()", (3, 5), layer_norm),
     Case("x |> layer_norm(eps = 1e-2)", (2, 3, 5), lambda x, p: layer_norm(x, p, eps=1e-2)),
     Case("x |> layer_norm(bias = false)", (2, 3, 5), layer_norm),
-    Case("x + embedding(7, 4)(index)", (2, 3, 4), lambda x, p, index: x + functional.embedding(index, p["embedding.weight"]), INDEX),
+    Case(
+        "x + embedding(7, 4)(index)",
+        (2, 3, 4),
+        lambda x, p, index: x + functional.embedding(index, p["embedding.weight"]),
+        INDEX,
+    ),
     Case("x |> learned_positions(6)", (2, 4, 3), lambda x, p: x + p["learned_positions.weight"][:4]),
     Case("x |> sinusoidal_positions", (2, 5, 6), sinusoidal),
     Case("x |> attention(2)", (2, 5, 6), lambda x, p: attention(x, p, 2, False)),
@@ -130,7 +157,7 @@ LAYERS: tuple[Case, ...] = (
     Case("x |> attention(3, causal = true)", (2, 5, 6), lambda x, p: attention(x, p, 3, True)),
     Case("x |> residual(linear(4) >> tanh)", (3, 4), lambda x, p: x + linear(x, p).tanh()),
     Case("x |> residual(linear(5), skip = linear(5))", (3, 4), lambda x, p: linear(x, p) + linear(x, p, "linear_2")),
-)  # fmt: skip
+)
 
 FUNCTIONS: tuple[Case, ...] = (
     Case("flatten(x)", (2, 3, 4), lambda x, p: x.flatten(1)),
@@ -149,7 +176,7 @@ FUNCTIONS: tuple[Case, ...] = (
     Case("log_softmax(3 * x)", (3, 4), lambda x, p: (3 * x).log_softmax(-1)),
     Case("log_softmax(x, axis = 0)", (3, 4), lambda x, p: x.log_softmax(0)),
     Case("select(lower_triangle(4), x, 0)", (4, 4), lambda x, p: x.tril()),
-)  # fmt: skip
+)
 
 TARGET = {"target": np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)}
 TRUTH = {"target": np.array([[0, 1, 1, 0], [1, 0, 0, 1], [0.25, 0.5, 1, 0]], np.float32)}
@@ -168,16 +195,41 @@ def bce(x: Tensor, p: Parameters, target: Tensor, **options: Any) -> Tensor:
 
 LOSSES: tuple[Case, ...] = (
     Case("mse(x, target)", (3, 4), lambda x, p, target: functional.mse_loss(x, target), TARGET),
-    Case("mse(x, target, reduce = sum)", (3, 4), lambda x, p, target: functional.mse_loss(x, target, reduction="sum"), TARGET),
+    Case(
+        "mse(x, target, reduce = sum)",
+        (3, 4),
+        lambda x, p, target: functional.mse_loss(x, target, reduction="sum"),
+        TARGET,
+    ),
     Case("mse(x, target, reduce = identity)", (3, 4), lambda x, p, target: (x - target) ** 2, TARGET),
     Case("mae(x, target)", (3, 4), lambda x, p, target: functional.l1_loss(x, target), TARGET),
     Case("cross_entropy(5 * x, target)", (5, 4), lambda x, p, target: cross_entropy(5 * x, p, target), CLASSES),
-    Case("cross_entropy(x, target, label_smoothing = 0.1)", (5, 4), lambda x, p, target: cross_entropy(x, p, target, label_smoothing=0.1), CLASSES),
+    Case(
+        "cross_entropy(x, target, label_smoothing = 0.1)",
+        (5, 4),
+        lambda x, p, target: cross_entropy(x, p, target, label_smoothing=0.1),
+        CLASSES,
+    ),
     Case("cross_entropy(x, target, ignore_index = -100)", (2, 3, 4), cross_entropy, SOME),
-    Case("cross_entropy(x, target, label_smoothing = 0.3, ignore_index = -100)", (2, 3, 4), lambda x, p, target: cross_entropy(x, p, target, label_smoothing=0.3), SOME),
+    Case(
+        "cross_entropy(x, target, label_smoothing = 0.3, ignore_index = -100)",
+        (2, 3, 4),
+        lambda x, p, target: cross_entropy(x, p, target, label_smoothing=0.3),
+        SOME,
+    ),
     Case("cross_entropy(x, target, ignore_index = -100)", (2, 3, 4), lambda x, p, target: 0 * x.sum(), NONE),
-    Case("cross_entropy(x, target, ignore_index = 3)", (5, 4), lambda x, p, target: cross_entropy(x, p, target, ignore_index=3), CLASSES),
+    Case(
+        "cross_entropy(x, target, ignore_index = 3)",
+        (5, 4),
+        lambda x, p, target: cross_entropy(x, p, target, ignore_index=3),
+        CLASSES,
+    ),
     Case("bce_with_logits(9 * x, target)", (3, 4), lambda x, p, target: bce(9 * x, p, target), TRUTH),
-    Case("bce_with_logits(x, target, reduce = sum)", (3, 4), lambda x, p, target: bce(x, p, target, reduction="sum"), TRUTH),
+    Case(
+        "bce_with_logits(x, target, reduce = sum)",
+        (3, 4),
+        lambda x, p, target: bce(x, p, target, reduction="sum"),
+        TRUTH,
+    ),
     Case("bce_with_logits(x, 1)", (3, 4), lambda x, p: bce(x, p, torch.ones(()))),
-)  # fmt: skip
+)

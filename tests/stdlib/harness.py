@@ -18,6 +18,7 @@ from netlang.compiler.ir import Graph
 from netlang.compiler.passes.dead import dead
 from netlang.compiler.verify import verify
 from netlang.runtime.loader import load
+
 from netlang.source import Source
 
 Arrays = dict[str, np.ndarray]
@@ -84,7 +85,7 @@ class Training:
 
 
 def variables(network: Network, seed: int = 0) -> Arrays:
-    """Values of parameters and states: the initial ones, but for vectors, which begin as zeros and ones and get noise."""
+    """Values of parameters and states: the initial ones, and noise on vectors, which begin as zeros and ones."""
     rng = np.random.default_rng([seed, 1])
     values = materialise(network.variables, seed)
     for variable in network.variables:
@@ -129,8 +130,13 @@ class Scope:
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._parameters[f"{self._path}.{name}"]
 
+    def get(self, name: str) -> torch.Tensor | None:
+        """The variable, where the layer has it."""
+        return self._parameters.get(f"{self._path}.{name}")
+
     def __contains__(self, name: str) -> bool:
-        return any(known.startswith(f"{self._path}.{name}") for known in self._parameters)
+        """Whether the layer has a variable, or a layer, of this name."""
+        return any(f"{known}.".startswith(f"{self._path}.{name}.") for known in self._parameters)
 
     def at(self, scope: str) -> Scope:
         return Scope(self._parameters, f"{self._path}.{scope}")

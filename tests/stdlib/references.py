@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -94,6 +93,3 @@ def binary_accuracy(logits: Tensor, target: Tensor) -> Tensor:
 
 def mae(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target).abs().mean()
-
-
-Optimizer = torch.optim.Optimizer

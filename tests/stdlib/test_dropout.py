@@ -116,6 +116,10 @@ def test_of_attention_weights():
     values = variables(with_dropout)
     data = {"slope": np.random.default_rng(2).standard_normal((2, 6, 4)).astype(np.float32)}
     assert_gradients_match_differences(with_dropout, values, data)
-    assert_near(Runner(with_dropout.graph(**CHECKED))(values)["output"], Runner(without.graph())(values)["output"], 1e-6)
-    losses = {float(Runner(n.gradient_graph())({**run_inputs(), **values, **data})["loss"]) for n in (with_dropout, without)}
+    assert_near(
+        Runner(with_dropout.graph(**CHECKED))(values)["output"], Runner(without.graph())(values)["output"], 1e-6
+    )
+    losses = {
+        float(Runner(n.gradient_graph())({**run_inputs(), **values, **data})["loss"]) for n in (with_dropout, without)
+    }
     assert len(losses) == 2

@@ -35,8 +35,21 @@ LARGE = ("GPT2", "GPT2Medium", "GPT2Large", "GPT2XL", "GPT3")
 
 YEAR = re.compile(r"\b(17|18|19|20)\d\d\b")
 NO_SOURCE = frozenset(
-    "flatten log_softmax softmax lower_triangle accuracy binary_accuracy linear stage progress warmed step_decay "
-    "linear_decay bce_with_logits".split()
+    [
+        "flatten",
+        "log_softmax",
+        "softmax",
+        "lower_triangle",
+        "accuracy",
+        "binary_accuracy",
+        "linear",
+        "stage",
+        "progress",
+        "warmed",
+        "step_decay",
+        "linear_decay",
+        "bce_with_logits",
+    ]
 )
 """Definitions that need no paper."""
 

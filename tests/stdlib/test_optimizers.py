@@ -42,13 +42,13 @@ OPTIMIZERS: dict[str, Callable[[Groups], torch.optim.Optimizer]] = {
     "sgd(0.1, momentum = 0.9, nesterov = true, weight_decay = 0.2)": lambda p: torch.optim.SGD(
         decayed(p, 0.2), 0.1, momentum=0.9, nesterov=True
     ),
-    "adam()": lambda p: torch.optim.Adam(p),
+    "adam()": torch.optim.Adam,
     "adam(0.05, beta1 = 0.7, beta2 = 0.9, eps = 1e-3)": lambda p: torch.optim.Adam(p, 0.05, (0.7, 0.9), 1e-3),
     "adam(0.05, weight_decay = 0.2)": lambda p: torch.optim.Adam(decayed(p, 0.2), 0.05),
     "adamw()": lambda p: torch.optim.AdamW(decayed(p, 0.01)),
     "adamw(0.05, weight_decay = 0.3)": lambda p: torch.optim.AdamW(decayed(p, 0.3), 0.05),
     "adamw(0.05, weight_decay = 0)": lambda p: torch.optim.AdamW(decayed(p, 0), 0.05),
-    "rmsprop()": lambda p: torch.optim.RMSprop(p),
+    "rmsprop()": torch.optim.RMSprop,
     "rmsprop(0.05, decay = 0.8, eps = 1e-3)": lambda p: torch.optim.RMSprop(p, 0.05, 0.8, 1e-3),
     "rmsprop(0.05, momentum = 0.9)": lambda p: torch.optim.RMSprop(p, 0.05, momentum=0.9),
     "rmsprop(0.05, momentum = 0.9, weight_decay = 0.2)": lambda p: torch.optim.RMSprop(

@@ -1,0 +1,8 @@
+"""The benchmarks are no part of the package: they run from the root of the repository."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[2]))

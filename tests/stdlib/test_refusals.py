@@ -1,0 +1,36 @@
+"""What layers say about uses that cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from netlang.diagnostics import DiagnosticError
+
+from .harness import program
+
+PROGRAM = """
+use std.layers: conv1d, conv2d
+use std.attention: attention, learned_positions, sinusoidal_positions
+use std.models.gpt: GPT
+model Case(x: {type}) {{
+  return {expression}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("type_", "expression", "message"),
+    [
+        ("f32[2, 5, 6]", "x |> attention(4)", "4 heads must divide d = 6"),
+        ("f32[2, 5, 6]", "x |> learned_positions(4)", "5 positions, and the table has 4"),
+        ("f32[2, 5, 7]", "x |> sinusoidal_positions", "sines and cosines take turns, so d = 7 must be even"),
+        ("f32[2, 5, 8]", "x |> conv1d(4, 3, groups = 2)", "2 groups must divide the 5 channels that come in"),
+        ("f32[2, 4, 8, 8]", "x |> conv2d(6, 3, groups = 4)", "4 groups must divide the 6 channels that go out"),
+        ("i64[2, 5]", "GPT(9, d = 4, h = 2, layers = 1, context = 3)(x)", "5 tokens exceed the context of 3"),
+    ],
+)
+def test_says_what_is_wrong(type_: str, expression: str, message: str):
+    with pytest.raises(DiagnosticError) as caught:
+        program(PROGRAM.format(type=type_, expression=expression)).network().graph()
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.title) == ("assertion-failed", message)
