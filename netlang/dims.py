@@ -316,7 +316,7 @@ def _display_order(term: tuple[Monomial, int]) -> tuple[bool, bool, list[tuple[i
 
 
 def _factor(size: Size) -> str:
-    if isinstance(size, Dim) and (len(size.terms) > 1 or size.terms[0][1] != 1):
+    if isinstance(size, Dim) and not (len(size.terms) == 1 and size.terms[0][1] == 1):
         return f"({size})"
     return str(size)
 

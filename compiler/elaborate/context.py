@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100
 """Calls within calls; more means a recursion that the static check could not see."""
 
+MAX_STEPS = 100_000
+"""Statements and iterations that one graph may take: GPT-3's training step takes 18,000, and nested `repeat`s can ask
+for any number."""
+
 
 @dataclass
 class Frame:
@@ -69,6 +73,7 @@ class Context:
     random_sites: dict[str, int] = field(default_factory=dict)
     run_inputs: dict[str, Value] = field(default_factory=dict)
     states: set[Value] = field(default_factory=set)
+    steps: int = 0
     generic: bool = False  # checking a layer without concrete settings: what cannot be decided is passed over
 
     @property
@@ -103,8 +108,14 @@ class Context:
 
     def is_constant(self, value: Value) -> bool:
         """Whether a tensor depends on nothing that is known only at run time."""
-        producer = self.builder.producer(value)
-        return producer is not None and all(self.is_constant(x) for x in producer.inputs)
+        waiting, seen = [value], {value}
+        while waiting:
+            producer = self.builder.producer(waiting.pop())
+            if producer is None:
+                return False
+            waiting.extend(x for x in producer.inputs if x not in seen)
+            seen.update(producer.inputs)
+        return True
 
     def remember(self, result: Any, span: Span, tensors: Iterable[Any]) -> None:
         """Notes that `result` is of the call at `span`; of calls within calls, the outermost of the user's own."""
@@ -123,11 +134,19 @@ class Context:
         producer = self.builder.producer(value)
         return producer.loc if producer is not None and producer.loc is not BUILTIN else None
 
+    def step(self, span: Span) -> None:
+        """Counts a statement or an iteration. Raises Abandoned where there were too many."""
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            title = f"building this network takes more than {MAX_STEPS} steps"
+            self.record(fail("network-too-large", title, span, "reached here", help="repeat less, or nest less"))
+            raise Abandoned
+
     @contextmanager
     def call(self, label: Label, frame: Frame) -> Iterator[Frame]:
         """Runs the body of `frame`; faults found inside show `label` in their chain of calls, if it has a text."""
         if len(self.trace) >= MAX_DEPTH:
-            raise fail("recursion", "calls are nested too deeply", label.span, help="layers cannot call themselves")
+            raise _too_deep(label.span)
         self.frames.append(frame)
         scope = frame.instance.path if frame.instance is not None else self.builder.scope
         try:
@@ -144,6 +163,9 @@ class Context:
             yield
         except DiagnosticError as error:
             self.record(error)
+            raise Reported from None
+        except RecursionError:
+            self.record(_too_deep(label.span))
             raise Reported from None
         finally:
             self.trace.pop()
@@ -174,6 +196,14 @@ class Context:
         """Raises everything that was recorded."""
         if self.diagnostics:
             raise DiagnosticError(*self.diagnostics)
+
+
+def _too_deep(span: Span) -> DiagnosticError:
+    return fail("recursion", "calls are nested too deeply", span, help="layers cannot call themselves")
+
+
+class Abandoned(Exception):
+    """A fault that was recorded already, after which nothing more is worth looking at."""
 
 
 class Reported(Exception):

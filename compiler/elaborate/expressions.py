@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator as py
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
 from netlang.dims import Dim, Size, decide_equal, decide_less
 from netlang.source import Span
+from netlang.tokens import MAX_INTEGER
 from netlang.types import FLOATS
 
 from ..initializers import INITIALIZERS
@@ -33,6 +35,14 @@ from .values import (
     is_size,
     not_applied,
 )
+
+
+MAX_ITEMS = 10_000
+"""Parts of a composition, items of a list: more come only from doubling them in a `repeat`."""
+
+MAX_POWER = 1_000
+MAX_TERMS = 1_000
+MAX_FLOAT = sys.float_info.max
 
 
 def evaluate(context: Context, expr: syntax.Expr, environment: Environment, binding: str | None = None) -> Any:
@@ -292,12 +302,22 @@ def _arithmetic(context: Context, expr: syntax.Binary, left: Any, right: Any) ->
     if symbolic and (operator == "**" or isinstance(left, float) or isinstance(right, float)):
         return _tensor_binary(context, expr, left, right)
     try:
-        result = _PYTHON[operator](left, right)
+        too_large = operator == "**" and isinstance(right, int) and right > MAX_POWER and abs(left) > 1
+        result = left if too_large else _PYTHON[operator](left, right)
     except OverflowError:
-        raise fail("bad-value", "the result is too large for a number", expr.span) from None
+        too_large, result = True, left
+    if too_large or _is_beyond(result):
+        raise fail("bad-value", "the result is too large for a number", expr.span)
     if isinstance(result, complex):
         raise fail("bad-value", "a negative number has no such power", expr.span)
     return result
+
+
+def _is_beyond(number: Any) -> bool:
+    """Whether a number is larger than the numbers of a graph, or a size too complicated to be of use."""
+    if isinstance(number, Dim):
+        return len(number.terms) > MAX_TERMS
+    return isinstance(number, int | float) and not abs(number) <= (MAX_INTEGER if isinstance(number, int) else MAX_FLOAT)
 
 
 def _divide(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any:
@@ -408,6 +428,8 @@ def _compose(context: Context, expr: syntax.Compose, environment: Environment, b
             spans.extend(part.spans if isinstance(part, Composition) else (node.span,))
     finally:
         frame.namer = outer
+    if len(parts) > MAX_ITEMS:
+        raise fail("network-too-large", f"this composition has more than {MAX_ITEMS} parts", expr.span)
     return Composition(tuple(parts), tuple(spans), binding)
 
 
@@ -494,16 +516,21 @@ def _tuple(context: Context, expr: syntax.Tuple | syntax.List, environment: Envi
             values.extend(_pack(item, environment))
         else:
             values.append(evaluate(context, item, environment))
+    if len(values) > MAX_ITEMS:
+        raise fail("network-too-large", f"this list has more than {MAX_ITEMS} items", expr.span)
     return POISON if any(isinstance(value, Poison) for value in values) else tuple(values)
 
 
 def _pack(pack: syntax.Pack, environment: Environment) -> tuple[Any, ...]:
+    """The sizes or items that `*s` in a list stands for."""
     try:
         value = environment.get(pack.name)
     except KeyError:
         raise fail("undefined-name", f"`{pack.name}` is not defined", pack.span) from None
     if isinstance(value, tuple):
         return value
+    if isinstance(value, Poison):
+        return (value,)
     raise fail("type-mismatch", f"`*{pack.name}` needs a list or a pack of dimensions", pack.span, describe(value))
 
 

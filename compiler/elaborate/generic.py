@@ -15,7 +15,7 @@ from ..initializers import INITIALIZERS
 from ..ir import Init
 from . import binding
 from .calls import Arguments, call
-from .context import Context, Frame, Reported
+from .context import Abandoned, Context, Frame, Reported
 from .intrinsics import INTRINSICS
 from .modules import LoadedModule, Modules
 from .naming import Instance
@@ -48,7 +48,7 @@ def _check(modules: Modules, module: LoadedModule, definition: syntax.Definition
         _apply(context, function)
     except DiagnosticError as error:
         context.record(error)
-    except Reported:
+    except (Reported, Abandoned):
         pass
     yield from (d for d in context.diagnostics if _is_certain(d))
 

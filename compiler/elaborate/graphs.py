@@ -17,7 +17,7 @@ from ..builder import Builder
 from ..ir import Graph, Init, Value
 from . import binding
 from .calls import Arguments, call, create_model, entry_of
-from .context import Context, Frame, Reported, is_library
+from .context import Abandoned, Context, Frame, Reported, is_library
 from .modules import LoadedModule, Modules
 from .naming import Instance
 from .patterns import closed_type, dim_names, split_parameters
@@ -217,7 +217,7 @@ class _faults:
         if isinstance(error, DiagnosticError):
             self._context.record(error)
             self._context.finish()
-        if kind is None or isinstance(error, Reported):
+        if kind is None or isinstance(error, Reported | Abandoned):
             self._context.finish()
 
 

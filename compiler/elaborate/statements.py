@@ -34,6 +34,7 @@ def execute_all(context: Context, statements: Iterable[syntax.Statement], enviro
 
 def execute(context: Context, statement: syntax.Statement, environment: Environment) -> None:
     """Executes one statement."""
+    context.step(statement.span)
     try:
         with context.builder.at(statement.span):
             _HANDLERS[type(statement)](context, statement, environment)
@@ -234,6 +235,7 @@ def _repeat(context: Context, statement: syntax.Repeat, environment: Environment
     outer, frame.namer = frame.namer, Repeated(frame.namer)
     try:
         for index in range(count):
+            context.step(statement.span)
             frame.namer.start(index)
             if statement.index is not None:
                 environment.set(statement.index.name, index)

@@ -66,6 +66,8 @@ class Environment:
         lazy.running = True
         try:
             self.names[name] = value = lazy.compute()
+        except RecursionError:
+            raise fail("recursion", f"`{name}` is at the end of too long a chain of constants") from None
         finally:
             lazy.running = False
         return value

@@ -169,8 +169,8 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 1), axis=(), torch=_torch_sum),
             S((2, 0, 3), axis=(1,), torch=_torch_sum),
             S(np.arange(6).reshape(2, 3), axis=(0,), torch=_torch_sum),
-            Bad((2, 3), axis=(2,), keepdims=False, code="bad-axis"),
-            Bad((2, 3), axis=(1, -1), keepdims=False, code="bad-axis"),
+            Bad((2, 3), axis=(2,), code="bad-axis"),
+            Bad((2, 3), axis=(1, -1), code="bad-axis"),
         ),
     ),
     Op(
@@ -262,7 +262,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3), torch=lambda x: x.cumsum(-1)),
             S((2, 3, 4), axis=1, torch=torch.cumsum),
             S((5,), reverse=True, torch=lambda x, reverse: x.flip(0).cumsum(0).flip(0)),
-            Bad((2,), axis=-2, reverse=False, code="bad-axis"),
+            Bad((2,), axis=-2, code="bad-axis"),
         ),
     ),
 )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netlang.dims import Dim, Opaque, Size, decide_equal
+from netlang.diagnostics import fail
+from netlang.dims import Dim, Opaque, Size, decide_equal, decide_less
 from netlang.types import Mismatch, TensorType, broadcast
 
 from ..dtypes import numpy_dtype
@@ -154,9 +155,19 @@ def _slice_shape(x: TensorType, starts: Sizes, stops: Sizes, axes: Ints, steps: 
         if step == 0:
             raise bad_value("a slice cannot have step 0", "a step above or below 0", step)
         at = normal_axis(axis, x.rank)
+        _check_ends(start, stop, step, x.shape[at])
         count = _count(start, stop, step)
         shape[at] = max(count, 0) if isinstance(count, int) else count
     return TensorType(x.dtype, tuple(shape))
+
+
+def _check_ends(start: Size, stop: Size, step: int, size: Size) -> None:
+    """Raises DiagnosticError (`bad-index`) where a slice surely begins or ends outside an axis."""
+    least, most = (0, size) if step > 0 else (-1, size - 1)
+    for end in (start, stop):
+        if decide_less(end, least) or decide_less(most, end):
+            title = f"a slice from {start} to {stop} leaves an axis of size {size}"
+            raise fail("bad-index", title, expected=f"from {least} to {most}", found=end)
 
 
 def _slice_numpy(x: np.ndarray, starts: Ints, stops: Ints, axes: Ints, steps: Ints) -> np.ndarray:
@@ -309,9 +320,9 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3), (4, 3), (1, 3), axis=0, torch=lambda *x, axis: torch.cat(x, axis)),
             S((2, 3), axis=-2, torch=lambda *x, axis: torch.cat(x, axis)),
             S((2, 0), (2, 1), torch=lambda *x: torch.cat(x, -1)),
-            Bad((2, 3), (3, 3), axis=-1, code="shape-mismatch"),
-            Bad((2, 3), (3,), axis=-1, code="shape-mismatch"),
-            Bad((2, 3), np.zeros((2, 3), np.int64), axis=-1, code="type-mismatch"),
+            Bad((2, 3), (3, 3), code="shape-mismatch"),
+            Bad((2, 3), (3,), code="shape-mismatch"),
+            Bad((2, 3), np.zeros((2, 3), np.int64), code="type-mismatch"),
             Bad((2, 3), axis=2, code="bad-axis"),
         ),
     ),
@@ -327,8 +338,8 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 6), parts=3, torch=lambda x, parts: x.chunk(parts, -1)),
             S((4, 2, 3), parts=2, axis=0, torch=lambda x, parts, axis: x.chunk(parts, axis)),
             S((2, 3), parts=1, torch=lambda x, parts: x.chunk(parts, -1)),
-            Bad((2, 5), parts=2, axis=-1, code="shape-mismatch"),
-            Bad((2, 5), parts=0, axis=-1, code="bad-value"),
+            Bad((2, 5), parts=2, code="shape-mismatch"),
+            Bad((2, 5), parts=0, code="bad-value"),
         ),
     ),
     Op(
@@ -348,6 +359,8 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3), starts=(2,), stops=(2,), axes=(1,), steps=(1,), torch=_torch_slice),
             Bad((2, 3), starts=(0,), stops=(2,), axes=(1,), steps=(0,), code="bad-value"),
             Bad((2, 3), starts=(0,), stops=(2,), axes=(2,), steps=(1,), code="bad-axis"),
+            Bad((2, 3), starts=(0,), stops=(4,), axes=(1,), steps=(1,), code="bad-index"),
+            Bad((2, 3), starts=(3,), stops=(0,), axes=(1,), steps=(-1,), code="bad-index"),
         ),
     ),
     Op(
@@ -362,7 +375,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3), before=(1, 0), after=(0, 0), value=-1.5, torch=_torch_pad),
             S((3,), before=(0,), after=(0,), torch=_torch_pad),
             S((), before=(), after=()),
-            Bad((2, 3), before=(1,), after=(1,), value=0.0, code="bad-value"),
+            Bad((2, 3), before=(1,), after=(1,), code="bad-value"),
         ),
     ),
 )

@@ -20,6 +20,7 @@ A convolution with x and g in exchanged roles loses everywhere, at 1×1 kernels 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 Lowering = Literal["window", "offsets", "slices", "identity"]
 
 NARROW = 8
-"""Fewer channels than this make products too narrow for the processor's vectors, unless windows are laid side by side."""
+"""Fewer channels make products too narrow for the processor's vectors, unless windows are laid side by side."""
 
 
 def choose(channels: int, results: tuple[Size, ...], stride: Ints, groups: int) -> Lowering:
@@ -99,7 +100,7 @@ class Call:
         return e.reshape(e.node("Gemm", g, x, transA=1), (self.made, elements), self.weights)
 
     def _by_samples(self, columns: str, g: str) -> str:
-        """For each sample a product of g and its windows, [channels, elements, *results], and a sum over the samples."""
+        """For each sample a product of g and its windows, [channels, elements, *results]; their sum."""
         e = self.e
         elements, positions = product(self.window.kernel), product(self.results)
         shape = (self.batch * self.channels, elements, *self.results)
@@ -110,8 +111,8 @@ class Call:
         return e.reshape(total, (self.made, self.channels * elements), self.weights)
 
     def _by_columns(self, columns: str, g: str) -> str:
-        """One product of g and the windows, [batch, groups * channels * elements, *results], of all samples at once."""
-        rows = self.channels * product(self.window.kernel)
+        """One product of g and all windows, [batch, groups * channels * elements, *results]."""
+        rows = self.channels * math.prod(self.window.kernel)
         total = self._product(self._channels_first(g, self.made), self._channels_first(columns, self.groups * rows))
         group = (self.groups,) if self.groups > 1 else ()
         return self.e.reshape(total, (*group, self.made // self.groups, rows), self.weights)

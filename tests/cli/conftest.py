@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -86,9 +85,3 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         result = netlang("train", "good.net", "--data", "npz:line.npz", "--steps", "20", "--batch", "8")
     assert result.code == 0, result.err
     yield path / "runs" / "Line-1"
-
-
-@pytest.fixture
-def environment() -> dict[str, str]:
-    """The environment for a process that is no terminal's."""
-    return dict(os.environ) | {"PYTHONWARNINGS": "error"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from netlang.compiler.autodiff import gradients
 from netlang.compiler.builder import Builder
 
@@ -80,15 +81,50 @@ def check_pool(x, attrs, expected):
     np.testing.assert_allclose(run_onnx(b.graph(), {"x": x})["g"][0, 0], expected, rtol=1e-6)
 
 
-def test_the_branch_not_taken_cannot_spoil_the_gradient():
+def test_the_branch_not_taken_gets_no_gradient_even_where_it_is_not_a_number():
     b = Builder()
-    x = b.input("x", TensorType("f32", (2,)))
-    safe = b.select(b.greater(x, 0.0), b.log(x), 0.0)
-    (gradient,) = gradients(b, b.sum(b.select(b.greater(x, 0.0), b.mul(safe, 2.0), b.mul(x, 3.0))), [x])
+    x, y, g = (b.input(name, TensorType("f32", (2,))) for name in ("x", "y", "g"))
+    taken = b.constant(np.array([True, False]))
+    for name, gradient in zip(("gx", "gy"), gradients(b, b.select(taken, x, y), [x, y], seed=g), strict=True):
+        b.output(name, gradient)
+    feeds = {"x": np.zeros(2, np.float32), "y": np.zeros(2, np.float32), "g": np.array([3, math.nan], np.float32)}
+    found = run_onnx(b.graph(), feeds)
+    np.testing.assert_array_equal(found["gx"], [3, 0])
+    np.testing.assert_array_equal(found["gy"], [0, math.nan])
+
+
+def test_results_of_a_split_that_are_not_used_have_no_gradient():
+    b = Builder()
+    x = b.input("x", TensorType("f32", (6,)))
+    _, second, _ = b.split(x, parts=3)
+    (gradient,) = gradients(b, b.sum(b.mul(second, second)), [x])
     b.output("g", gradient)
-    found = run_onnx(b.graph(), {"x": np.array([2, -1], np.float32)})["g"]
-    np.testing.assert_allclose(found[0], 1.0, rtol=1e-6)
-    assert np.isfinite(found[1]) or math.isnan(found[1])
+    np.testing.assert_array_equal(run_onnx(b.graph(), {"x": np.arange(6, dtype=np.float32)})["g"], [0, 0, 4, 6, 0, 0])
+
+
+@pytest.mark.parametrize("used", [(0,), (1,), (2,), (0, 2), (1, 2)])
+def test_layer_normalize_with_some_results_used(used):
+    """Against PyTorch's gradient of the same composition."""
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal(shape).astype(np.float32) for shape in ((3, 4), (4,), (4,))]
+    weights = [rng.standard_normal(shape).astype(np.float32) for shape in ((3, 4), (3, 1), (3, 1))]
+    b = Builder()
+    xs = [b.input(f"x{i}", TensorType("f32", value.shape)) for i, value in enumerate(values)]
+    results = b.layer_normalize(*xs)
+    terms = [b.sum(b.mul(results[i], weights[i])) for i in used]
+    loss = terms[0] if len(terms) == 1 else b.add(*terms)
+    for i, gradient in enumerate(gradients(b, loss, xs)):
+        b.output(f"g{i}", gradient)
+    found = run_onnx(b.graph(), {f"x{i}": value for i, value in enumerate(values)})
+
+    tensors = [torch.tensor(value, requires_grad=True) for value in values]
+    x, scale, shift = tensors
+    y = torch.nn.functional.layer_norm(x, (4,), scale, shift)
+    expected = (y, x.mean(-1, keepdim=True), (x.var(-1, unbiased=False, keepdim=True) + 1e-5).rsqrt())
+    sum((expected[i] * torch.tensor(weights[i])).sum() for i in used).backward()
+    for i, tensor in enumerate(tensors):
+        wanted = np.zeros_like(values[i]) if tensor.grad is None else tensor.grad.numpy()
+        np.testing.assert_allclose(found[f"g{i}"], wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_second_derivative_of_prod_with_zeros():
