@@ -187,7 +187,7 @@ def _given(attributes: Sequence[AttributeParameter], values: dict[str, Any]) -> 
             given.sizes[attribute.name] = value
         elif attribute.type in ("ints", "sizes") and value is not None:
             given.packs[attribute.name] = value
-        elif attribute.type == "dtype":
+        elif attribute.type == "dtype" and value is not None:
             given.dtypes[attribute.name] = value
     return given
 
@@ -256,5 +256,5 @@ def _literal(expr: syntax.Expr) -> Any:
         case syntax.Name(name=name):  # a dtype
             return name
         case syntax.Tuple(items=items) | syntax.List(items=items):
-            return tuple(_literal(item) for item in items)
+            return tuple(_literal(item) for item in items if not isinstance(item, syntax.Pack))
     raise ValueError(f"not a literal default: {expr}")

@@ -13,7 +13,7 @@ from netlang.types import Bindings, Mismatch, PackPattern, TensorType, TypePatte
 
 from ..ir import Init, Value
 from .context import Context, Frame
-from .patterns import pattern_of, split_parameters
+from .patterns import pattern_of, setting_type, split_parameters
 from .provenance import dtype_origin, size_origin
 from .values import CALLABLE, Environment, Function, Poison, describe, is_number, is_size, not_applied
 
@@ -146,7 +146,7 @@ def checked_setting(parameter: syntax.Parameter, value: Any, span: Span | None) 
     optional = isinstance(parameter.default, syntax.NoneLiteral)
     if value is None and optional:
         return None
-    type_ = parameter.type.name if isinstance(parameter.type, syntax.TypeName) else ""
+    type_ = setting_type(parameter)
     accepted, converted = _SETTINGS[type_](value)
     if not accepted:
         raise fail(

@@ -324,7 +324,7 @@ def _divide(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any
     """`/`: exact for sizes that divide, a float otherwise, a tensor where a size is open until run time."""
     if is_size(left) and is_size(right):
         quotient = left // right
-        if quotient * right == left:
+        if quotient * right == left or context.generic:  # a layer without a use: taken to divide
             return quotient
     if isinstance(left, Dim) or isinstance(right, Dim):
         return _tensor_binary(context, expr, left, right)

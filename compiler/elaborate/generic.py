@@ -19,7 +19,7 @@ from .context import Abandoned, Context, Frame, Reported
 from .intrinsics import INTRINSICS
 from .modules import LoadedModule, Modules
 from .naming import Instance
-from .patterns import dim_names, pattern_of, split_parameters
+from .patterns import dim_names, pattern_of, setting_type, split_parameters
 from .values import Environment, Function, Layer, Partial
 
 # fmt: off
@@ -83,7 +83,6 @@ def _stand_in(
 ) -> Any:
     if parameter.default is not None:
         return binding.default_setting(context, definition, parameter, environment, parameter.span)
-    name = parameter.type.name if isinstance(parameter.type, syntax.TypeName) else ""
     return {
         "int": symbol(parameter.name),
         "ints": symbol(parameter.name),
@@ -93,7 +92,7 @@ def _stand_in(
         "init": Init("zeros", tuple((key, 0.0) for key in INITIALIZERS["zeros"].defaults)),
         "layer": INTRINSICS["identity"],
         "schedule": 0.001,
-    }[name]
+    }[setting_type(parameter)]
 
 
 def _open_type(type_: syntax.TypeName, environment: Environment) -> TensorType:

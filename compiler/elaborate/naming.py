@@ -30,10 +30,13 @@ class Counter:
         self._taken: dict[str, int] = {}
 
     def allocate(self, stem: str) -> str:
-        count = self._taken[stem] = self._taken.get(stem, 0) + 1
+        count = self._taken.get(stem, 0) + 1
         name = stem if count == 1 else f"{stem}_{count}"
-        if count > 1:
-            self._taken.setdefault(name, 1)
+        while count > 1 and name in self._taken:  # a `let` may have taken `linear_2`
+            count += 1
+            name = f"{stem}_{count}"
+        self._taken[stem] = count
+        self._taken.setdefault(name, 1)
         return name
 
     def copy(self) -> Counter:

@@ -59,7 +59,8 @@ def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list
     room = len(arguments.positional) if op.variadic else len(signature.tensors)
     rest = list(arguments.positional)
     operands: list[tuple[Any, Span]] = []
-    if arguments.has_tensor or len(rest) > len(signature.attributes):
+    has_tensor = arguments.has_tensor or (op.variadic and any(_is_tensor_like(value) for value, _ in rest))
+    if has_tensor or len(rest) > len(signature.attributes):
         while rest and len(operands) < room and not (op.variadic and not _is_tensor_like(rest[0][0])):
             value, span = rest.pop(0)
             operands.extend((item, span) for item in value) if isinstance(value, tuple) else operands.append(
@@ -79,7 +80,8 @@ def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list
 
 
 def _is_tensor_like(value: Any) -> bool:
-    return isinstance(value, Value) or (isinstance(value, tuple) and all(isinstance(v, Value) for v in value))
+    """A tensor, or a list of tensors."""
+    return isinstance(value, Value) or (isinstance(value, tuple) and bool(value) and all(isinstance(v, Value) for v in value))
 
 
 def _keywords(op: Op, arguments: Arguments, operands: list[tuple[Any, Span]], attrs: dict[str, Any]) -> None:

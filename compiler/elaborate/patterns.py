@@ -47,6 +47,19 @@ def is_tensor_type(type_: syntax.TypeExpr) -> bool:
     return type_.dims is not None or type_.name not in SETTING_TYPES
 
 
+def setting_type(parameter: syntax.Parameter) -> str:
+    """The type of a compile-time parameter: one of SETTING_TYPES. Raises type-mismatch."""
+    type_ = parameter.type
+    if isinstance(type_, syntax.TypeName) and type_.dims is None and type_.name in SETTING_TYPES:
+        return type_.name
+    raise fail(
+        "type-mismatch",
+        f"`{parameter.name}` is a setting, and `{type_.span.text}` is not a type of settings",
+        type_.span,
+        help=f"settings are {', '.join(SETTING_TYPES)}",
+    )
+
+
 def split_parameters(
     definition: syntax.Definition,
 ) -> tuple[tuple[syntax.Parameter, ...], tuple[syntax.Parameter, ...]]:

@@ -75,7 +75,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
         }""",
         ["f.linear.weight", "f.linear_2.weight"],
     ),
-    "functions put layers that they are given nowhere": (
+    "a function adds nothing to the names": (
         """
         fn twice(f: layer, x: f32[*s]) -> f32[*s] { return f(f(x)) }
         model Net(x: f32[b, 4]) -> f32[b, 4] {
