@@ -75,12 +75,22 @@ def _judge(node: Node, kinds: list[Rows], batch: str) -> Rows:
     if all(kind is Rows.NONE for kind in kinds):
         if not _row_axes(result, batch):
             return Rows.NONE
-        if node.op in ("full", "expand"):  # the same for every row
+        if node.op in ("full", "expand") or _draws_rows(node, batch):  # the same for every row, or its own
             return Rows.SEPARATE
         raise _mixed(node, "computes something for all rows together")
     if Rows.SEPARATE in kinds:
         return _separate(node, kinds, batch)
     return _combine(node, kinds)
+
+
+def _draws_rows(node: Node, batch: str) -> bool:
+    """Whether a node draws random numbers for each row: samples are counted along the first axis."""
+    return node.op == "random_bits" and node.attributes["shape"][:1] == (symbol(batch),)
+
+
+def row_sites(graph: Graph, batch: str) -> frozenset[int]:
+    """The places that draw random numbers for each row of the batch."""
+    return frozenset(node.attributes["site"] for node in graph.nodes if _draws_rows(node, batch))
 
 
 def _separate(node: Node, kinds: list[Rows], batch: str) -> Rows:

@@ -76,7 +76,7 @@ class Init:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Input:
-    """A graph input that is not a parameter. `role`: "data", "step", "steps" (planned in all) or "seed"."""
+    """A graph input that is not a parameter. `role`: "data", "step", "steps" (planned), "seed", or "first" (row)."""
 
     value: Value
     role: str = "data"

@@ -194,9 +194,11 @@ class Network:
         """The complete training step."""
         return run(graphs.train_graph(self.blueprint, dims or {}), **options)
 
-    def gradient_graph(self, dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
-        """The first half of the step: loss and gradients."""
-        return run(graphs.gradient_graph(self.blueprint, dims or {}), **options)
+    def gradient_graph(
+        self, dims: Mapping[str, int] | None = None, row_sites: frozenset[int] = frozenset(), **options: Any
+    ) -> Graph:
+        """The first half of the step: loss and gradients; of a part of a batch where `row_sites` are given."""
+        return run(graphs.gradient_graph(self.blueprint, dims or {}, row_sites), **options)
 
     def apply_graph(self, **options: Any) -> Graph:
         """The second half of the step: from gradients to new parameters."""

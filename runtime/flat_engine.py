@@ -20,7 +20,7 @@ import onnxruntime as ort
 from netlang.types import TensorType
 
 from ..compiler import Network
-from ..compiler.batching import batch_symbol, row_bytes, why_mixed
+from ..compiler.batching import batch_symbol, row_bytes, row_sites, why_mixed
 from ..compiler.elaborate.graphs import FLAT, FlatStep
 from ..compiler.emit import emit, output_name
 from ..compiler.in_place import is_elementwise, may_overwrite
@@ -51,11 +51,12 @@ class Step:
     """Everything that runs for batches of one shape. `tasks` of each stage are one list for each thread.
 
     gradients: for each of the two turns of the states; metrics: where each part puts its loss and reports.
-    inputs: the bindings of the parts, which get their rows before each run.
+    inputs: the bindings of the parts, which get their rows before each run; firsts: where in the batch they begin.
     """
 
     rows: int
     inputs: list[ort.IOBinding]
+    firsts: list[np.ndarray]
     metrics: list[Mapping[str, np.ndarray]]
     gradients: tuple[list[list[Task]], list[list[Task]]]
     combine: list[list[Task]]
@@ -176,19 +177,25 @@ class FlatEngine(Engine):
         rows = self._rows_of_part(sizes)
         parts = sizes[self._batch] // rows if self._batch else 1
         own = {**sizes, self._batch: rows} if self._batch else sizes
-        graph = self.network.gradient_graph(dims=own)
+        graph = self.network.gradient_graph(own, row_sites(self._open, self._batch) if parts > 1 else frozenset())
         session = (self._single if parts > 1 else self.device).session(emit(graph))
         metrics: list[Mapping[str, np.ndarray]] = [
             {o.name: np.zeros((), np.float32) for o in graph.outputs if o.role in ("loss", "report")}
             for _ in range(parts)
         ]
         turns = self._turns
-        bound = {(part, turn): self._bind_part(session, graph, part, turn, metrics[part])
-                 for part in range(parts) for turn in turns}  # fmt: skip
-        passes = [self._share([partial(session.run_with_iobinding, bound[part, turn]) for part in range(parts)])
-                  for turn in turns]  # fmt: skip
+        firsts = [np.array(part * rows, np.int64) for part in range(parts)]
+        bound: dict[tuple[int, int], ort.IOBinding] = {}
+        for part in range(parts):
+            scalars = {**self._scalars, "first": firsts[part]}
+            for turn in turns:
+                bound[part, turn] = self._bind_part(session, graph, part, turn, scalars, metrics[part])
+        passes = [
+            self._share([partial(session.run_with_iobinding, bound[part, turn]) for part in range(parts)])
+            for turn in turns
+        ]
         combine, squares, apply = self._optimizer_passes(parts)
-        return Step(rows, list(bound.values()), metrics, (passes[0], passes[-1]), combine, squares, apply)
+        return Step(rows, list(bound.values()), firsts, metrics, (passes[0], passes[-1]), combine, squares, apply)
 
     def _rows_of_part(self, sizes: dict[str, int]) -> int:
         """The most rows that fit the cache, leave no core idle, and divide the batch."""
@@ -202,7 +209,13 @@ class FlatEngine(Engine):
         return next((part for part in range(most, 0, -1) if rows % part == 0 and part * 4 > most), rows)
 
     def _bind_part(
-        self, session: ort.InferenceSession, graph: Graph, part: int, turn: int, metrics: Mapping[str, np.ndarray]
+        self,
+        session: ort.InferenceSession,
+        graph: Graph,
+        part: int,
+        turn: int,
+        scalars: Mapping[str, np.ndarray],
+        metrics: Mapping[str, np.ndarray],
     ) -> ort.IOBinding:
         """Reads parameters where they lie, and writes gradients, new states and metrics where they belong."""
         binding = session.io_binding()
@@ -217,7 +230,7 @@ class FlatEngine(Engine):
             for name in group.members
         }
         for item in scalar_inputs(graph):
-            binding.bind_ortvalue_input(item.name, self.device.place(self._scalars[item.role]))
+            binding.bind_ortvalue_input(item.name, self.device.place(scalars[item.role]))
         for output in graph.outputs:
             match output.role:
                 case "gradient":

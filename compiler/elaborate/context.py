@@ -71,6 +71,7 @@ class Context:
     origins: dict[Value, Span] = field(default_factory=dict)  # of inputs, parameters and states
     made: dict[Value, Made] = field(default_factory=dict)  # of results of calls
     random_sites: dict[str, int] = field(default_factory=dict)
+    row_sites: frozenset[int] = frozenset()  # places that draw for each row, where the batch is a part of a larger one
     run_inputs: dict[str, Value] = field(default_factory=dict)
     states: set[Value] = field(default_factory=set)
     steps: int = 0
@@ -85,7 +86,7 @@ class Context:
         return self.dims[name] if name in self.dims else symbol(name)
 
     def run_input(self, role: str) -> Value:
-        """The scalar i64 graph input with this role: "seed", "step" (from 0) or "steps" (planned in all)."""
+        """The scalar i64 graph input with this role: "seed", "step" (from 0), "steps" (planned in all) or "first"."""
         if role not in self.run_inputs:
             self.run_inputs[role] = self.builder.input(role, TensorType("i64"), role, _RUN_INPUTS[role])
         return self.run_inputs[role]
@@ -216,6 +217,7 @@ def is_library(span: Span) -> bool:
 
 
 _RUN_INPUTS = {
+    "first": "which row of the whole batch the first one is",
     "seed": "seed of the random numbers",
     "step": "number of steps done so far",
     "steps": "number of steps planned in all",

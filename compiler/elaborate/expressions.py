@@ -268,13 +268,19 @@ def _logic(context: Context, expr: syntax.Binary, environment: Environment) -> A
     right = evaluate(context, expr.right, environment)
     if isinstance(left, Poison) or isinstance(right, Poison):
         return POISON
+    for value, node in ((left, expr.left), (right, expr.right)):
+        if not isinstance(value, bool | Value):
+            raise fail("type-mismatch", f"`{expr.operator}` needs conditions", node.span, describe(value))
     if isinstance(left, Value) or isinstance(right, Value):
         return apply_op(
-            context, f"logical_{expr.operator}", (left, right), {}, expr.span, (expr.left.span, expr.right.span)
+            context,
+            f"logical_{expr.operator}",
+            (left, right),
+            {},
+            expr.span,
+            (expr.left.span, expr.right.span),
+            symbol=expr.operator,
         )
-    for value, node in ((left, expr.left), (right, expr.right)):
-        if not isinstance(value, bool):
-            raise fail("type-mismatch", f"`{expr.operator}` needs conditions", node.span, describe(value))
     return right
 
 
@@ -317,7 +323,9 @@ def _is_beyond(number: Any) -> bool:
     """Whether a number is larger than the numbers of a graph, or a size too complicated to be of use."""
     if isinstance(number, Dim):
         return len(number.terms) > MAX_TERMS
-    return isinstance(number, int | float) and not abs(number) <= (MAX_INTEGER if isinstance(number, int) else MAX_FLOAT)
+    return isinstance(number, int | float) and not abs(number) <= (
+        MAX_INTEGER if isinstance(number, int) else MAX_FLOAT
+    )
 
 
 def _divide(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any:

@@ -106,9 +106,12 @@ def train_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
     return _finished(context, blueprint)
 
 
-def gradient_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
-    """The first half of a step: loss, reports, gradients of the trained parameters, new states."""
-    context, model, plan = _run_train(blueprint, dims, "grad", training=True)
+def gradient_graph(blueprint: Blueprint, dims: Mapping[str, int], row_sites: frozenset[int] = frozenset()) -> Graph:
+    """The first half of a step: loss, reports, gradients of the trained parameters, new states.
+
+    For a part of a batch, `row_sites` (of `batching.row_sites`) are the random draws that go on from row to row.
+    """
+    context, model, plan = _run_train(blueprint, dims, "grad", training=True, row_sites=row_sites)
     with _faults(context):
         trained, grads = parameter_gradients(context, plan)
         _losses(context, plan)
@@ -302,12 +305,17 @@ def output_names(definition: syntax.Definition, count: int) -> list[str]:
 
 
 def _run_train(
-    blueprint: Blueprint, dims: Mapping[str, int], name: str, *, training: bool
+    blueprint: Blueprint,
+    dims: Mapping[str, int],
+    name: str,
+    *,
+    training: bool,
+    row_sites: frozenset[int] = frozenset(),
 ) -> tuple[Context, Model, TrainPlan]:
     """Executes the `train` block of a model."""
     from .statements import execute_all
 
-    context = Context(Builder(name), training=training, dims=dims)
+    context = Context(Builder(name), training=training, dims=dims, row_sites=row_sites)
     plan = TrainPlan()
     with _faults(context):
         train = blueprint.train

@@ -138,7 +138,9 @@ def _draw(context: Context, shape: tuple[Size, ...], given: dict[str, tuple[Any,
             key, step = b.constant(seed, "i64"), b.constant(0, "i64")
         else:
             raise fail("type-mismatch", "a seed is a whole number: i64", span, describe(seed))
-        return b.random_bits(key, step, shape=shape, site=context.random_site())
+        site = context.random_site()
+        first = context.run_input("first") if site in context.row_sites else b.constant(0, "i64")
+        return b.random_bits(key, step, first, shape=shape, site=site)
 
 
 INTRINSICS: dict[str, Intrinsic] = {

@@ -9,11 +9,12 @@ import numpy as np
 from netlang.diagnostics import did_you_mean, fail
 from netlang.dims import Dim, maximum, minimum
 from netlang.source import Span
+from netlang.types import TensorType
 
 from ..ir import Value
 from ..op import REQUIRED, AttributeParameter, Op
 from .context import Context
-from .operators import apply_op
+from .operators import apply_op, explained
 from .values import DType, OpFunction, Partial, describe, is_number, is_size, not_applied
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list
 
 def _is_tensor_like(value: Any) -> bool:
     """A tensor, or a list of tensors."""
-    return isinstance(value, Value) or (isinstance(value, tuple) and bool(value) and all(isinstance(v, Value) for v in value))
+    return isinstance(value, Value) or (
+        isinstance(value, tuple) and bool(value) and all(isinstance(v, Value) for v in value)
+    )
 
 
 def _keywords(op: Op, arguments: Arguments, operands: list[tuple[Any, Span]], attrs: dict[str, Any]) -> None:
@@ -186,8 +189,12 @@ def _compute_now(context: Context, op: Op, operands: list[tuple[Any, Span]], att
         raise fail("missing-argument", f"`{op.name}` needs `{op.signature.tensors[len(numbers)].name}`", span)
     _require(op, attrs, span)
     for attribute in op.signature.attributes:
-        attrs.setdefault(attribute.name, attribute.default)
+        given = attrs.setdefault(attribute.name, attribute.default)
+        attrs[attribute.name] = (given,) if attribute.type in ("ints", "sizes") and is_size(given) else given
     whole = all(isinstance(value, int) for value in numbers) and op.name in _WHOLE
+    types = [TensorType("i64" if whole else "f64")] * len(numbers)
+    with explained(context, op.name, numbers, span, [place for _, place in operands], f"`{op.name}`"):
+        op.infer(types, attrs)
     arrays = [np.asarray(value, np.int64 if whole else np.float64) for value in numbers]
     with np.errstate(all="ignore"):
         result = op.numpy(*arrays, **attrs)

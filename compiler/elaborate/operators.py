@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -30,15 +31,23 @@ def apply_op(
     """The result of an operator. `spans` are where the operands stand; `symbol` is the operator as written."""
     shown = f"`{symbol}`" if symbol else f"`{name}`"
     _refuse_fractions(operands, spans, shown)
+    with explained(context, name, operands, span, spans, shown), context.builder.at(span):
+        result = context.builder.apply(name, operands, attrs)
+    context.remember(result, span, operands)
+    return result
+
+
+@contextmanager
+def explained(
+    context: Context, name: str, operands: Sequence[Any], span: Span, spans: Sequence[Span], shown: str
+) -> Iterator[None]:
+    """Turns complaints of an operator about its operands into diagnostics at the places of the call."""
     try:
-        with context.builder.at(span):
-            result = context.builder.apply(name, operands, attrs)
+        yield
     except Mismatch as mismatch:
         raise _explain(context, mismatch, name, operands, span, spans, shown) from None
     except DiagnosticError as error:
         raise DiagnosticError(*(_placed(d, operands, span, spans) for d in error.diagnostics)) from None
-    context.remember(result, span, operands)
-    return result
 
 
 def _placed(diagnostic: Diagnostic, operands: Sequence[Any], span: Span, spans: Sequence[Span]) -> Diagnostic:

@@ -137,8 +137,10 @@ def _names(node: syntax.Node) -> Iterator[str]:
 
 def _bind_open(context: Context, name: str, environment: Environment) -> None:
     try:
-        environment.get(name)
+        means_size = not callable_like(environment.get(name))
     except KeyError:
+        means_size = False
+    if not means_size:
         environment.set(name, context.size(name))
 
 

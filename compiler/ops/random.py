@@ -89,18 +89,22 @@ def _split(shape: tuple[Size, ...]) -> int:
 # --- NumPy ---------------------------------------------------------------------------------------------------------
 
 
-def _random_bits_numpy(seed: np.ndarray, step: np.ndarray, shape: tuple[int, ...], site: int) -> np.ndarray:
+def _random_bits_numpy(
+    seed: np.ndarray, step: np.ndarray, first: np.ndarray, shape: tuple[int, ...], site: int
+) -> np.ndarray:
     split = _split(shape)
-    row, row_start, row_spread = _pair(math.prod(shape[:split]), *_keys(_mixed(int(seed), int(step)), site))
-    column, _, column_spread = _pair(math.prod(shape[split:]), *_COLUMN_KEYS)
+    keys = _keys(_mixed(int(seed), int(step)), site)
+    start = int(first) * math.prod(shape[1:split])
+    row, row_start, row_spread = _pair(start, math.prod(shape[:split]), *keys)
+    column, _, column_spread = _pair(0, math.prod(shape[split:]), *_COLUMN_KEYS)
     x = row[:, None] + column
     t = (row_spread + row_start)[:, None] + column_spread
     return (_folded(x * t) * t).reshape(shape).view(np.int32)
 
 
-def _pair(count: int, first_key: int, second_key: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of `count` positions a mixed number, an odd counter, and an even number mixed further; modulo 2³²."""
-    position = np.arange(count, dtype=np.uint32)
+def _pair(start: int, count: int, first_key: int, second_key: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For `count` positions from `start` a mixed number, an odd counter, and an even number mixed further; mod 2³²."""
+    position = np.arange(start, start + count).astype(np.uint32)
     x = position * np.uint32(_FIRST_STRIDE) + np.uint32(first_key % _WORD)
     t = position * np.uint32(_SECOND_STRIDE) + np.uint32(second_key % _WORD)
     mixed = _folded(x * t) * t
@@ -118,13 +122,14 @@ def _folded(z: np.ndarray) -> np.ndarray:
 # --- ONNX ----------------------------------------------------------------------------------------------------------
 
 
-def _random_bits_onnx(e: Emitter, node: Node, seed: str, step: str) -> str:
+def _random_bits_onnx(e: Emitter, node: Node, seed: str, step: str, first: str) -> str:
     shape: tuple[Size, ...] = node.attributes["shape"]
     split = _split(shape)
     rows, columns = product(shape[:split]), product(shape[split:])
     column_keys = (e.constant(_narrow(key)) for key in _COLUMN_KEYS)
-    row, row_start, row_spread = _pair_onnx(e, rows, *_keys_onnx(e, seed, step, node.attributes["site"]))
-    column, _, column_spread = _pair_onnx(e, columns, *column_keys)
+    start = e.node("Mul", e.node("Cast", first, to=e.onnx_dtype("i32")), number(e, product(shape[1:split]), "i32"))
+    row, row_start, row_spread = _pair_onnx(e, start, rows, *_keys_onnx(e, seed, step, node.attributes["site"]))
+    column, _, column_spread = _pair_onnx(e, number(e, 0, "i32"), columns, *column_keys)
 
     def upright(values: str) -> str:
         return e.reshape(values, (rows,), (rows, 1))
@@ -134,8 +139,9 @@ def _random_bits_onnx(e: Emitter, node: Node, seed: str, step: str) -> str:
     return e.reshape(e.node("Mul", _folded_onnx(e, e.node("Mul", x, t)), t), (rows, columns), shape)
 
 
-def _pair_onnx(e: Emitter, count: Size, first_key: str, second_key: str) -> tuple[str, str, str]:
-    position = e.node("Range", number(e, 0, "i32"), number(e, count, "i32"), number(e, 1, "i32"))
+def _pair_onnx(e: Emitter, start: str, count: Size, first_key: str, second_key: str) -> tuple[str, str, str]:
+    end = e.node("Add", start, number(e, count, "i32"))
+    position = e.node("Range", start, end, number(e, 1, "i32"))
     x = e.node("Add", e.node("Mul", position, e.constant(_narrow(_FIRST_STRIDE))), first_key)
     t = e.node("Add", e.node("Mul", position, e.constant(_narrow(_SECOND_STRIDE))), second_key)
     mixed = e.node("Mul", _folded_onnx(e, e.node("Mul", x, t)), t)
@@ -166,23 +172,23 @@ def _keys_onnx(e: Emitter, seed: str, step: str, site: int) -> tuple[str, str]:
     return e.node("Cast", e.node("Div", z, word), to=narrow), e.node("Cast", z, to=narrow)
 
 
-_SEED_0, _STEP_7 = np.array(0), np.array(7)
+_SEED_0, _STEP_7, _FIRST = np.array(0), np.array(7), np.array(0)
 
 OPERATORS: tuple[Op, ...] = (
     Op(
-        "random_bits(seed: i64, step: i64, shape: sizes, site: int) -> i32[*shape]",
-        doc="Random bits that depend on seed, step, site and position only. The first axis counts the samples: "
-        "what a sample draws does not depend on how many there are.",
+        "random_bits(seed: i64, step: i64, first: i64, shape: sizes, site: int) -> i32[*shape]",
+        doc="Random bits that depend on seed, step, site and position only. The first axis counts the samples, from "
+        "`first` on: what a sample draws does not depend on how many there are, nor on where a batch is cut.",
         numpy=_random_bits_numpy,
         nondiff="the result is random",
         onnx=_random_bits_onnx,
         samples=(
-            S(_SEED_0, _STEP_7, shape=(3, 5), site=0),
-            S(np.array(-(2**63)), np.array(2**63 - 1), shape=(2, 3, 300), site=1),
-            S(np.array(123456789), np.array(1), shape=(4, 2, 20, 20), site=2**31),
-            S(_SEED_0, _STEP_7, shape=(), site=3),
-            S(_SEED_0, _STEP_7, shape=(0, 4), site=3),
-            Bad((), _STEP_7, shape=(2,), site=0, code="type-mismatch"),
+            S(_SEED_0, _STEP_7, _FIRST, shape=(3, 5), site=0),
+            S(np.array(-(2**63)), np.array(2**63 - 1), _FIRST, shape=(2, 3, 300), site=1),
+            S(np.array(123456789), np.array(1), np.array(6), shape=(4, 2, 20, 20), site=2**31),
+            S(_SEED_0, _STEP_7, _FIRST, shape=(), site=3),
+            S(_SEED_0, _STEP_7, _FIRST, shape=(0, 4), site=3),
+            Bad((), _STEP_7, _FIRST, shape=(2,), site=0, code="type-mismatch"),
         ),
     ),
 )

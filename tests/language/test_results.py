@@ -40,7 +40,9 @@ def output_type(text: str) -> str:
 )
 def test_result(declared: str, body: str, expected: str) -> None:
     text = f"layer f(x: f32[b, d]) -> {declared} {{ return {body} }}\n"
-    assert output_type(text + f"model M(x: f32[b, 4]) -> {declared.replace('d', '4')} {{ return x |> f() }}") == expected
+    assert (
+        output_type(text + f"model M(x: f32[b, 4]) -> {declared.replace('d', '4')} {{ return x |> f() }}") == expected
+    )
 
 
 @pytest.mark.parametrize(

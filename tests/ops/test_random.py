@@ -19,9 +19,9 @@ LIMIT = 5.0
 """Standard deviations that a statistic may be away from what is expected; 1 in 1.7 million is, of some thousand."""
 
 
-def draw(*shape: int, seed: int = 0, step: int = 0, site: int = 0) -> np.ndarray:
+def draw(*shape: int, seed: int = 0, step: int = 0, first: int = 0, site: int = 0) -> np.ndarray:
     """Bits as unsigned numbers."""
-    bits = OPS["random_bits"].numpy(np.array(seed), np.array(step), shape=shape, site=site)
+    bits = OPS["random_bits"].numpy(np.array(seed), np.array(step), np.array(first), shape=shape, site=site)
     return bits.view(np.uint32)
 
 
@@ -47,17 +47,20 @@ def test_known_values():
 @pytest.mark.parametrize("shape", [(64,), (5, 7), (3, 2, 300), (2, 3, 20, 20)])
 def test_onnxruntime_gives_the_same_bits_with_an_open_batch(shape):
     b = Builder()
-    seed, step = b.input("seed", TensorType("i64")), b.input("step", TensorType("i64"))
+    seed, step, first = (b.input(name, TensorType("i64")) for name in ("seed", "step", "first"))
     batch = b.input("batch", TensorType("f32", (symbol("n"),)))
-    b.output("bits", b.random_bits(seed, step, shape=(symbol("n"), *shape[1:]), site=9))
+    b.output("bits", b.random_bits(seed, step, first, shape=(symbol("n"), *shape[1:]), site=9))
     b.output("sum", b.sum(batch))
-    feeds = {"seed": np.array(7), "step": np.array(11), "batch": np.zeros(shape[0], np.float32)}
+    feeds = {"seed": np.array(7), "step": np.array(11), "first": np.array(5), "batch": np.zeros(shape[0], np.float32)}
     found = run_onnx(b.graph(), feeds)["bits"]
-    np.testing.assert_array_equal(found.view(np.uint32), draw(*shape, seed=7, step=11, site=9))
+    np.testing.assert_array_equal(found.view(np.uint32), draw(*shape, seed=7, step=11, first=5, site=9))
 
 
-def test_a_sample_draws_the_same_whatever_the_batch():
-    np.testing.assert_array_equal(draw(8, 3, 40)[:3], draw(3, 3, 40))
+@pytest.mark.parametrize("shape", [(), (7,), (3, 40), (2, 300, 20), (5, 20, 20)])
+def test_a_sample_draws_the_same_whatever_the_batch(shape):
+    whole = draw(8, *shape)
+    np.testing.assert_array_equal(whole[:3], draw(3, *shape))
+    np.testing.assert_array_equal(whole[3:], draw(5, *shape, first=3))
     np.testing.assert_array_equal(draw(8)[:3], draw(3))
 
 
