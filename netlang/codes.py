@@ -210,6 +210,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "netlang train lenet.net --device cuda    # with the onnxruntime wheel for the CPU",
         "pip uninstall onnxruntime && pip install onnxruntime-gpu",
     ),
+    "network-too-large": Explanation(
+        "Building the network takes more steps, or gives lists or results of more parts, than any network needs.",
+        "A `repeat` within a `repeat`, or one that doubles something each time, soon asks for more than a computer holds.",
+        "repeat 60 { f = f >> f }",
+        "repeat 60 { x = x |> f }",
+    ),
     "no-gradient": Explanation(
         "The loss depends on a parameter only through an operator that has no gradient, such as `argmax`.",
         "The parameter could not be trained.",

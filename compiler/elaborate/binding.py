@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
 from netlang.source import Span
-from netlang.types import Bindings, Mismatch, PackPattern, TensorType, TypePattern, dtype_fits, unify_all
+from netlang.types import DTYPES, Bindings, Mismatch, PackPattern, TensorType, TypePattern, dtype_fits, unify_all
 
 from ..ir import Init, Value
 from .context import Context, Frame
+from .numbers import scalar
 from .patterns import pattern_of, setting_type, split_parameters
 from .provenance import dtype_origin, size_origin
 from .values import CALLABLE, Environment, Function, Poison, describe, is_number, is_size, not_applied
@@ -106,12 +107,8 @@ def _bind(
         if parameter.name in given:
             thunk, place = given[parameter.name]
             value = thunk(parameter)
-            if (
-                isinstance(value, Value)
-                and tensors
-                and function.definition.kind != "fn"
-                and not _is_schedule(parameter)
-            ):
+            of_layer = tensors and function.definition.kind != "fn"
+            if isinstance(value, Value) and of_layer and setting_type(parameter) not in ("layer", "schedule"):
                 raise _applied_early(function.name, parameter, value, place)
             inner.set(parameter.name, checked_setting(parameter, value, place))
         else:
@@ -157,6 +154,7 @@ def checked_setting(parameter: syntax.Parameter, value: Any, span: Span | None) 
             secondary=[Label(parameter.span, "declared here")],
             expected=type_,
             found=describe(value),
+            help="give the layer itself, not its result" if type_ == "layer" and isinstance(value, Value) else None,
         )
     return converted
 
@@ -207,11 +205,6 @@ def _too_many(
 
 def _create_first(name: str) -> str:
     return f"create it, then apply it: `{name}(…)(x)` or `x |> {name}(…)`"
-
-
-def _is_schedule(parameter: syntax.Parameter) -> bool:
-    """Whether the parameter takes tensors, too: the value of a schedule at the present step."""
-    return isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "schedule"
 
 
 def _applied_early(name: str, parameter: syntax.Parameter, value: Value, place: Span) -> DiagnosticError:
@@ -363,10 +356,8 @@ def _lift(
     if isinstance(value, Value):
         return value
     if is_number(value) and pattern.rank_fits(0):
-        dtype = pattern.dtype if pattern.dtype in ("f32", "f64", "i64", "i32") else _natural_dtype(value, pattern.dtype)
-        if is_size(value) and not isinstance(value, int):
-            return context.builder.cast(context.builder.dim(size=value), dtype=dtype)
-        return context.builder.constant(value, dtype)
+        dtype = pattern.dtype if pattern.dtype in DTYPES else _natural_dtype(value, pattern.dtype)
+        return scalar(context, value, dtype, span)
     raise fail(
         "not-a-tensor",
         f"`{definition.name.name}` needs a tensor for `{parameter.name}`",
@@ -518,6 +509,6 @@ def _lift_result(
     if not is_number(value):
         raise fail("wrong-result", f"`{name}` must return a tensor", place, describe(value),
                    expected=pattern, found=describe(value), help=not_applied(value))  # fmt: skip
-    dtype = pattern.dtype if len(pattern.dtype) > 1 else None
-    lifted = context.builder.constant(value, dtype)
+    dtype = pattern.dtype if pattern.dtype in DTYPES else _natural_dtype(value, pattern.dtype)
+    lifted = scalar(context, value, dtype, place)
     return (*values[:index], lifted, *values[index + 1 :])

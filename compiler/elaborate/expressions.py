@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import operator as py
-import sys
 from dataclasses import replace
 from typing import Any
 
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
-from netlang.dims import Dim, Size, decide_equal, decide_less
+from netlang.dims import Dim, Size
 from netlang.source import Span
-from netlang.tokens import MAX_INTEGER
-from netlang.types import FLOATS
 
 from ..initializers import INITIALIZERS
 from ..ir import Init, Value
 from . import calls, indexing
+from .arithmetic import binary, unary
 from .context import Context, Reported
 from .naming import Prefixed
-from .operators import apply_op
 from .values import (
-    CALLABLE,
     POISON,
     Composition,
     Entry,
@@ -33,16 +28,10 @@ from .values import (
     describe,
     is_number,
     is_size,
-    not_applied,
 )
-
 
 MAX_ITEMS = 10_000
 """Parts of a composition, items of a list: more come only from doubling them in a `repeat`."""
-
-MAX_POWER = 1_000
-MAX_TERMS = 1_000
-MAX_FLOAT = sys.float_info.max
 
 
 def evaluate(context: Context, expr: syntax.Expr, environment: Environment, binding: str | None = None) -> Any:
@@ -153,10 +142,23 @@ def _name(context: Context, expr: syntax.Name, environment: Environment) -> Any:
     try:
         return environment.get(expr.name)
     except KeyError:
-        help_ = "initialisers stand after `~`; `full([2, 3], 0)` is a tensor" if expr.name in INITIALIZERS else None
-        raise fail("undefined-name", f"`{expr.name}` is not defined", expr.span, help=help_) from None
+        raise _undefined(context, expr) from None
     except DiagnosticError as error:  # of a constant in terms of itself, which no line of its own causes
         raise DiagnosticError(*(replace(d, primary=d.primary or Label(expr.span)) for d in error.diagnostics)) from None
+
+
+def _undefined(context: Context, expr: syntax.Name) -> DiagnosticError:
+    """A name that the check of names let pass: of an initialiser, or set in a branch that was not taken."""
+    nodes = (node for definition in context.frame.definitions[:1] for node in syntax.walk(definition.body))
+    assigned = (
+        t.span for node in nodes if isinstance(node, syntax.Assign) for t in node.targets if t.name == expr.name
+    )
+    place = next(assigned, None)
+    help_ = "set it before the branch, or in both branches" if place is not None else None
+    if expr.name in INITIALIZERS:
+        help_ = "initialisers stand after `~`; `full([2, 3], 0)` is a tensor"
+    secondary = [Label(place, "set in a branch that is not taken")] if place is not None else []
+    return fail("undefined-name", f"`{expr.name}` is not defined", expr.span, secondary=secondary, help=help_)
 
 
 def _next(context: Context, expr: syntax.Next, environment: Environment) -> Any:
@@ -183,7 +185,12 @@ def _attribute(context: Context, expr: syntax.Attribute, environment: Environmen
                 )
             with context.builder.at(expr.span):
                 return context.builder.t(value)
-        raise fail("unknown-attribute", f"a tensor has no `{expr.name}`", expr.name_span, help="tensors have `.T`")
+        raise fail(
+            "unknown-attribute",
+            f"a tensor has no `{expr.name}`",
+            expr.name_span,
+            help="tensors have `.T`; their sizes are the names in the types of the inputs",
+        )
     members = _members(value)
     if expr.name in members:
         return members[expr.name]
@@ -217,197 +224,6 @@ def _alternative(value: Any) -> str | None:
 
 def _call(context: Context, expr: syntax.Call, environment: Environment, binding: str | None) -> Any:
     return calls.call_expression(context, expr, environment, binding)
-
-
-def _unary(context: Context, expr: syntax.Unary, environment: Environment) -> Any:
-    value = evaluate(context, expr.operand, environment)
-    if isinstance(value, Poison):
-        return value
-    if expr.operator == "not":
-        if isinstance(value, bool):
-            return not value
-        if isinstance(value, Value):
-            return apply_op(context, "logical_not", (value,), {}, expr.span, (expr.operand.span,))
-        raise fail("type-mismatch", "`not` needs a condition", expr.operand.span, describe(value))
-    if is_number(value):
-        return -value
-    if isinstance(value, Value):
-        return apply_op(context, "neg", (value,), {}, expr.span, (expr.operand.span,))
-    raise fail("type-mismatch", "`-` needs a number or a tensor", expr.operand.span, describe(value))
-
-
-def _binary(context: Context, expr: syntax.Binary, environment: Environment) -> Any:
-    if expr.operator in ("and", "or"):
-        return _logic(context, expr, environment)
-    left = evaluate(context, expr.left, environment)
-    right = evaluate(context, expr.right, environment)
-    if isinstance(left, Poison) or isinstance(right, Poison):
-        return POISON
-    if expr.operator in ("==", "!=") and (left is None or right is None):
-        return (left is right) == (expr.operator == "==")
-    if isinstance(left, Value) or isinstance(right, Value):
-        return _tensor_binary(context, expr, left, right)
-    if expr.operator in ("==", "!="):
-        return _equal(expr, left, right)
-    if not is_number(left) or not is_number(right):
-        wrong, node = (left, expr.left) if not is_number(left) else (right, expr.right)
-        raise fail(
-            "type-mismatch",
-            f"`{expr.operator}` needs numbers or tensors",
-            node.span,
-            describe(wrong),
-            help=not_applied(wrong),
-        )
-    return _arithmetic(context, expr, left, right)
-
-
-def _logic(context: Context, expr: syntax.Binary, environment: Environment) -> Any:
-    left = evaluate(context, expr.left, environment)
-    if isinstance(left, bool) and left == (expr.operator == "or"):
-        return left
-    right = evaluate(context, expr.right, environment)
-    if isinstance(left, Poison) or isinstance(right, Poison):
-        return POISON
-    for value, node in ((left, expr.left), (right, expr.right)):
-        if not isinstance(value, bool | Value):
-            raise fail("type-mismatch", f"`{expr.operator}` needs conditions", node.span, describe(value))
-    if isinstance(left, Value) or isinstance(right, Value):
-        return apply_op(
-            context,
-            f"logical_{expr.operator}",
-            (left, right),
-            {},
-            expr.span,
-            (expr.left.span, expr.right.span),
-            symbol=expr.operator,
-        )
-    return right
-
-
-def _equal(expr: syntax.Binary, left: Any, right: Any) -> bool:
-    if is_size(left) and is_size(right):
-        equal = decide_equal(left, right)
-        if equal is None:
-            raise _undecidable(expr)
-    else:
-        equal = left is right if isinstance(left, CALLABLE) else left == right
-    return equal == (expr.operator == "==")
-
-
-def _arithmetic(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any:
-    operator = expr.operator
-    if operator in _COMPARISONS:
-        return _compare(expr, left, right)
-    if operator in ("/", "//", "%") and right == 0:
-        raise fail("bad-value", "division by zero", expr.span)
-    if operator == "@":
-        raise fail("type-mismatch", "`@` needs tensors", expr.span)
-    symbolic = isinstance(left, Dim) or isinstance(right, Dim)
-    if operator == "/":
-        return _divide(context, expr, left, right)
-    if symbolic and (operator == "**" or isinstance(left, float) or isinstance(right, float)):
-        return _tensor_binary(context, expr, left, right)
-    try:
-        too_large = operator == "**" and isinstance(right, int) and right > MAX_POWER and abs(left) > 1
-        result = left if too_large else _PYTHON[operator](left, right)
-    except OverflowError:
-        too_large, result = True, left
-    if too_large or _is_beyond(result):
-        raise fail("bad-value", "the result is too large for a number", expr.span)
-    if isinstance(result, complex):
-        raise fail("bad-value", "a negative number has no such power", expr.span)
-    return result
-
-
-def _is_beyond(number: Any) -> bool:
-    """Whether a number is larger than the numbers of a graph, or a size too complicated to be of use."""
-    if isinstance(number, Dim):
-        return len(number.terms) > MAX_TERMS
-    return isinstance(number, int | float) and not abs(number) <= (
-        MAX_INTEGER if isinstance(number, int) else MAX_FLOAT
-    )
-
-
-def _divide(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any:
-    """`/`: exact for sizes that divide, a float otherwise, a tensor where a size is open until run time."""
-    if is_size(left) and is_size(right):
-        quotient = left // right
-        if quotient * right == left or context.generic:  # a layer without a use: taken to divide
-            return quotient
-    if isinstance(left, Dim) or isinstance(right, Dim):
-        return _tensor_binary(context, expr, left, right)
-    return left / right
-
-
-def _compare(expr: syntax.Binary, left: Any, right: Any) -> bool:
-    if isinstance(left, Dim) or isinstance(right, Dim):
-        if not (is_size(left) and is_size(right)):
-            raise _undecidable(expr)
-        decided = {
-            "<": lambda: decide_less(left, right),
-            ">": lambda: decide_less(right, left),
-            "<=": lambda: _negated(decide_less(right, left)),
-            ">=": lambda: _negated(decide_less(left, right)),
-        }[expr.operator]()
-        if decided is None:
-            raise _undecidable(expr)
-        return decided
-    return _PYTHON[expr.operator](left, right)
-
-
-def _negated(value: bool | None) -> bool | None:
-    return None if value is None else not value
-
-
-def _undecidable(expr: syntax.Node) -> DiagnosticError:
-    return fail(
-        "undecidable",
-        f"`{expr.span.text}` cannot be decided while compiling",
-        expr.span,
-        help="it holds for some sizes and not for others; fix the sizes, or compute with tensors",
-    )
-
-
-def _tensor_binary(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any:
-    operands = tuple(_as_tensor(context, x) if isinstance(x, Dim) else x for x in (left, right))
-    operands = _match_dtypes(context, operands, (left, right))
-    spans = (expr.left.span, expr.right.span)
-    for operand, span in zip(operands, spans, strict=True):
-        if not isinstance(operand, Value | int | float):
-            raise fail("type-mismatch", f"`{expr.operator}` needs tensors or numbers", span, describe(operand),
-                       help=not_applied(operand))  # fmt: skip
-    name = _TENSOR_OPERATORS[expr.operator]
-    if name == "div":
-        _refuse_integer_division(expr, operands)
-    return apply_op(context, name, operands, {}, expr.span, spans, symbol=expr.operator)
-
-
-def _match_dtypes(context: Context, operands: tuple[Any, ...], original: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A size becomes a tensor of the other operand's dtype, as a written number does."""
-    like = next((x for x, o in zip(operands, original, strict=True) if isinstance(o, Value)), None)
-    dtype = like.type.dtype if like is not None else "f32"
-    return tuple(
-        context.builder.cast(x, dtype=dtype) if isinstance(o, Dim) and x.type.dtype != dtype else x
-        for x, o in zip(operands, original, strict=True)
-    )
-
-
-def _as_tensor(context: Context, value: Any) -> Any:
-    if isinstance(value, Dim):
-        return context.builder.dim(size=value)
-    return value
-
-
-def _refuse_integer_division(expr: syntax.Binary, operands: tuple[Any, ...]) -> None:
-    tensors = [x for x in operands if isinstance(x, Value)]
-    if tensors and all(x.type.dtype not in FLOATS for x in tensors):
-        raise fail(
-            "type-mismatch",
-            f"`/` divides floats, and this is {tensors[0].type.dtype}",
-            expr.span,
-            str(tensors[0].type),
-            help="`//` divides whole numbers; `f32(x)` makes floats of them",
-        )
 
 
 def _pipe(context: Context, expr: syntax.Pipe, environment: Environment) -> Any:
@@ -547,15 +363,6 @@ def _index(context: Context, expr: syntax.Index, environment: Environment) -> An
     return value if isinstance(value, Poison) else indexing.index(context, expr, value, environment)
 
 
-_COMPARISONS = ("<", "<=", ">", ">=")
-_PYTHON = {
-    "+": py.add, "-": py.sub, "*": py.mul, "//": py.floordiv, "%": py.mod, "**": py.pow,
-    "<": py.lt, "<=": py.le, ">": py.gt, ">=": py.ge,
-}  # fmt: skip
-_TENSOR_OPERATORS = {
-    "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floor_divide", "%": "mod", "**": "pow", "@": "matmul",
-    "==": "equal", "!=": "not_equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal",
-}  # fmt: skip
 _HANDLERS: dict[type, Any] = {
     syntax.Number: _literal,
     syntax.String: _literal,
@@ -566,8 +373,8 @@ _HANDLERS: dict[type, Any] = {
     syntax.Attribute: _attribute,
     syntax.Call: _call,
     syntax.Index: _index,
-    syntax.Unary: _unary,
-    syntax.Binary: _binary,
+    syntax.Unary: unary,
+    syntax.Binary: binary,
     syntax.Pipe: _pipe,
     syntax.Compose: _compose,
     syntax.Conditional: _conditional,

@@ -12,6 +12,7 @@ from netlang.types import TensorType
 
 from ..ir import Value
 from .context import Context
+from .opcalls import require_sizes
 from .values import Intrinsic, describe, is_size
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def _shape(arguments: Arguments) -> tuple[tuple[Size, ...], dict[str, tuple[Any,
         for item in value if isinstance(value, tuple) else (value,):
             if not is_size(item):
                 raise fail("type-mismatch", "random draws take the sizes of their dimensions", span, describe(item))
+            require_sizes((item,), "a random draw", span)
             shape.append(item)
     return tuple(shape), dict(arguments.keywords)
 

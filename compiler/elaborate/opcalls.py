@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from netlang.diagnostics import did_you_mean, fail
 from netlang.dims import Dim, maximum, minimum
 from netlang.source import Span
-from netlang.types import TensorType
+from netlang.types import INTEGERS, TensorType
 
 from ..ir import Value
 from ..op import REQUIRED, AttributeParameter, Op
 from .context import Context
+from .numbers import scalar
 from .operators import apply_op, explained
 from .values import DType, OpFunction, Partial, describe, is_number, is_size, not_applied
 
@@ -46,12 +48,11 @@ def cast_to(context: Context, dtype: str, arguments: Arguments) -> Any:
         raise fail("missing-argument", f"`{dtype}` converts one value", arguments.span)
     value, span = arguments.positional[0]
     with context.builder.at(arguments.span):
-        if isinstance(value, Dim):
-            value = context.builder.dim(size=value)
         if isinstance(value, Value):
             return context.builder.cast(value, dtype=dtype)
         if is_number(value) or isinstance(value, bool):
-            return context.builder.constant(value, dtype)
+            whole = isinstance(value, float) and dtype in INTEGERS
+            return scalar(context, int(value) if whole else value, dtype, span)
     raise fail("type-mismatch", f"{describe(value)} cannot be converted to {dtype}", span)
 
 
@@ -64,9 +65,8 @@ def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list
     if has_tensor or len(rest) > len(signature.attributes):
         while rest and len(operands) < room and not (op.variadic and not _is_tensor_like(rest[0][0])):
             value, span = rest.pop(0)
-            operands.extend((item, span) for item in value) if isinstance(value, tuple) else operands.append(
-                (value, span)
-            )
+            items = value if op.variadic and isinstance(value, tuple) else (value,)
+            operands.extend((item, span) for item in items)
     attrs = dict(given)
     open_attributes = [a for a in signature.attributes if a.name not in given]
     if len(rest) > len(open_attributes):
@@ -111,7 +111,25 @@ def _attribute(op: Op, attribute: AttributeParameter, value: Any, span: Span) ->
     if not accepted:
         raise fail("type-mismatch", f"`{attribute.name}` of `{op.name}` must be {_WORDS[attribute.type]}", span,
                    describe(value))  # fmt: skip
+    if attribute.type in ("size", "sizes") and attribute.name not in _POSITIONS:
+        require_sizes(converted if isinstance(converted, tuple) else (converted,), f"`{op.name}`", span)
+    if op.splits and attribute.name == "parts" and isinstance(converted, int) and converted > MAX_PARTS:
+        raise fail("network-too-large", f"`{op.name}` into more than {MAX_PARTS} parts", span, describe(value))
     return converted
+
+
+_POSITIONS = ("starts", "stops")  # attributes that count from the end where they are negative
+
+MAX_PARTS = 10_000
+"""Results of one operator."""
+
+
+def require_sizes(sizes: Iterable[Any], owner: str, span: Span) -> None:
+    """Raises bad-value for a negative size."""
+    for size in sizes:
+        if isinstance(size, int) and size < 0:
+            raise fail("bad-value", f"a size of {owner} cannot be {size}", span,
+                       help="write the size itself: nothing stands for `whatever is left`")  # fmt: skip
 
 
 def _require_known(op: Op, attribute: AttributeParameter, value: Any, span: Span) -> None:
@@ -179,14 +197,15 @@ def _operand(context: Context, op: Op, operands: list[tuple[Any, Span]], value: 
 def _compute_now(context: Context, op: Op, operands: list[tuple[Any, Span]], attrs: dict[str, Any], span: Span) -> Any:
     """An operator of numbers is computed while compiling: `sqrt(2)`."""
     numbers = [value for value, _ in operands]
+    if len(numbers) < len(op.signature.tensors):
+        raise fail("missing-argument", f"`{op.name}` needs `{op.signature.tensors[len(numbers)].name}`", span,
+                   help=f"it is `{op.text}`")  # fmt: skip
     if any(isinstance(value, Dim) for value in numbers):
         if op.name in _SIZE_CHOICE and len(numbers) == 2:
             return _SIZE_CHOICE[op.name](*numbers)
         values = [context.builder.cast(context.builder.dim(size=v), dtype="f32") if isinstance(v, Dim) else v
                   for v in numbers]  # fmt: skip
         return apply_op(context, op.name, values, attrs, span, [place for _, place in operands])
-    if len(numbers) < len(op.signature.tensors):
-        raise fail("missing-argument", f"`{op.name}` needs `{op.signature.tensors[len(numbers)].name}`", span)
     _require(op, attrs, span)
     for attribute in op.signature.attributes:
         given = attrs.setdefault(attribute.name, attribute.default)

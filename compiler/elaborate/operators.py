@@ -15,6 +15,7 @@ from ..ir import Value
 from ..ops import OPS
 from .binding import MISMATCH_CODES
 from .context import Context
+from .numbers import require_fit
 from .provenance import alike, dtype_origin, size_origin
 from .values import describe
 
@@ -30,7 +31,7 @@ def apply_op(
 ) -> Any:
     """The result of an operator. `spans` are where the operands stand; `symbol` is the operator as written."""
     shown = f"`{symbol}`" if symbol else f"`{name}`"
-    _refuse_fractions(operands, spans, shown)
+    _require_fit(operands, spans)
     with explained(context, name, operands, span, spans, shown), context.builder.at(span):
         result = context.builder.apply(name, operands, attrs)
     context.remember(result, span, operands)
@@ -59,18 +60,12 @@ def _placed(diagnostic: Diagnostic, operands: Sequence[Any], span: Span, spans: 
     return replace(diagnostic, primary=Label(span), secondary=(*diagnostic.secondary, *labels))
 
 
-def _refuse_fractions(operands: Sequence[Any], spans: Sequence[Span], shown: str) -> None:
-    tensor = next((x for x in operands if isinstance(x, Value)), None)
-    if tensor is None or not tensor.type.dtype.startswith(("i", "u")):
-        return
+def _require_fit(operands: Sequence[Any], spans: Sequence[Span]) -> None:
+    """Numbers among the operands become tensors of the dtype of the first tensor, which must hold them."""
+    dtypes = (x.type.dtype for x in operands if isinstance(x, Value) and x.type.dtype != "bool")
+    dtype = next(dtypes, "f32")
     for operand, span in zip(operands, spans, strict=False):
-        if isinstance(operand, float) and not operand.is_integer():
-            raise fail(
-                "type-mismatch",
-                f"{shown} of whole numbers ({tensor.type.dtype}) and the fraction {operand}",
-                span,
-                help="`f32(x)` makes floats of whole numbers",
-            )
+        require_fit(operand, dtype, span)
 
 
 def _explain(

@@ -16,6 +16,7 @@ from ..ir import Value, Variable
 from ..ops import OPS
 from .context import Context, Frame
 from .naming import Instance
+from .numbers import scalar
 from .patterns import split_parameters
 from .values import CALLABLE, Environment, Layer, describe, is_number
 
@@ -54,7 +55,7 @@ class TrainPlan:
             raise fail("duplicate-name", f"`{name}` is reported twice", item.span,
                        help="the loss is always reported" if name == "loss" else None)  # fmt: skip
         if is_number(value):
-            value = context.builder.constant(float(value), "f32")
+            value = scalar(context, value, "f32", item.span)
         if not isinstance(value, Value) or value.type.rank:
             raise fail("type-mismatch", "a report is one number", item.span, describe(value),
                        help="`mean(…)` makes one number")  # fmt: skip

@@ -1,13 +1,14 @@
 """Deliberately wrong programs: each gives exactly one error, with this code, at this place, in exactly this text.
 
 The programs are in `programs/*.md`. A section holds the code and the place, which are written by hand, the files, and
-the text, which `pytest tests/errors --update-snapshots` writes: read the difference before you commit it.
+the text, which `pytest tests/errors --update-snapshots` writes: read the difference before you commit it. Lines of the
+library are shown as line 1, so that the texts change with those lines and not with what stands above them.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from netlang.compiler import load_program
 from netlang.runtime.loader import load, open_source
 
 from netlang.codes import EXPLANATIONS
-from netlang.diagnostics import Diagnostic, DiagnosticError
+from netlang.diagnostics import Diagnostic, DiagnosticError, Label
 from netlang.render import render
+from netlang.source import Source, Span
 
 FOLDER = Path(__file__).parent / "programs"
 
@@ -63,6 +65,19 @@ def check(case: Case) -> list[Diagnostic]:
         return list(error.diagnostics)
 
 
+def settled(diagnostic: Diagnostic) -> Diagnostic:
+    """A diagnostic that shows the lines of the library as files of one line."""
+    return replace(diagnostic, secondary=tuple(map(_settled, diagnostic.secondary)))
+
+
+def _settled(label: Label) -> Label:
+    span = label.span
+    if not span.source.library:
+        return label
+    line, start = Source(span.source.name, span.source.line(span.line), library=True), span.column - 1
+    return Label(Span(line, start, start + span.end - span.start), label.text)
+
+
 def update(case: Case, text: str) -> None:
     """Writes the text of a case into its document."""
     document = case.document.read_text("utf-8")
@@ -82,7 +97,7 @@ def test_program(case: Case, request: pytest.FixtureRequest, tmp_path: Path, mon
     label = errors[0].primary
     assert label is not None
     assert (label.span.source.name, label.span.line, label.span.column) == case.place
-    text = render(found) + "\n"
+    text = render([settled(diagnostic) for diagnostic in found]) + "\n"
     if request.config.getoption("--update-snapshots"):
         update(case, text)
     else:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-
 from netlang.compiler import Network, Program, load_program
 from netlang.compiler.initializers import materialise
 from netlang.compiler.interpret import evaluate
 from netlang.compiler.ir import Graph
 from netlang.runtime.loader import load
+
 from netlang.source import Source
 
 LAYERS = "use std.layers: linear, conv2d, batch_norm, layer_norm, dropout, embedding\n"

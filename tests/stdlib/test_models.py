@@ -166,7 +166,7 @@ CASES: tuple[Case, ...] = (
             "d": 12,
             "layers": 2,
             "h": 2,
-            "context": 9,
+            "context": 9, "std": 0.02,
             "lr": 0.1,
             "warmup": 5,
             "beta2": 0.95,
@@ -278,7 +278,7 @@ def test_gpt2_has_the_approximate_gelu_and_its_first_weights():
     text = """
     use std.models.gpt: GPT
     model Small(tokens: i64[3, 7]) -> f32[3, 7, 11] {
-      let gpt = GPT(11, d = 12, layers = 2, h = 2, context = 9, activation = gelu_tanh)
+      let gpt = GPT(11, d = 12, layers = 2, h = 2, context = 9, activation = gelu_tanh, std = 0.02)
       return gpt(tokens)
     }
     """
