@@ -198,6 +198,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "const x = ((((1))))   # with a hundred brackets",
         "const x = 1",
     ),
+    "network-too-large": Explanation(
+        "Building the network takes more steps, or gives lists or results of more parts, than any network needs.",
+        "A `repeat` in a `repeat`, or one that doubles something each time, soon asks for more than a computer holds.",
+        "repeat 60 { f = f >> f }",
+        "repeat 60 { x = x |> f }",
+    ),
     "no-checkpoint": Explanation(
         "A run has no checkpoint of this name yet.",
         "A run keeps `last`, and `best` once it has been evaluated; one that was stopped at once has neither.",
@@ -209,12 +215,6 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Falling back to another one silently would be slow, and look like success.",
         "netlang train lenet.net --device cuda    # with the onnxruntime wheel for the CPU",
         "pip uninstall onnxruntime && pip install onnxruntime-gpu",
-    ),
-    "network-too-large": Explanation(
-        "Building the network takes more steps, or gives lists or results of more parts, than any network needs.",
-        "A `repeat` within a `repeat`, or one that doubles something each time, soon asks for more than a computer holds.",
-        "repeat 60 { f = f >> f }",
-        "repeat 60 { x = x |> f }",
     ),
     "no-gradient": Explanation(
         "The loss depends on a parameter only through an operator that has no gradient, such as `argmax`.",

@@ -17,8 +17,8 @@ from .context import Context
 from .operators import apply_op
 from .values import CALLABLE, POISON, Environment, Poison, describe, is_number, is_size, not_applied
 
-MAX_POWER = 1_000
-MAX_TERMS = 1_000
+MAX_POWER = 1_000  # largest exponent of whole numbers
+MAX_TERMS = 1_000  # of the polynomial of a size
 
 
 def unary(context: Context, expr: syntax.Unary, environment: Environment) -> Any:
