@@ -1,6 +1,6 @@
 """Lets a trained GPT write: the exported model with onnxruntime and NumPy, one character after the other.
 
-    python examples/generate_text.py RUN [PROMPT]
+python examples/generate_text.py RUN [PROMPT]
 """
 
 import json

@@ -177,7 +177,8 @@ class FlatEngine(Engine):
         rows = self._rows_of_part(sizes)
         parts = sizes[self._batch] // rows if self._batch else 1
         own = {**sizes, self._batch: rows} if self._batch else sizes
-        graph = self.network.gradient_graph(own, row_sites(self._open, self._batch) if parts > 1 else frozenset())
+        sites = row_sites(self._open, self._batch) if self._batch and parts > 1 else frozenset()
+        graph = self.network.gradient_graph(own, sites)
         session = (self._single if parts > 1 else self.device).session(emit(graph))
         metrics: list[Mapping[str, np.ndarray]] = [
             {o.name: np.zeros((), np.float32) for o in graph.outputs if o.role in ("loss", "report")}

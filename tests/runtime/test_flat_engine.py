@@ -13,6 +13,7 @@ from netlang.runtime.flat_engine import FlatEngine
 from netlang.runtime.loader import load
 from netlang.runtime.session import Device
 from netlang.runtime.whole_engine import WholeEngine
+
 from netlang.source import Source
 
 HEAD = "use std.layers: linear, dropout, batch_norm, layer_norm, conv2d, embedding\nuse std.attention: attention\n"
