@@ -32,9 +32,10 @@ from .inputs import scalar_inputs
 from .session import Device, explained
 from .variables import VariableBuffers, check_weights
 
-CACHE_BYTES = 11 << 16
-"""What the largest operator of a part may touch: about a third of a usual second-level cache. Its gradient touches
-half as much again."""
+CACHE_BYTES = 11 << 18
+"""What the largest operator of a part may touch in the forward pass. Measured on cores with 2 MiB of second-level cache:
+for GPT (4 layers, width 128, batch 12) parts of 6 rows, which stay below this, take 36 ms on one core, 12 rows 43, 2 rows
+46; LeNet does not care."""
 
 PIECE = 1 << 16
 """Elements of the flat vectors that the optimizer updates at a time: with its states they fit the same cache."""
@@ -199,15 +200,17 @@ class FlatEngine(Engine):
         return Step(rows, list(bound.values()), firsts, metrics, (passes[0], passes[-1]), combine, squares, apply)
 
     def _rows_of_part(self, sizes: dict[str, int]) -> int:
-        """The most rows that fit the cache, leave no core idle, and divide the batch."""
+        """The most rows that fit the cache and cut the batch into equal parts, as many on each core."""
         if self._batch is None:
             return 0
         rows = sizes[self._batch]
         gradient_bytes = sum(group.length * 4 for group in self._groups)
         if gradient_bytes * self._threads > PARTS_LIMIT_BYTES:
             return rows
-        most = max(1, min(CACHE_BYTES // max(1, row_bytes(self._open, self._batch, sizes)), rows // self._threads))
-        return next((part for part in range(most, 0, -1) if rows % part == 0 and part * 4 > most), rows)
+        most = CACHE_BYTES // max(1, row_bytes(self._open, self._batch, sizes))
+        choices = [part for part in range(1, rows + 1) if rows % (part * self._threads) == 0]
+        fitting = [part for part in choices if part <= most]
+        return max(fitting) if fitting else min(choices, default=rows)
 
     def _bind_part(
         self,

@@ -122,6 +122,8 @@ def _arithmetic(context: Context, expr: syntax.Binary, left: Any, right: Any) ->
         result = left if too_large else _PYTHON[operator](left, right)
     except OverflowError:
         too_large, result = True, left
+    except ZeroDivisionError:  # 0 ** -1
+        raise fail("bad-value", "division by zero", expr.span) from None
     if too_large or _is_beyond(result):
         raise fail("bad-value", "the result is too large for a number", expr.span)
     if isinstance(result, complex):

@@ -149,7 +149,8 @@ def _name(context: Context, expr: syntax.Name, environment: Environment) -> Any:
 
 def _undefined(context: Context, expr: syntax.Name) -> DiagnosticError:
     """A name that the check of names let pass: of an initialiser, or set in a branch that was not taken."""
-    nodes = (node for definition in context.frame.definitions[:1] for node in syntax.walk(definition.body))
+    running = context.frames[-1].definitions[:1] if context.frames else ()
+    nodes = (node for definition in running for node in syntax.walk(definition.body))
     assigned = (
         t.span for node in nodes if isinstance(node, syntax.Assign) for t in node.targets if t.name == expr.name
     )

@@ -19,7 +19,7 @@ from .context import Abandoned, Context, Frame, Reported
 from .intrinsics import INTRINSICS
 from .modules import LoadedModule, Modules
 from .naming import Instance
-from .patterns import dim_names, pattern_of, setting_type, split_parameters
+from .patterns import callable_like, dim_names, pattern_of, setting_type, split_parameters
 from .values import Environment, Function, Layer, Partial
 
 # fmt: off
@@ -100,8 +100,10 @@ def _open_type(type_: syntax.TypeName, environment: Environment) -> TensorType:
     inner = Environment(environment)
     for name in dim_names(type_):
         try:
-            environment.get(name)
+            means_size = not callable_like(environment.get(name))
         except KeyError:
+            means_size = False
+        if not means_size:
             inner.set(name, symbol(name))
     for dim in type_.dims or ():
         if isinstance(dim, syntax.Pack) and dim.name not in environment.names:

@@ -253,8 +253,7 @@ def _cycles(module: LoadedModule) -> Iterator[Diagnostic]:
     calls = {name: [n for n in _mentions(d) if n.name in definitions] for name, d in definitions.items()}
     done: set[str] = set()
     for name in definitions:
-        path: list[syntax.Name] = []
-        cycle = _find_cycle(name, calls, done, path, [name])
+        cycle = None if name in done else _find_cycle(name, calls, done, [], [name])
         if cycle:
             first, *rest = cycle
             together = " and ".join(sorted(f"`{mention.name}`" for mention in cycle))
