@@ -181,6 +181,8 @@ class Builder:
             return None
         if any(_elements(type_) > FOLD_LIMIT for type_ in types):
             return None
+        if any(0 in x.type.shape for x in inputs):  # NumPy has no maximum of nothing; that fault belongs to the run
+            return None
         with np.errstate(all="ignore"):  # infinities and NaNs are results here, as they are at run time
             results = op.numpy(*(self._constants[x] for x in inputs), **attrs)
         results = results if isinstance(results, tuple) else (results,)

@@ -150,6 +150,9 @@ def _count(start: Size, stop: Size, step: int) -> Size:
 
 
 def _slice_shape(x: TensorType, starts: Sizes, stops: Sizes, axes: Ints, steps: Ints) -> TensorType:
+    if not len(starts) == len(stops) == len(axes) == len(steps):
+        lengths = [len(starts), len(stops), len(axes), len(steps)]
+        raise bad_value("a slice has as many starts, stops and steps as axes", "lists of one length", lengths)
     shape = list(x.shape)
     for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
         if step == 0:
@@ -227,7 +230,7 @@ def _slice_onnx(e: Emitter, node: Node, x: str) -> str:
 
 def _pad_shape(x: TensorType, before: Sizes, after: Sizes, value: float) -> TensorType:
     if not len(before) == len(after) == x.rank:
-        raise bad_value("`before` and `after` say how much for every axis", f"{x.rank} sizes each", list(before))
+        raise bad_value("`before` and `after` say how much for every axis", f"{x.rank} sizes each", listed(before))
     return TensorType(x.dtype, tuple(b + s + a for b, s, a in zip(before, x.shape, after, strict=True)))
 
 
@@ -357,6 +360,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 7), starts=(6,), stops=(-1,), axes=(1,), steps=(-1,), torch=_torch_slice),
             S((4, 7), starts=(0, 5), stops=(3, 0), axes=(0, 1), steps=(2, -3), torch=_torch_slice),
             S((2, 3), starts=(2,), stops=(2,), axes=(1,), steps=(1,), torch=_torch_slice),
+            Bad((2, 3), starts=(0, 0), stops=(2,), axes=(1,), steps=(1,), code="bad-value"),
             Bad((2, 3), starts=(0,), stops=(2,), axes=(1,), steps=(0,), code="bad-value"),
             Bad((2, 3), starts=(0,), stops=(2,), axes=(2,), steps=(1,), code="bad-axis"),
             Bad((2, 3), starts=(0,), stops=(4,), axes=(1,), steps=(1,), code="bad-index"),
