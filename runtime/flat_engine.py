@@ -33,9 +33,9 @@ from .session import Device, explained
 from .variables import VariableBuffers, check_weights
 
 CACHE_BYTES = 11 << 18
-"""What the largest operator of a part may touch in the forward pass. Measured on cores with 2 MiB of second-level cache:
-for GPT (4 layers, width 128, batch 12) parts of 6 rows, which stay below this, take 36 ms on one core, 12 rows 43, 2 rows
-46; LeNet does not care."""
+"""What the largest operator of a part may touch in the forward pass. Measured on cores with 2 MiB of second-level
+cache: for GPT (4 layers, width 128, batch 12) parts of 6 rows, which stay below this, take 36 ms on one core, 12 rows
+43 ms, 2 rows 46 ms; LeNet does not care."""
 
 PIECE = 1 << 16
 """Elements of the flat vectors that the optimizer updates at a time: with its states they fit the same cache."""
