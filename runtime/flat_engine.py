@@ -102,8 +102,9 @@ class FlatEngine(Engine):
         self._groups = [Group.of(trained, decay, flat_states(graph)) for decay, graph in apply.items()]
         self._groups = [group for group in self._groups if group.length]
         others = [v for v in network.variables if v.name not in names]
-        self._others = VariableBuffers(others, replaced_variables(self._open), self.device)
-        self._turns = (0, 1) if any(v.name in replaced_variables(self._open) for v in others) else (0,)
+        states = replaced_variables(self._open)
+        self._others = VariableBuffers(others, states, self.device)
+        self._turns = (0, 1) if states else (0,)
         self._views = {name: view for group in self._groups for name, view in group.variables().items()}
         self._write(materialise([*trained, *others], self.seed))
         for group in self._groups:
@@ -185,16 +186,15 @@ class FlatEngine(Engine):
             {o.name: np.zeros((), np.float32) for o in graph.outputs if o.role in ("loss", "report")}
             for _ in range(parts)
         ]
-        turns = self._turns
         firsts = [np.array(part * rows, np.int64) for part in range(parts)]
         bound: dict[tuple[int, int], ort.IOBinding] = {}
         for part in range(parts):
             scalars = {**self._scalars, "first": firsts[part]}
-            for turn in turns:
+            for turn in self._turns:
                 bound[part, turn] = self._bind_part(session, graph, part, turn, scalars, metrics[part])
         passes = [
             self._share([partial(session.run_with_iobinding, bound[part, turn]) for part in range(parts)])
-            for turn in turns
+            for turn in self._turns
         ]
         combine, squares, apply = self._optimizer_passes(parts)
         return Step(rows, list(bound.values()), firsts, metrics, (passes[0], passes[-1]), combine, squares, apply)
@@ -294,7 +294,7 @@ class FlatEngine(Engine):
     def _flat_sessions(self, parts: int) -> tuple[FlatStep, dict[str, ort.InferenceSession]]:
         if parts not in self._flat_steps:
             flat = self.network.flat_step(parts)
-            graphs = {str(decay): graph for decay, graph in flat.apply.items()}
+            graphs = {str(group.decay): flat.apply[group.decay] for group in self._groups}
             if flat.combine is not None:
                 graphs["combine"] = flat.combine
             self._flat_steps[parts] = flat, {name: self._single.session(emit(g)) for name, g in graphs.items()}
