@@ -12,6 +12,7 @@ from netlang.dims import Size
 from netlang.types import FLOATS
 
 from .builder import Builder
+from .control import body_of, inline
 from .ir import Node, Value
 from .op import Op
 from .ops import OPS
@@ -29,19 +30,34 @@ def gradients(b: Builder, loss: Value, wrt: Sequence[Value], seed: Value | None 
     for value in (loss, *wrt):
         if value.type.dtype not in FLOATS:
             raise fail("no-gradient", f"{value.type} has no gradient: only floating-point tensors do", b.loc)
-    path = _path(b.nodes, loss, wrt)
-    found = {loss: _filled(b, loss, 1.0) if seed is None else seed}
+    found = pull_back(b, [(loss, _filled(b, loss, 1.0) if seed is None else seed)], wrt)
+    return [_filled(b, x, 0.0) if gradient is None else gradient for x, gradient in zip(wrt, found, strict=True)]
+
+
+def pull_back(
+    b: Builder, seeds: Sequence[tuple[Value, Value]], wrt: Sequence[Value], nodes: Sequence[Node] | None = None
+) -> list[Value | None]:
+    """The vector-Jacobian product: from pairs of a result and its gradient, the gradients of each of `wrt`.
+
+    None where no result depends on it. `nodes` are those to go through, by default all of `b`.
+    """
+    b.root.differentiated = True
+    path = _path(b.nodes if nodes is None else nodes, [result for result, _ in seeds], wrt)
+    found: dict[Value, Value] = {}
+    for result, seed in seeds:
+        _accumulate(b, found, result, seed)
     for node in reversed(path.nodes):
         results = [found.get(output) for output in node.outputs]
         if all(result is None for result in results):
             continue
-        op = OPS[node.op]
-        if op.vjp is None:
-            raise _no_rule(node, path, loss)
         with b.at(node.loc, gradient_scope(node.scope)):
-            for value, contribution in _contributions(b, op, node, results, path.active).items():
-                found[value] = b.add(found[value], contribution) if value in found else contribution
-    return [found[value] if value in found else _filled(b, value, 0.0) for value in wrt]
+            for value, contribution in _contributions(b, node, results, path).items():
+                _accumulate(b, found, value, contribution)
+    return [found.get(value) for value in wrt]
+
+
+def _accumulate(b: Builder, found: dict[Value, Value], value: Value, contribution: Value) -> None:
+    found[value] = b.add(found[value], contribution) if value in found else contribution
 
 
 def gradient_scope(scope: str) -> str:
@@ -62,19 +78,20 @@ def sum_to_shape(b: Builder, value: Value, shape: tuple[Size, ...]) -> Value:
 
 
 class _Path:
-    """The nodes between `wrt` and the loss, in topological order, and the values that depend on `wrt`."""
+    """The nodes between `wrt` and the results, in topological order, and the values that depend on `wrt`."""
 
-    def __init__(self, nodes: list[Node], active: set[Value]) -> None:
+    def __init__(self, nodes: list[Node], active: set[Value], results: set[Value]) -> None:
         self.nodes = nodes
         self.active = active
+        self.results = results
 
 
-def _path(nodes: Sequence[Node], loss: Value, wrt: Sequence[Value]) -> _Path:
+def _path(nodes: Sequence[Node], results: Sequence[Value], wrt: Sequence[Value]) -> _Path:
     active = set(wrt)
     for node in nodes:
         if OPS[node.op].nondiff is None and any(x in active for x in node.inputs):
             active.update(y for y in node.outputs if y.type.dtype in FLOATS)
-    needed = {loss} & active
+    needed = set(results) & active
     between: list[Node] = []
     for node in reversed(nodes):
         inputs = [x for x in node.inputs if x in active]
@@ -82,26 +99,32 @@ def _path(nodes: Sequence[Node], loss: Value, wrt: Sequence[Value]) -> _Path:
             needed.update(inputs)
             between.append(node)
     between.reverse()
-    return _Path(between, active)
+    return _Path(between, active, set(results))
 
 
-def _contributions(
-    b: Builder, op: Op, node: Node, results: list[Value | None], active: set[Value]
-) -> dict[Value, Value]:
+def _contributions(b: Builder, node: Node, results: list[Value | None], path: _Path) -> dict[Value, Value]:
     """What `node` adds to the gradient of each of its inputs, in its shape; an input used twice gets one sum.
 
     (That sum is often of two equal terms, as in x · x, and then a product.)
     """
+    op = OPS[node.op]
+    if op.body is not None:
+        return _through_body(b, node, results, path.active)
+    if op.node_vjp is not None:
+        contributions = op.node_vjp(b, node, results, [x in path.active for x in node.inputs])
+    elif op.vjp is not None:
+        contributions = _by_rule(b, op, node, results)
+    else:
+        raise _no_rule(node, path)
     sums: dict[Value, Value] = {}
-    for value, contribution in zip(node.inputs, _pull_back(b, op, node, results), strict=True):
-        if contribution is not None and value in active:
-            summed = sum_to_shape(b, contribution, value.type.shape)
-            sums[value] = b.add(sums[value], summed) if value in sums else summed
+    for value, contribution in zip(node.inputs, contributions, strict=True):
+        if contribution is not None and value in path.active:
+            _accumulate(b, sums, value, sum_to_shape(b, contribution, value.type.shape))
     return sums
 
 
-def _pull_back(b: Builder, op: Op, node: Node, results: list[Value | None]) -> tuple[Value | None, ...]:
-    """The contribution of `node` to the gradient of each of its inputs."""
+def _by_rule(b: Builder, op: Op, node: Node, results: list[Value | None]) -> tuple[Value | None, ...]:
+    """What the operator's own rule gives for each input."""
     assert op.vjp is not None
     g = tuple(results) if op.multiple else results[0]
     y = node.outputs if op.multiple else node.outputs[0]
@@ -115,17 +138,30 @@ def _pull_back(b: Builder, op: Op, node: Node, results: list[Value | None]) -> t
     return tuple(contributions)
 
 
+def _through_body(b: Builder, node: Node, results: list[Value | None], active: set[Value]) -> dict[Value, Value]:
+    """The gradient of a composite: its body, repeated here, is differentiated. (The pass `expand` shares the two.)"""
+    wrt = [value for value in dict.fromkeys(node.inputs) if value in active]
+    with b.at(node.loc, node.scope):
+        repeated = inline(b, body_of(b, node), node.inputs)
+        if any(value in producer.outputs for producer in repeated.nodes for value in wrt):
+            with b.unshared():  # an input is computed by what the body computes as well: keep the two apart
+                repeated = inline(b, body_of(b, node), node.inputs)
+    seeds = [(y, g) for y, g in zip(repeated.results, results, strict=True) if g is not None]
+    found = pull_back(b, seeds, wrt, repeated.nodes)
+    return {value: gradient for value, gradient in zip(wrt, found, strict=True) if gradient is not None}
+
+
 def _filled(b: Builder, like: Value, number: float) -> Value:
     with b.at(b.loc, gradient_scope(b.scope)):
         return b.full(shape=like.type.shape, value=number, dtype=like.type.dtype)
 
 
-def _no_rule(node: Node, path: _Path, loss: Value) -> DiagnosticError:
+def _no_rule(node: Node, path: _Path) -> DiagnosticError:
     """Names the operator, and how the loss depends on it."""
     chain = [node]
     reached = set(node.outputs)
     for later in path.nodes[path.nodes.index(node) + 1 :]:
-        if loss not in reached and any(x in reached for x in later.inputs):
+        if not path.results & reached and any(x in reached for x in later.inputs):
             chain.append(later)
             reached = set(later.outputs)
     steps = " -> ".join(f"{n.op} ({n.loc})" for n in chain)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from netlang.dims import Dim, Size, symbols
+from netlang.dims import Dim, Size, symbol, symbols
 from netlang.source import BUILTIN, Span
 from netlang.types import TensorType
 
@@ -29,20 +29,73 @@ class Builder:
 
     Numbers among the operands become constants of the dtype of the first tensor operand. `b.at(loc, scope)` sets what
     new nodes remember. Equal applications give the same value: operators are pure.
+
+    `b.inner(name)` begins a body for a node on graphs (`compiler.control`). Values of the graph around it may be operands
+    in it; parameters made in it belong to the outermost graph.
     """
 
-    def __init__(self, name: str = "graph") -> None:
+    def __init__(self, name: str = "graph", outer: Builder | None = None) -> None:
         self.name = name
+        self.outer = outer
         self.nodes: list[Node] = []
         self.inputs: list[Input] = []
         self.variables: list[Variable] = []
         self.outputs: list[Output] = []
-        self.loc: Span = BUILTIN
-        self.scope = ""
+        self.loc: Span = outer.loc if outer else BUILTIN
+        self.scope = outer.scope if outer else ""
+        self.differentiated = False
+        self.bodies: dict[tuple[Any, ...], Graph] = {}
+        self._fresh = 0
         self._shared: dict[tuple[Any, ...], tuple[Value, ...]] = {}
         self._inferred: dict[tuple[Any, ...], tuple[TensorType, ...]] = {}
         self._constants: dict[Value, np.ndarray] = {}
         self._producers: dict[Value, Node] = {}
+
+    def inner(self, name: str) -> Builder:
+        """A builder for a body of a node of this graph."""
+        return Builder(name, self)
+
+    @contextmanager
+    def unshared(self) -> Iterator[None]:
+        """Applications inside give new values even where equal ones are there."""
+        before, self._shared = self._shared, {}
+        try:
+            yield
+        finally:
+            self._shared = before
+
+    @property
+    def root(self) -> Builder:
+        """The builder of the outermost graph."""
+        return self if self.outer is None else self.outer.root
+
+    def adopt(self, graph: Graph) -> None:
+        """Goes on where `graph` ends: takes over its inputs, variables and nodes as they are."""
+        self.reserve(graph)
+        self.inputs.extend(graph.inputs)
+        self.variables.extend(graph.variables)
+        for node in graph.nodes:
+            self.nodes.append(node)
+            self._producers.update(dict.fromkeys(node.outputs, node))
+            self._shared.setdefault(_key(node.op, node.inputs, node.attrs), node.outputs)
+            if node.op == "constant":
+                self._constants[node.outputs[0]] = node.attributes["value"].array
+
+    def replace(self, node: Node, wider: Node) -> None:
+        """Puts `wider`, whose first results are those of `node`, in its place."""
+        assert wider.outputs[: len(node.outputs)] == node.outputs
+        self.nodes[self.nodes.index(node)] = wider
+        self._producers.update(dict.fromkeys(wider.outputs, wider))
+
+    def reserve(self, graph: Graph) -> None:
+        """Keeps the symbols that nodes of `graph` determine from being made again."""
+        self.root._fresh = max(self.root._fresh, last_fresh(graph))
+
+    def fresh(self, stem: str) -> Dim:
+        """A symbol of its own, for a size that a node determines."""
+        root = self.root
+        root._fresh += 1
+        return symbol(f"{stem}#{root._fresh}")
 
     @contextmanager
     def at(self, loc: Span, scope: str | None = None) -> Iterator[None]:
@@ -62,6 +115,8 @@ class Builder:
 
     def variable(self, name: str, type_: TensorType, kind: str, init: Init, **flags: Any) -> Value:
         """A new parameter, state or optimizer state."""
+        if self.outer is not None:
+            return self.outer.variable(name, type_, kind, init, **flags)
         value = Value(type_, name)
         self.variables.append(Variable(value, kind, init, **flags))
         return value
@@ -73,7 +128,13 @@ class Builder:
     def graph(self, **metadata: str) -> Graph:
         """The graph built so far."""
         return Graph(
-            self.name, tuple(self.inputs), tuple(self.variables), tuple(self.nodes), tuple(self.outputs), metadata
+            self.name,
+            tuple(self.inputs),
+            tuple(self.variables),
+            tuple(self.nodes),
+            tuple(self.outputs),
+            metadata,
+            self.differentiated,
         )
 
     def constant(self, value: Any, dtype: str | None = None) -> Value:
@@ -83,11 +144,13 @@ class Builder:
 
     def constant_value(self, value: Value) -> np.ndarray | None:
         """The array of a constant, or None for what is known only at run time."""
-        return self._constants.get(value)
+        array = self._constants.get(value)
+        return array if array is not None or self.outer is None else self.outer.constant_value(value)
 
     def producer(self, value: Value) -> Node | None:
         """The node that computes `value`, or None for inputs and variables."""
-        return self._producers.get(value)
+        node = self._producers.get(value)
+        return node if node is not None or self.outer is None else self.outer.producer(value)
 
     def t(self, x: Value) -> Value:
         """`x` with its last two axes swapped."""
@@ -100,7 +163,7 @@ class Builder:
         Raises netlang.types.Mismatch (note: the argument's name) or DiagnosticError where types do not fit.
         """
         op = OPS[name]
-        inputs = self._lift(op, operands)
+        inputs = tuple(map(self._own_constant, self._lift(op, operands)))
         outputs = self._emit(name, inputs, self._complete(op, attrs), op)
         return outputs[0] if len(outputs) == 1 and not op.multiple else outputs
 
@@ -111,6 +174,13 @@ class Builder:
 
     def _call(self, name: str, *operands: Operand, **attrs: Any) -> Any:
         return self.apply(name, operands, attrs)
+
+    def _own_constant(self, value: Value) -> Value:
+        """A constant of the graph around becomes one of this graph, so that it folds and is no capture."""
+        if self.outer is None or value in self._producers:
+            return value
+        array = self.outer.constant_value(value)
+        return value if array is None else self.constant(array, value.type.dtype)
 
     def _lift(self, op: Op, operands: Sequence[Operand]) -> tuple[Value, ...]:
         like = next((x for x in operands if isinstance(x, Value) and x.type.dtype != "bool"), None)
@@ -128,6 +198,8 @@ class Builder:
         full: dict[str, Any] = {}
         for attribute in op.signature.attributes:
             value = attrs.get(attribute.name, attribute.default)
+            if value is REQUIRED and attribute.name in op.determines:
+                value = self.fresh(op.name)
             if value is REQUIRED:
                 raise TypeError(f"{op.name} needs `{attribute.name}`")
             if attribute.type in ("ints", "sizes") and value is not None:
@@ -139,7 +211,7 @@ class Builder:
 
     def _emit(self, name: str, inputs: tuple[Value, ...], attrs: dict[str, Any], op: Op) -> tuple[Value, ...]:
         items = tuple(sorted(attrs.items()))
-        key = (name, inputs, items, tuple(type(value) for _, value in items))
+        key = _key(name, inputs, items)
         shared = self._shared.get(key)
         if shared is not None:
             return shared
@@ -175,7 +247,7 @@ class Builder:
         self, op: Op, inputs: tuple[Value, ...], attrs: dict[str, Any], types: Sequence[TensorType]
     ) -> tuple[Value, ...] | None:
         """The constants that this application is worth, where its inputs are constants and the result is small."""
-        if op.name == "constant" or not op.foldable or any(x not in self._constants for x in inputs):
+        if op.name == "constant" or not op.foldable or op.numpy is None or any(x not in self._constants for x in inputs):
             return None
         if any(_is_symbolic(value) for value in attrs.values()):
             return None
@@ -187,6 +259,22 @@ class Builder:
             results = op.numpy(*(self._constants[x] for x in inputs), **attrs)
         results = results if isinstance(results, tuple) else (results,)
         return tuple(self.constant(r, type_.dtype) for r, type_ in zip(results, types, strict=True))
+
+
+def _key(name: str, inputs: tuple[Value, ...], attrs: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
+    """Equal for equal applications; the types keep 1, 1.0 and True apart."""
+    return (name, inputs, attrs, tuple(type(value) for _, value in attrs))
+
+
+def last_fresh(graph: Graph) -> int:
+    """The highest number of a symbol made by `Builder.fresh`."""
+    last = 0
+    for node in graph.nodes:
+        for name in OPS[node.op].determines:
+            for symbol_name in symbols(node.attributes[name]):
+                last = max(last, int(symbol_name.rpartition("#")[2]) if "#" in symbol_name else 0)
+        last = max((last, *map(last_fresh, node.bodies)))
+    return last
 
 
 def _elements(type_: TensorType) -> int:

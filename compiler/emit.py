@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +17,13 @@ from netlang.source import BUILTIN
 from netlang.types import TensorType
 
 from .dtypes import numpy_dtype
-from .emit_fusion import BiasedConvolution, find_fusions
+from .emit_fusion import BiasedConvolution, Fusions, find_fusions
 from .emit_sizes import SizeEmitter
 from .ir import Constant, Graph, Node, Value, Variable
 from .ops import OPS
+from .ops.foreign import OpaqueType
+from .passes.bodies import with_bodies
+from .passes.expand import expand
 from .shapes import static_shape
 
 BASELINE_OPSET = 18
@@ -41,6 +46,21 @@ ONNX_DTYPES: dict[str, int] = {
     "u32": onnx.TensorProto.UINT32,
     "u64": onnx.TensorProto.UINT64,
     "bool": onnx.TensorProto.BOOL,
+    "string": onnx.TensorProto.STRING,
+    "c64": onnx.TensorProto.COMPLEX64,
+    "c128": onnx.TensorProto.COMPLEX128,
+    "f8e4m3fn": onnx.TensorProto.FLOAT8E4M3FN,
+    "f8e4m3fnuz": onnx.TensorProto.FLOAT8E4M3FNUZ,
+    "f8e5m2": onnx.TensorProto.FLOAT8E5M2,
+    "f8e5m2fnuz": onnx.TensorProto.FLOAT8E5M2FNUZ,
+    "u4": 21,  # from here on by number: older packages of onnx have no names for them
+    "i4": 22,
+    "f4e2m1": 23,
+    "f8e8m0": 24,
+    "u2": 25,
+    "i2": 26,
+    "f6e2m3": 27,
+    "f6e3m2": 28,
 }
 
 
@@ -70,14 +90,12 @@ def emit(
     Raises DiagnosticError (`opset-unsupported`) where `opset` is too low for the graph or unknown, and ValueError
     where a weight is not of its variable's type.
     """
+    graph = with_bodies(expand, graph)
     emitter = Emitter(graph, _opset(graph, opset))
     emitter.variables(weights or {}, external or {})
     fusions = find_fusions(graph)
     for node in graph.nodes:
-        if node in fusions.biased:
-            emitter.lower_biased(fusions.biased[node], node)
-        elif node not in fusions.absorbed:
-            emitter.lower(node)
+        emitter.lower_fused(fusions, node)
     return emitter.model(name or graph.name)
 
 
@@ -97,9 +115,11 @@ class Emitter(SizeEmitter):
         super().__init__(graph.sources())
         self.opset = opset
         self._graph = graph
+        self.imports: dict[str, int] = {}
         self._model = onnx.ModelProto(producer_name="netlang")
         self._proto = self._model.graph
-        self._names: dict[Value, str] = {value: value.name for value in graph.sources()}
+        self._depth = [self._proto]  # the whole graph, and the bodies inside each other that are being made
+        self._names: MutableMapping[Value, str] = {value: value.name for value in graph.sources()}
         self._taken = {value.name for value in graph.sources()}
         self._taken |= {output_name(output.name, output.role) for output in graph.outputs}
         self._counters: dict[str, int] = {}
@@ -125,7 +145,7 @@ class Emitter(SizeEmitter):
         name = self._constants.get(key)
         if name is None:
             name = self._constants[key] = self._unique(_constant_name(key.array))
-            self._proto.initializer.append(numpy_helper.from_array(key.array, name))
+            self._depth[0].initializer.append(numpy_helper.from_array(key.array, name))
         return name
 
     def onnx_dtype(self, dtype: str) -> int:
@@ -135,6 +155,7 @@ class Emitter(SizeEmitter):
     def lower(self, node: Node) -> None:
         """Adds the ONNX nodes of one node of the graph."""
         op = OPS[node.op]
+        assert op.onnx is not None, f"{op.name} is expanded before graphs are emitted"
         self._label = f"{node.scope}/{node.op}" if node.scope else node.op
         self._line = "" if node.loc is BUILTIN else f"{node.loc.source.name}:{node.loc.line}"
         inputs = [self._names[value] for value in node.inputs]
@@ -144,6 +165,58 @@ class Emitter(SizeEmitter):
             results = op.onnx(self, node, *inputs)
         results = results if isinstance(results, tuple) else (results,)
         self._names.update(zip(node.outputs, results, strict=True))
+        if op.determines:
+            for value in node.outputs:
+                self.determine(value, len(self._depth) - 1)
+
+    def body(
+        self, graph: Graph, captures: Sequence[str], unused: Sequence[tuple[int, TensorType]] = ()
+    ) -> onnx.GraphProto:
+        """A graph inside a node. Its last inputs are `captures`, names of the graph around; the others are its own.
+
+        `unused` are inputs that ONNX passes and the graph does not take: their places and types.
+        """
+        label, line = self._label, self._line
+        own = [item.value for item in graph.inputs[: len(graph.inputs) - len(captures)]]
+        names = dict(zip((item.value for item in graph.inputs[len(own) :]), captures, strict=True))
+        names |= {value: self._unique(f"{label}/{value.name or 'x'}") for value in own}
+        proto = onnx.GraphProto(name=self._unique(f"{label}/{graph.name}"))
+        proto.input.extend(self._info(names[value], value.type) for value in own)
+        for place, type_ in unused:
+            proto.input.insert(place, self._info(self._unique(f"{label}/unused"), type_))
+        outer, self._names = self._names, ChainMap(names, self._names)
+        self._proto = proto
+        self._depth.append(proto)
+        level = len(self._depth) - 1
+        for value in own:
+            self.determine(value, level)
+        fusions = find_fusions(graph)
+        for node in graph.nodes:
+            self.lower_fused(fusions, node)
+        self._body_outputs(graph)
+        self.forget(level)
+        self._depth.pop()
+        self._proto = self._depth[-1]
+        self._names, self._label, self._line = outer, label, line
+        return proto
+
+    @contextmanager
+    def at_level(self, level: int) -> Iterator[None]:
+        before, self._proto = self._proto, self._depth[level]
+        try:
+            yield
+        finally:
+            self._proto = before
+
+    def name_of(self, value: Value) -> str:
+        return self._names[value]
+
+    def lower_fused(self, fusions: Fusions, node: Node) -> None:
+        """Adds a node, or what it is fused with."""
+        if node in fusions.biased:
+            self.lower_biased(fusions.biased[node], node)
+        elif node not in fusions.absorbed:
+            self.lower(node)
 
     def lower_biased(self, fused: BiasedConvolution, addition: Node) -> None:
         """Adds a convolution together with the addition of its bias."""
@@ -170,8 +243,9 @@ class Emitter(SizeEmitter):
         self._outputs()
         self._value_info()
         self._proto.name = name
-        imported = self._model.opset_import.add(version=self.opset)
-        self._model.ir_version = helper.find_min_ir_version_for([imported])
+        for domain, version in sorted({"": self.opset, **self.imports}.items()):
+            self._model.opset_import.add(domain=domain, version=version)
+        self._model.ir_version = helper.find_min_ir_version_for(self._model.opset_import, ignore_unknown=True)
         helper.set_model_props(self._model, dict(sorted(self._graph.metadata.items())))
         return self._model
 
@@ -192,12 +266,20 @@ class Emitter(SizeEmitter):
             proto = helper.make_node("Identity", [renamed.get(found, found)], [wanted], name=self._unique("output"))
             self._proto.node.append(proto)
 
+    def _body_outputs(self, graph: Graph) -> None:
+        """A body gives what it computes itself; anything else, or the same again, is copied."""
+        computed = {result for node in self._proto.node for result in node.output}
+        for output in graph.outputs:
+            name = self._names[output.value]
+            if name not in computed:
+                copy = self._unique(f"{name}/copy")
+                self._proto.node.append(helper.make_node("Identity", [name], [copy], name=copy))
+                name = copy
+            computed.discard(name)
+            self._proto.output.append(self._info(name, output.value.type))
+
     def _rename(self, names: dict[str, str]) -> None:
-        for node in self._proto.node:
-            for field in (node.input, node.output):
-                for i, name in enumerate(field):
-                    if name in names:
-                        field[i] = names[name]
+        _rename_in(self._proto, names)
         self._names = {value: names.get(name, name) for value, name in self._names.items()}
 
     def _value_info(self) -> None:
@@ -212,8 +294,7 @@ class Emitter(SizeEmitter):
     def _info(self, name: str, type_: TensorType, doc: str = "") -> onnx.ValueInfoProto:
         proto = self._types.get(type_)
         if proto is None:
-            shape = [size if isinstance(size, int) else str(size) for size in type_.shape]
-            proto = self._types[type_] = helper.make_tensor_type_proto(ONNX_DTYPES[type_.dtype], shape)
+            proto = self._types[type_] = _type_proto(type_)
         return onnx.ValueInfoProto(name=name, type=proto, doc_string=doc)
 
     def _external(self, variable: Variable, place: External) -> onnx.TensorProto:
@@ -236,13 +317,43 @@ class Emitter(SizeEmitter):
         return name
 
 
+def _type_proto(type_: TensorType) -> onnx.TypeProto:
+    if isinstance(type_, OpaqueType):
+        return type_.proto
+    shape = [size if isinstance(size, int) else str(size) for size in type_.shape]
+    return helper.make_tensor_type_proto(ONNX_DTYPES[type_.dtype], shape)
+
+
+def _since(node: Node) -> int:
+    """The lowest operator set that has what the lowering of `node` uses."""
+    return node.attributes["node"].baseline if node.op == "foreign" else OPS[node.op].since
+
+
+def _rename_in(proto: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Other names for values, in the bodies of nodes too."""
+    for node in proto.node:
+        for field in (node.input, node.output):
+            for i, name in enumerate(field):
+                if name in names:
+                    field[i] = names[name]
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _rename_in(attribute.g, names)
+
+
+def _operators(graph: Graph) -> set[str]:
+    """The operators used, in bodies too."""
+    found = {node.op for node in graph.nodes}
+    return found.union(*(_operators(body) for node in graph.nodes for body in node.bodies))
+
+
 def _opset(graph: Graph, asked: int | None) -> int:
-    needed = max((OPS[node.op].since for node in graph.nodes), default=BASELINE_OPSET)
+    needed = max((_since(node) for node in graph.nodes), default=BASELINE_OPSET)
     needed = max(needed, BASELINE_OPSET)
     if asked is None:
         return needed
     if not needed <= asked <= LATEST_OPSET:
-        operators = sorted({node.op for node in graph.nodes if OPS[node.op].since > asked})
+        operators = sorted({node.op for node in graph.nodes if _since(node) > asked})
         raise fail(
             "opset-unsupported",
             f"operator set {asked} cannot express the graph" if asked < needed else f"operator set {asked} is unknown",

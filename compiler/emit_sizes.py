@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from netlang.dims import Atom, Dim, Monomial, Opaque, Size, Symbol
+from netlang.dims import Atom, Dim, Monomial, Opaque, Size, Symbol, symbols
 
 from .ir import Value
 from .shapes import SymbolSource, symbol_sources
@@ -19,9 +20,33 @@ class SizeEmitter:
 
     def __init__(self, sources: Iterable[Value]) -> None:
         self._sources = symbol_sources(sources)
+        self._levels = dict.fromkeys(self._sources, 0)
         self._vectors: dict[tuple[Size, ...], str] = {}
         self._label = ""
         self._line = ""
+
+    def determine(self, value: Value, level: int) -> None:
+        """The symbols that only the shape of `value`, in a body of this depth, tells are known from here on."""
+        for name, source in symbol_sources([value]).items():
+            if name not in self._sources:
+                self._sources[name] = source
+                self._levels[name] = level
+
+    def forget(self, level: int) -> None:
+        """The symbols found in a body of this depth are not known outside it."""
+        names = {name for name, found in self._levels.items() if found == level}
+        for name in names:
+            del self._sources[name], self._levels[name]
+        for sizes in [sizes for sizes in self._vectors if any(names & symbols(size) for size in sizes)]:
+            del self._vectors[sizes]
+
+    def name_of(self, value: Value) -> str:
+        """What a value is called in the ONNX graph."""
+        raise NotImplementedError
+
+    def at_level(self, level: int) -> AbstractContextManager[None]:
+        """Nodes added inside go to the body of this depth around the present one; 0 is the whole graph."""
+        raise NotImplementedError
 
     def node(self, op_type: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         """Adds a node; returns the name of its result, or a tuple of names."""
@@ -40,7 +65,7 @@ class SizeEmitter:
         if name is None:
             label, line = self._label, self._line
             self._label, self._line = "sizes", ""  # shared by later nodes, so they name no single one
-            name = self._vectors[sizes] = self._vector(sizes)
+            name = self._shared(sizes, lambda: self._vector(sizes))
             self._label, self._line = label, line
         return name
 
@@ -91,14 +116,18 @@ class SizeEmitter:
     def _piece(self, run: tuple[Size, ...]) -> str:
         if isinstance(run[0], int):
             return self.constant(np.array(run, np.int64))
-        name = self._vectors.get(run)
+        source, first = self._axis(run[0]), run[0]
+        if source is None:
+            return self._shared(run, lambda: self._polynomial(first))
+        ends = {"start": source.axis, "end": source.axis + len(run)}
+        return self._shared(run, lambda: self.node("Shape", self.name_of(source.value), **ends))
+
+    def _shared(self, sizes: tuple[Size, ...], compute: Callable[[], str]) -> str:
+        """What `compute` gives for `sizes`, once, in the outermost graph that knows their symbols."""
+        name = self._vectors.get(sizes)
         if name is None:
-            source = self._axis(run[0])
-            if source is None:
-                name = self._polynomial(run[0])
-            else:
-                name = self.node("Shape", source.value.name, start=source.axis, end=source.axis + len(run))
-            self._vectors[run] = name
+            with self.at_level(max((self._levels[name] for size in sizes for name in symbols(size)), default=0)):
+                name = self._vectors[sizes] = compute()
         return name
 
     def _axis(self, size: Size) -> SymbolSource | None:
@@ -124,19 +153,13 @@ class SizeEmitter:
     def _atom(self, atom: Atom) -> str:
         if isinstance(atom, Symbol):
             return self._symbol(atom)
-        key = (Dim(((((atom, 1),), 1),)),)
-        name = self._vectors.get(key)
-        if name is None:
-            name = self._vectors[key] = self._opaque(atom)
-        return name
+        return self._shared((Dim(((((atom, 1),), 1),)),), lambda: self._opaque(atom))
 
     def _symbol(self, symbol: Symbol) -> str:
         source = self._sources[symbol.name]
         size = source.scale * Dim(((((symbol, 1),), 1),)) + source.offset
-        name = self._vectors.get((size,))
-        if name is None:
-            name = self.node("Shape", source.value.name, start=source.axis, end=source.axis + 1)
-            self._vectors[size,] = name
+        ends = {"start": source.axis, "end": source.axis + 1}
+        name = self._shared((size,), lambda: self.node("Shape", self.name_of(source.value), **ends))
         if source.offset:
             name = self.node("Sub", name, self._number(source.offset))
         return name if source.scale == 1 else self.node("Div", name, self._number(source.scale))

@@ -41,6 +41,11 @@ class Node:
     def attributes(self) -> dict[str, Any]:
         return dict(self.attrs)
 
+    @property
+    def bodies(self) -> tuple[Graph, ...]:
+        """The graphs among the attributes."""
+        return tuple(value for _, value in self.attrs if isinstance(value, Graph))
+
 
 class Constant:
     """A NumPy array that compares and hashes by content, so that equal constants are shared. Do not write to it."""
@@ -116,7 +121,9 @@ class Output:
 class Graph:
     """A computation: inputs and variables in, outputs out.
 
-    Symbols in types (`batch`) are the dimensions left open; each is the size of some axis of an input.
+    Symbols in types (`batch`) are the dimensions left open; each is the size of some axis of an input, or of a result
+    of a node that determines it. A graph may be an attribute of a node (the body of a `scan`): the symbols of the graph
+    around it are then known in it, and it has no variables. `differentiated`: some nodes are gradients of others.
     """
 
     name: str
@@ -125,6 +132,7 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[Output, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    differentiated: bool = False
 
     @property
     def params(self) -> tuple[Variable, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netlang import syntax
 from netlang.dims import Size
@@ -20,9 +20,6 @@ from netlang.types import (
     unknown,
 )
 
-if TYPE_CHECKING:
-    pass
-
 REQUIRED: Any = object()
 """Default of an attribute that a call must give."""
 
@@ -35,7 +32,7 @@ class TensorParameter:
 
 @dataclass(frozen=True, slots=True)
 class AttributeParameter:
-    """`type` is "int", "float", "bool", "str", "dtype", "size", "ints" or "sizes"."""
+    """`type` is one of `ATTRIBUTE_TYPES`."""
 
     name: str
     type: str
@@ -76,7 +73,8 @@ class Signature:
         )
 
 
-ATTRIBUTE_TYPES = ("int", "float", "bool", "str", "dtype", "size", "ints", "sizes", "constant")
+ATTRIBUTE_TYPES = ("int", "float", "bool", "str", "dtype", "size", "ints", "sizes", "constant", "graph")
+"""Types of attributes. `size` may be symbolic; `constant` is an `ir.Constant`, `graph` an `ir.Graph` or None."""
 
 
 @dataclass(frozen=True)
@@ -121,16 +119,24 @@ class Op:
     signature: name, tensor parameters, attributes with defaults, result types; read by the unifier of the language.
     doc: what it computes, and its conventions at edges.
     numpy: meaning, `numpy(*arrays, **attrs)`; returns an array, or a tuple where there are several results. Works in
-        every float dtype; used to fold constants and as the float64 oracle of the tests.
+        every float dtype; used to fold constants and as the float64 oracle of the tests. A composite may leave it out:
+        it means what its body means. An operator on graphs also gets `run`, which runs one of them on arrays.
     vjp: gradient, `vjp(b, g, y, *inputs, **attrs)`: from `g`, the gradient of the result `y` (tuples where there are
         several results; an unused result has gradient None), the gradients of the inputs (None where there is none),
         written with builder calls. Gradients broader than their input are summed to its shape by the driver.
-    nondiff: why there is no gradient (`vjp` is then None): the derivative is zero or undefined.
+    nondiff: why there is no gradient: the derivative is zero or undefined.
+    body: definition of a composite, `body(b, *inputs, **attrs)`, written with builder calls of other operators. Its
+        gradient is that of the body. Exactly one of `vjp`, `node_vjp`, `nondiff` and `body` is given.
+    node_vjp: gradient of an operator on graphs, `node_vjp(b, node, gradients of the results, wanted)`: for each input,
+        in its shape, the gradient where it is wanted and there is one.
+    determines: attributes that hold symbols whose values are known only from the shape of the result.
+    types: types of the results where inputs of several dtypes make a signature too weak, `types(types, attrs)`.
     shape: result type where the signature cannot say it, `shape(*types, **attrs)`; raises DiagnosticError.
     variadic: the last tensor parameter takes one or more tensors.
     splits: the number of results depends on the attributes.
     onnx: name of the ONNX operator with the same inputs and attributes-free call, or `onnx(e, node, *names)`, which
-        emits nodes through the emitter and returns the result's name (a tuple where there are several).
+        emits nodes through the emitter and returns the result's name (a tuple where there are several). A composite
+        without it is always expanded; one that has it, where the graph holds gradients.
     since: the lowest ONNX operator set that has what the lowering uses.
     foldable: whether an application to constants may be computed while compiling.
     samples: uses that the tests run, and uses that must be refused.
@@ -138,10 +144,14 @@ class Op:
 
     text: str
     doc: str
-    numpy: Callable[..., Any]
-    onnx: str | Callable[..., Any]
+    numpy: Callable[..., Any] | None = None
+    onnx: str | Callable[..., Any] | None = None
     vjp: Callable[..., Any] | None = None
     nondiff: str | None = None
+    body: Callable[..., Any] | None = None
+    node_vjp: Callable[..., Any] | None = None
+    determines: tuple[str, ...] = ()
+    types: Callable[[Sequence[TensorType], dict[str, Any]], tuple[TensorType, ...]] | None = None
     shape: Callable[..., TensorType | tuple[TensorType, ...]] | None = None
     variadic: bool = False
     splits: bool = False
@@ -164,6 +174,8 @@ class Op:
 
     def infer(self, types: Sequence[TensorType], attrs: dict[str, Any]) -> tuple[TensorType, ...]:
         """Types of the results. Raises Mismatch (with the argument's name as note) or DiagnosticError."""
+        if self.types is not None:
+            return self.types(types, attrs)
         signature = self.signature
         given = _given(signature.attributes, attrs)
         tensors = signature.tensors

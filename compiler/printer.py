@@ -10,13 +10,19 @@ from .ir import Graph, Node, Output, Variable
 
 
 def print_graph(graph: Graph) -> str:
-    """One line for each input, variable, node and output, in order; equal graphs give equal text."""
+    """One line for each input, variable, node and output, in order, bodies of nodes below them; equal for equal graphs."""
+    return "\n".join(_lines(graph)) + "\n"
+
+
+def _lines(graph: Graph) -> list[str]:
     lines = [f"graph {graph.name}"]
     lines += [f"  input {item.value!r}{_suffix('' if item.role == 'data' else item.role)}" for item in graph.inputs]
     lines += [f"  {_variable(variable)}" for variable in graph.variables]
-    lines += [f"  {print_node(node)}" for node in graph.nodes]
+    for node in graph.nodes:
+        lines.append(f"  {print_node(node)}")
+        lines += [f"    {line}" for body in node.bodies for line in _lines(body)]
     lines += [f"  {_output(output)}" for output in graph.outputs]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def print_node(node: Node) -> str:
@@ -43,6 +49,8 @@ def _attribute(value: Any) -> str:
         return f"[{', '.join(_attribute(item) for item in value)}]"
     if isinstance(value, bool) or value is None:
         return str(value).lower()
+    if isinstance(value, Graph):
+        return f"graph {value.name}"
     return str(value)
 
 

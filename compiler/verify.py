@@ -20,23 +20,35 @@ class InternalError(AssertionError):
 def verify(graph: Graph) -> None:
     """Raises InternalError, with the node printed, where `graph` breaks a rule of the representation.
 
-    Every value is defined once, before its uses; the types of results are what the operator infers; attributes are
-    hashable, sorted and complete; every symbol is determined by an axis of an input; inputs, variables and outputs
-    have names of their own.
+    Every value is defined once in a graph, before its uses; the types of results are what the operator infers; attributes are
+    hashable, sorted and complete; every symbol is determined by an axis of an input or by a node before; inputs, variables and outputs
+    have names of their own. Bodies of nodes are graphs too.
     """
+    _names(graph, list(graph.sources()))
+    _body(graph, set())
+    _next(graph)
+
+
+def _body(graph: Graph, around: set[str]) -> None:
+    """`around` are the symbols of the graphs that this one is inside of."""
     sources = list(graph.sources())
-    _names(graph, sources)
-    known = set(symbol_sources(sources))
+    known = around | set(symbol_sources(sources))
     for value in sources:
         _symbols(value, known, f"{value!r}")
     defined = set(sources)
     for node in graph.nodes:
+        known |= _determined(node)
         _node(node, defined, known)
         defined.update(node.outputs)
     for output in graph.outputs:
         if output.value not in defined:
             raise InternalError(f"output `{output.name}` is {output.value!r}, which nothing computes")
-    _next(graph)
+
+
+def _determined(node: Node) -> set[str]:
+    """The symbols whose values the result of a node tells."""
+    names = OPS[node.op].determines if node.op in OPS else ()
+    return {symbol for name in names for symbol in attribute_symbols(node.attributes.get(name))}
 
 
 def _node(node: Node, defined: set[Value], known: set[str]) -> None:
@@ -59,6 +71,10 @@ def _node(node: Node, defined: set[Value], known: set[str]) -> None:
         raise InternalError(f"the types of the results must be {expected}: {where}")
     for value in node.outputs:
         _symbols(value, known, where)
+    for body in node.bodies:
+        if body.variables:
+            raise InternalError(f"a body has variables: {where}")
+        _body(body, known)
 
 
 def _attributes(node: Node, known: set[str], where: str) -> None:

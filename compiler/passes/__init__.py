@@ -6,7 +6,9 @@ from collections.abc import Callable, Collection
 
 from ..ir import Graph
 from .algebra import algebra
+from .bodies import with_bodies
 from .dead import dead
+from .expand import expand
 from .fold import fold
 from .share import share
 from .transpose import transpose
@@ -15,6 +17,7 @@ Pass = Callable[[Graph], Graph]
 
 PIPELINE: tuple[tuple[str, Pass], ...] = (
     ("prune", dead),
+    ("expand", expand),
     ("fold", fold),
     ("algebra", algebra),
     ("transpose", transpose),
@@ -27,11 +30,11 @@ PIPELINE: tuple[tuple[str, Pass], ...] = (
 def run(graph: Graph, *, without: Collection[str] = (), after: Callable[[str, Graph], None] | None = None) -> Graph:
     """`graph` simplified by the pipeline, except for the passes named in `without`.
 
-    `after(name, graph)` is called with the result of each pass: to print it, or to verify it.
+    Each pass goes through the bodies of nodes too. `after(name, graph)` is called with the result of each pass: to print it, or to verify it.
     """
     for name, simplify in PIPELINE:
         if name not in without:
-            graph = simplify(graph)
+            graph = with_bodies(simplify, graph)
             if after is not None:
                 after(name, graph)
     return graph

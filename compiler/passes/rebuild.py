@@ -18,6 +18,8 @@ def rebuild(graph: Graph, rewrite: Rewrite | None = None, builder: Builder | Non
     Inputs, variables, outputs, places and scopes stay as they are.
     """
     b = builder or Builder(graph.name)
+    b.differentiated = graph.differentiated
+    b.reserve(graph)
     b.inputs.extend(graph.inputs)
     b.variables.extend(graph.variables)
     values = {value: value for value in graph.sources()}
