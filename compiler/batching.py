@@ -9,7 +9,7 @@ tensor has rows; operators must keep rows apart until a mean over all of them en
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 
 from netlang.dims import Size, floor_divide, substitute, symbol, symbols
@@ -56,16 +56,82 @@ def why_mixed(graph: Graph) -> str | None:
                 return f"`{batch}` is more than the first dimension of `{item.name}`"
             kinds[item.value] = Rows.SEPARATE
     try:
-        for node in graph.nodes:
-            kind = _judge(node, [kinds[x] for x in node.inputs], batch)
-            for output in node.outputs:
-                kinds[output] = kind
+        _judge_all(graph, kinds, batch)
     except Mixed as mixed:
         return str(mixed)
     for output in graph.outputs:
         if kinds[output.value] not in (Rows.MEAN, Rows.NONE):
             return f"`{output.name}` is not a mean over the rows"
     return None
+
+
+def _judge_all(graph: Graph, kinds: dict[Value, Rows], batch: str) -> None:
+    """Adds what each node of `graph` computes to `kinds`."""
+    for node in graph.nodes:
+        given = [kinds[x] for x in node.inputs]
+        if node.bodies:
+            kinds.update(zip(node.outputs, _BODIES[node.op](node, given, batch), strict=True))
+        else:
+            kinds.update(dict.fromkeys(node.outputs, _judge(node, given, batch)))
+
+
+def _judge_body(node: Node, body: Graph, kinds: Sequence[Rows], batch: str) -> list[Rows]:
+    """The kinds of the outputs of a body: rows, or nothing to do with them."""
+    known = dict(zip(body.sources(), kinds, strict=True))
+    _judge_all(body, known, batch)
+    found = [known[output.value] for output in body.outputs]
+    if any(kind not in (Rows.NONE, Rows.SEPARATE) for kind in found):
+        raise _mixed(node, "sums rows up")
+    return found
+
+
+def _judge_rounds(node: Node, body: Graph, carries: list[Rows], others: list[Rows], batch: str) -> list[Rows]:
+    """Of an iteration, whose inputs end with `carries` and `others`: carries have rows as soon as one round says so."""
+    start = len(body.inputs) - len(carries) - len(others)
+    first = len(body.outputs) - (len(node.outputs) - len(carries)) - len(carries)
+    while True:
+        found = _judge_body(node, body, [Rows.NONE] * start + carries + others, batch)
+        if any(kind is not Rows.NONE for kind in found[:first]):
+            raise _mixed(node, "ends when the rows say so")
+        after = [b if a is Rows.NONE else a for a, b in zip(carries, found[first:], strict=False)]
+        if after == carries:
+            return found[first:]
+        carries = after
+
+
+def _judge_scan(node: Node, kinds: list[Rows], batch: str) -> list[Rows]:
+    carries = node.attributes["carries"]
+    for sequence in node.inputs[carries : carries + node.attributes["sequences"]]:
+        if 0 in _row_axes(sequence, batch):
+            raise _mixed(node, "runs along the rows")
+    return _judge_rounds(node, node.attributes["body"], kinds[:carries], kinds[carries:], batch)
+
+
+def _judge_loop(node: Node, kinds: list[Rows], batch: str) -> list[Rows]:
+    if any(kind is not Rows.NONE for kind in kinds[:2]):
+        raise _mixed(node, "runs as often as the rows say")
+    carries = node.attributes["carries"]
+    return _judge_rounds(node, node.attributes["body"], kinds[2 : carries + 2], kinds[carries + 2 :], batch)
+
+
+def _judge_branch(node: Node, kinds: list[Rows], batch: str) -> list[Rows]:
+    if kinds[0] is not Rows.NONE:
+        raise _mixed(node, "decides for all rows together")
+    then, otherwise = (_judge_body(node, node.attributes[n], kinds[1:], batch) for n in ("then", "otherwise"))
+    return [b if a is Rows.NONE else a for a, b in zip(then, otherwise, strict=True)]
+
+
+def _judge_block(node: Node, kinds: list[Rows], batch: str) -> list[Rows]:
+    return _judge_body(node, node.attributes["body"], kinds, batch)
+
+
+_BODIES: Mapping[str, Callable[[Node, list[Rows], str], list[Rows]]] = {
+    "scan_over": _judge_scan,
+    "loop_while": _judge_loop,
+    "branch": _judge_branch,
+    "block": _judge_block,
+}
+"""What operators on graphs compute, by the kinds of their inputs."""
 
 
 def _judge(node: Node, kinds: list[Rows], batch: str) -> Rows:
@@ -90,7 +156,8 @@ def _draws_rows(node: Node, batch: str) -> bool:
 
 def row_sites(graph: Graph, batch: str) -> frozenset[int]:
     """The places that draw random numbers for each row of the batch."""
-    return frozenset(node.attributes["site"] for node in graph.nodes if _draws_rows(node, batch))
+    own = frozenset(node.attributes["site"] for node in graph.nodes if _draws_rows(node, batch))
+    return own.union(*(row_sites(body, batch) for node in graph.nodes for body in node.bodies))
 
 
 def _separate(node: Node, kinds: list[Rows], batch: str) -> Rows:
@@ -249,12 +316,17 @@ ELEMENTWISE = (
     "neg", "abs", "sign", "exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "erf", "relu", "gelu", "floor", "ceil",
     "round", "logical_not", "is_nan", "add", "sub", "mul", "div", "pow", "maximum", "minimum", "mod", "floor_divide",
     "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "select",
-    "cast", "clip", "stop_gradient",
+    "cast", "clip", "stop_gradient", "acos", "acosh", "asin", "asinh", "atan", "atanh", "cosh", "sinh", "tan",
+    "reciprocal", "is_inf", "bit_cast", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
+    "bitwise_right_shift", "bitwise_xor", "logical_xor", "clamp", "fmod", "truncated_divide", "celu", "elu", "gelu_tanh",
+    "hardsigmoid", "hardswish", "leaky_relu", "mish", "prelu", "selu", "shrink", "silu", "softplus", "softsign",
+    "swiglu", "thresholded_relu",
 )
 """Operators that work element by element, with broadcasting."""
 
 _ALONG = (
     "sum", "mean", "max", "min", "prod", "argmax", "argmin", "cumsum", "softmax", "log_softmax", "concat", "split",
+    "cumprod", "hardmax", "logsumexp", "reduce_l1", "reduce_l2", "reduce_log_sum", "reduce_sum_square",
 )
 # fmt: on
 
@@ -282,6 +354,9 @@ def row_bytes(graph: Graph, batch: str, dims: Mapping[str, int]) -> int:
     """Bytes that the largest node reads and writes for each row: what should fit a core's cache, times rows."""
     largest = 0
     for node in graph.nodes:
+        largest = max((largest, *(row_bytes(body, batch, dims) for body in node.bodies)))
+        if node.bodies:
+            continue
         touched = {x for x in (*node.inputs, *node.outputs) if _row_axes(x, batch)}
         largest = max(largest, sum(_bytes(x, {**dims, batch: 1}) for x in touched))
     return largest

@@ -30,8 +30,8 @@ class Builder:
     Numbers among the operands become constants of the dtype of the first tensor operand. `b.at(loc, scope)` sets what
     new nodes remember. Equal applications give the same value: operators are pure.
 
-    `b.inner(name)` begins a body for a node on graphs (`compiler.control`). Values of the graph around it may be operands
-    in it; parameters made in it belong to the outermost graph.
+    `b.inner(name)` begins a body for a node on graphs (`compiler.control`). Values of the graph around it may be
+    operands in it; parameters made in it belong to the outermost graph.
     """
 
     def __init__(self, name: str = "graph", outer: Builder | None = None) -> None:
@@ -247,7 +247,12 @@ class Builder:
         self, op: Op, inputs: tuple[Value, ...], attrs: dict[str, Any], types: Sequence[TensorType]
     ) -> tuple[Value, ...] | None:
         """The constants that this application is worth, where its inputs are constants and the result is small."""
-        if op.name == "constant" or not op.foldable or op.numpy is None or any(x not in self._constants for x in inputs):
+        if (
+            op.name == "constant"
+            or not op.foldable
+            or op.numpy is None
+            or any(x not in self._constants for x in inputs)
+        ):
             return None
         if any(_is_symbolic(value) for value in attrs.values()):
             return None

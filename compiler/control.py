@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,11 +54,11 @@ def loop(
     bound: int | None = None,
     recompute: bool = False,
 ) -> tuple[list[Value], list[Value]]:
-    """Runs `body` at most `trips` times (i64[]), while a condition (bool[]) holds: the last carries, what is stacked.
+    """Runs `body` at most `trips` times (i64[]), while a condition (bool[]) holds: last carries, what is stacked.
 
-    Inputs of the body: the number of rounds done (i64[]), then the carries. Outputs: whether to go on (bool[]), the next
-    carries, of the same types, then what is to be stacked along a new first axis, whose size is known at run time.
-    `bound` states how many rounds there can be; without it there is no gradient.
+    Inputs of the body: the number of rounds done (i64[]), then the carries. Outputs: whether to go on (bool[]), the
+    next carries, of the same types, then what is to be stacked along a new first axis, whose size is known at run
+    time. `bound` states how many rounds there can be; without it there is no gradient.
     """
     graph, captures = finish(body)
     rounds = trips if trips is not None else b.constant(np.array(np.iinfo(np.int64).max if bound is None else bound))
@@ -109,7 +110,7 @@ def placeholder(b: Builder, type_: TensorType) -> Value:
     return b.placeholder(shape=type_.shape, dtype=type_.dtype)
 
 
-def apply(b: Builder, name: str, inputs: Sequence[Value], attrs: dict[str, object]) -> tuple[Value, ...]:
+def apply(b: Builder, name: str, inputs: Sequence[Value], attrs: dict[str, Any]) -> tuple[Value, ...]:
     """Applies an operator on graphs. Its inputs are positional, so constants among them stay inputs."""
     results = b.apply(name, inputs, attrs)
     assert isinstance(results, tuple)

@@ -11,6 +11,8 @@ from netlang.types import TensorType
 
 from .dtypes import numpy_dtype
 from .ir import Graph, Node, Value
+from .ops import OPS
+from .shapes import attribute_symbols
 
 Dims = Mapping[str, int]
 """Values of the open dimensions."""
@@ -49,7 +51,7 @@ def count(graph: Graph, dims: Dims | None = None) -> Costs:
 
     Raises ValueError with the name of a dimension that stays open.
     """
-    dims = dims or {}
+    dims = _determined(graph) | dict(dims or {})
     types = [variable.value.type for variable in graph.params]
     return Costs(
         parameters=sum(elements(type_, dims) for type_ in types),
@@ -64,7 +66,7 @@ def count_by_scope(graph: Graph, dims: Dims | None = None) -> list[ScopeCosts]:
 
     Raises ValueError with the name of a dimension that stays open.
     """
-    dims = dims or {}
+    dims = _determined(graph) | dict(dims or {})
     flops: dict[str, int] = {}
     results: dict[str, TensorType] = {}
     for node in graph.nodes:
@@ -81,9 +83,33 @@ def count_by_scope(graph: Graph, dims: Dims | None = None) -> list[ScopeCosts]:
 
 
 def node_flops(node: Node, dims: Dims) -> int:
-    """Floating-point operations of one node; 0 for those that only move elements."""
+    """Floating-point operations of one node; 0 for those that only move elements.
+
+    A body counts as often as it runs: a loop as often as its bound says, a choice as its dearer branch.
+    """
+    if node.bodies:
+        return _rounds(node, dims) * max(sum(node_flops(inner, dims) for inner in body.nodes) for body in node.bodies)
     rule = _FLOPS.get(node.op)
     return rule(node, dims) if rule else 0
+
+
+def _determined(graph: Graph) -> dict[str, int]:
+    """A stand-in for each size that only the run knows: the bound of a loop where it has one, else 1."""
+    found: dict[str, int] = {}
+    for node in graph.nodes:
+        for name in OPS[node.op].determines:
+            for symbol in attribute_symbols(node.attributes[name]):
+                found[symbol] = node.attributes.get("bound") or 1
+        for body in node.bodies:
+            found |= _determined(body)
+    return found
+
+
+def _rounds(node: Node, dims: Dims) -> int:
+    """How often a body runs; once where only the run knows."""
+    if node.op == "scan_over":
+        return _number(node.inputs[node.attributes["carries"]].type.shape[0], dims)
+    return node.attributes.get("bound") or 1
 
 
 def peak_activation_bytes(graph: Graph, dims: Dims) -> int:

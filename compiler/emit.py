@@ -341,19 +341,21 @@ def _rename_in(proto: onnx.GraphProto, names: Mapping[str, str]) -> None:
                 _rename_in(attribute.g, names)
 
 
-def _operators(graph: Graph) -> set[str]:
-    """The operators used, in bodies too."""
-    found = {node.op for node in graph.nodes}
-    return found.union(*(_operators(body) for node in graph.nodes for body in node.bodies))
+def _all_nodes(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph, those of bodies too."""
+    for node in graph.nodes:
+        yield node
+        for body in node.bodies:
+            yield from _all_nodes(body)
 
 
 def _opset(graph: Graph, asked: int | None) -> int:
-    needed = max((_since(node) for node in graph.nodes), default=BASELINE_OPSET)
+    needed = max((_since(node) for node in _all_nodes(graph)), default=BASELINE_OPSET)
     needed = max(needed, BASELINE_OPSET)
     if asked is None:
         return needed
     if not needed <= asked <= LATEST_OPSET:
-        operators = sorted({node.op for node in graph.nodes if _since(node) > asked})
+        operators = sorted({node.op for node in _all_nodes(graph) if _since(node) > asked})
         raise fail(
             "opset-unsupported",
             f"operator set {asked} cannot express the graph" if asked < needed else f"operator set {asked} is unknown",

@@ -16,7 +16,6 @@ from .op import Op
 from .ops import OPS
 from .shapes import bind_symbols, substitute_all, symbol_sources
 
-
 Precision = Literal["f64"] | None
 
 

@@ -10,7 +10,7 @@ from .ir import Graph, Node, Output, Variable
 
 
 def print_graph(graph: Graph) -> str:
-    """One line for each input, variable, node and output, in order, bodies of nodes below them; equal for equal graphs."""
+    """A line for each input, variable, node and output, in order, bodies below their nodes; equal for equal graphs."""
     return "\n".join(_lines(graph)) + "\n"
 
 

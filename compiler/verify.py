@@ -20,9 +20,9 @@ class InternalError(AssertionError):
 def verify(graph: Graph) -> None:
     """Raises InternalError, with the node printed, where `graph` breaks a rule of the representation.
 
-    Every value is defined once in a graph, before its uses; the types of results are what the operator infers; attributes are
-    hashable, sorted and complete; every symbol is determined by an axis of an input or by a node before; inputs, variables and outputs
-    have names of their own. Bodies of nodes are graphs too.
+    Every value is defined once in a graph, before its uses; the types of results are what the operator infers;
+    attributes are hashable, sorted and complete; every symbol is determined by an axis of an input or by a node before;
+    inputs, variables and outputs have names of their own. Bodies of nodes are graphs too.
     """
     _names(graph, list(graph.sources()))
     _body(graph, set())

@@ -7,6 +7,7 @@ the tree that comes with them is not to be used. `messages` are the texts that `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lark import Token, Tree
@@ -74,7 +75,11 @@ class Builder:
         return syntax.Const(self._name(name), value, self._doc(span), span=span)
 
     def fn(self, span: Span, *parts: Any) -> syntax.Definition:
-        return self._definition("fn", span, parts)
+        *parts, gradient = parts
+        return replace(self._definition("fn", span, parts), gradient=gradient)
+
+    def custom_grad(self, span: Span, names: tuple[Name, ...], body: Block) -> syntax.CustomGradient:
+        return syntax.CustomGradient(names, body, span=span)
 
     def layer(self, span: Span, *parts: Any) -> syntax.Definition:
         return self._definition("layer", span, parts)
@@ -173,11 +178,11 @@ class Builder:
     def names(self, span: Span, *names: Token) -> tuple[Name, ...]:
         return tuple(self._name(name) for name in names)
 
-    def param(self, span: Span, *parts: Any) -> syntax.Declare:
-        return self._declare("param", span, *parts)
+    def param(self, span: Span, declared: tuple[Name, TypeName, Expr]) -> syntax.Declare:
+        return syntax.Declare("param", *declared, (), span=span)
 
-    def state(self, span: Span, *parts: Any) -> syntax.Declare:
-        return self._declare("state", span, *parts)
+    def state(self, span: Span, declared: tuple[Name, TypeName, Expr]) -> syntax.Declare:
+        return syntax.Declare("state", *declared, (), span=span)
 
     def declared(self, span: Span, name: Token, type: TypeName, init: Expr) -> tuple[Name, TypeName, Expr]:
         return self._name(name), type, init
@@ -185,9 +190,16 @@ class Builder:
     def annotation(self, span: Span, name: Token) -> syntax.Annotation:
         return syntax.Annotation(str(name), span=Span(self.source, span.start, name.end_pos or span.end))
 
-    def _declare(self, keyword: str, span: Span, *parts: Any) -> syntax.Declare:
-        *annotations, (name, type, init) = parts
-        return syntax.Declare(keyword, name, type, init, tuple(annotations), span=span)
+    def annotated(self, span: Span, *parts: Any) -> Any:
+        *annotations, marked = parts
+        if isinstance(marked, syntax.Declare):
+            return replace(marked, annotations=tuple(annotations), span=span)
+        for annotation in annotations:
+            if annotation.name != "recompute":
+                self._misplaced_annotation(annotation)
+        if isinstance(marked, syntax.Definition):
+            return replace(marked, recompute=True, doc=self._doc(span), span=span)
+        return syntax.Recompute(marked, span=span)
 
     def return_(self, span: Span, value: Expr) -> syntax.Return:
         return syntax.Return(value, span=span)
@@ -202,6 +214,12 @@ class Builder:
 
     def repeat(self, span: Span, count: Expr, index: Token | None, body: Block) -> syntax.Repeat:
         return syntax.Repeat(count, None if index is None else self._name(index), body, span=span)
+
+    def emit(self, span: Span, values: Expr) -> syntax.Emit:
+        return syntax.Emit(values.items if isinstance(values, syntax.Tuple) else (values,), span=span)
+
+    def keep(self, span: Span, names: tuple[Name, ...]) -> syntax.Keep:
+        return syntax.Keep(names, span=span)
 
     def assert_(self, span: Span, condition: tuple[Span, Expr, syntax.String | None]) -> syntax.Assert:
         return syntax.Assert(condition[1], condition[2], span=span)
@@ -308,6 +326,57 @@ class Builder:
         *sources, body = parts
         return syntax.Heads(count, tuple(self._name(source) for source in sources), _as_value(body), span=span)
 
+    def scan(
+        self,
+        span: Span,
+        sequences: tuple[syntax.Sequence, ...],
+        along: Expr,
+        backward: bool | None,
+        lengths: Expr | None,
+        carries: tuple[syntax.Carry, ...] | None,
+        body: Block,
+    ) -> syntax.Scan:
+        return syntax.Scan(sequences, along, bool(backward), lengths, carries or (), body, span=span)
+
+    def sequences(self, span: Span, *sequences: syntax.Sequence) -> tuple[syntax.Sequence, ...]:
+        return sequences
+
+    def sequence(self, span: Span, name: Token, value: Expr) -> syntax.Sequence:
+        return syntax.Sequence(self._name(name), value, span=span)
+
+    def backward(self, span: Span) -> bool:
+        return True
+
+    def loop(
+        self,
+        span: Span,
+        range: syntax.Range,
+        condition: Expr | None,
+        carries: tuple[syntax.Carry, ...] | None,
+        body: Block,
+    ) -> syntax.Loop:
+        return syntax.Loop(range, condition, carries or (), body, span=span)
+
+    def while_loop(
+        self, span: Span, condition: Expr, carries: tuple[syntax.Carry, ...] | None, body: Block
+    ) -> syntax.Loop:
+        return syntax.Loop(None, condition, carries or (), body, span=span)
+
+    def range(self, span: Span, name: Token, first: Expr, down: bool, last: Expr) -> syntax.Range:
+        return syntax.Range(self._name(name), first, last, down, span=span)
+
+    def to(self, span: Span, down: Token | None, to: Token) -> bool:
+        return down is not None
+
+    def while_(self, span: Span, condition: Expr) -> Expr:
+        return condition
+
+    def carries(self, span: Span, *carries: syntax.Carry) -> tuple[syntax.Carry, ...]:
+        return carries
+
+    def carry(self, span: Span, name: Token, value: Expr) -> syntax.Carry:
+        return syntax.Carry(self._name(name), value, span=span)
+
     # --- Shared ----------------------------------------------------------------------------------------------------
 
     def _span(self, tree: Tree | Token) -> Span:
@@ -326,6 +395,13 @@ class Builder:
             way_out = "a comparison stands in `if`, `where` or `assert`"
         fault = Diagnostic("invalid-target", "this cannot stand left of `=`", Label(target.span), help=way_out)
         self.faults.append(fault)
+
+    def _misplaced_annotation(self, annotation: syntax.Annotation) -> None:
+        title, way_out = f"there is no annotation `@{annotation.name}`", "annotations are @frozen, @no_decay, @recompute"
+        if annotation.name in ("frozen", "no_decay"):
+            title = f"`@{annotation.name}` stands before `param` or `state`"
+            way_out = "before a layer, a `fn` or a statement there can be `@recompute`"
+        self.faults.append(Diagnostic("unknown-attribute", title, Label(annotation.span), help=way_out))
 
     def _out_of_order(self, argument: Argument, named: Argument) -> None:
         self.faults.append(

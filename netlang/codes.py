@@ -80,6 +80,13 @@ EXPLANATIONS: dict[str, Explanation] = {
         "y = dropout(1.5)(x)",
         "y = dropout(0.5)(x)",
     ),
+    "branch-mismatch": Explanation(
+        "The two branches of an `if` that chooses at run time disagree on the type of a value.",
+        "What stands behind the `if` is compiled once, for both; so shapes and types of elements must be equal. A number "
+        "becomes what the other branch has.",
+        "y = if sum(x) > 0 { x } else { mean(x, -1) }",
+        "y = if sum(x) > 0 { mean(x * x, -1) } else { mean(x, -1) }",
+    ),
     "changed-data": Explanation(
         "The data has another number of rows than when the run began.",
         "A resumed run goes on in the middle of an epoch, which is only right on the same rows.",
@@ -351,6 +358,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "y = x + label   # x: f32[b], label: i64[b]",
         "y = x + f32(label)",
     ),
+    "unbounded-loop": Explanation(
+        "A `loop while` is differentiated, and nothing says how many rounds it can run.",
+        "The gradient keeps values of every round, so their number needs a bound.",
+        "y = loop while sum(h) < 4.0 carry h = x { next h = h * w }   # in a loss",
+        "y = loop i from 1 to 100 while sum(h) < 4.0 carry h = x { next h = h * w }",
+    ),
     "unclosed-bracket": Explanation(
         "A bracket is not closed before its block, its file or another bracket ends.",
         "The message points to the bracket and to the latest place where it could have been closed.",
@@ -359,7 +372,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "undecidable": Explanation(
         "A condition depends on sizes that stay open until run time, and both answers are possible.",
-        "An `if` chooses while compiling. Sizes can be fixed, or the condition stated with `where` and checked later.",
+        "An `if` on sizes chooses while compiling. Sizes can be fixed, or the condition stated with `where` and checked "
+        "later; an `if` on a tensor chooses at run time.",
         "if batch > 16 { y = x }",
         "if classes > 16 { y = x }   # where `classes: int` is a setting",
     ),
@@ -377,8 +391,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "unknown-attribute": Explanation(
         "There is nothing of this name behind the `.`, or no such annotation.",
-        "Layers have their parameters and layers as attributes; a tensor has `.T`; annotations are `@frozen` and "
-        "`@no_decay`.",
+        "Layers have their parameters and layers as attributes; a tensor has `.T`; annotations are `@frozen`, `@no_decay` "
+        "and `@recompute`.",
         "y = x @ table.weights.T",
         "y = x @ table.weight.T",
     ),
@@ -442,6 +456,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Nothing can be done without its contents.",
         "netlang check lenet.nte",
         "netlang check lenet.net",
+    ),
+    "unset-carry": Explanation(
+        "The body of a `scan` or `loop` does not say what a carry is in the next round, or names one that is not there.",
+        "A carry is handed from round to round: each sets it once, with `next`, in both branches of an `if`.",
+        "y = loop i from 1 to 9 carry h = x { g = h * w }",
+        "y = loop i from 1 to 9 carry h = x { next h = h * w }",
     ),
     "unset-state": Explanation(
         "`next name` is set or read without a state of that name, or read before it is set.",

@@ -21,6 +21,7 @@ WIDTH = 120
 INDENT = 2
 
 _CHAIN = ("|>", ">>")
+_CLAUSES = ("where", "carry", "along")
 _LOOSENESS = (
     (":",), ("and", "or"), ("==", "!=", "<", "<=", ">", ">="), ("+", "-"), ("*", "/", "//", "%", "@"), ("=",),
 )  # fmt: skip
@@ -167,7 +168,7 @@ class _Layout:
         depths = self._depths(line)
         for depth in sorted(set(depths)):
             level = [i for i, d in zip(line, depths, strict=True) if d == depth and i != line.start]
-            if self._before(_CHAIN, level) or self._at_blocks(level) or self._before(("where",), level):
+            if self._before(_CHAIN, level) or self._at_blocks(level) or self._before(_CLAUSES, level):
                 return True
             if self._behind((",",), level, line, indent) or self._in_bracket(level) or self._before(("->",), level):
                 return True
@@ -340,7 +341,7 @@ class _Layout:
 
 def _ends_operand(kind: str) -> bool:
     """Whether something stands left of an operator, bracket or `.` behind a token of this kind."""
-    return kind in ("NAME", "NUMBER", "STRING", ")", "]", "}", "true", "false", "none")
+    return kind in ("NAME", "NUMBER", "STRING", ")", "]", "}", "true", "false", "none", "custom_grad")
 
 
 def _write_comments(out: list[str], comments: Sequence[_Comment], indent: int) -> None:

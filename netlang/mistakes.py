@@ -11,6 +11,10 @@ from netlang.diagnostics import Diagnostic, Label, did_you_mean
 from netlang.source import Source, Span
 from netlang.tokens import CARRIES_ON, CLOSING, DECLARATIONS, KEYWORDS, TRAIN_WORDS
 
+_INSIDE = frozenset({  # keywords that begin no statement
+    "as", "and", "or", "not", "over", "true", "false", "none", "where", "along", "backward", "lengths", "carry", "from",
+    "to", "down", "while", "custom_grad",
+})  # fmt: skip
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "@", "**"})
 _AFTER_VALUE = _COMPARISONS | _ARITHMETIC | {"and", "or", "|>", ">>", "(", "[", "."}
@@ -21,7 +25,10 @@ _ELSEWHERE = {  # words of other languages -> how it is said here
     **dict.fromkeys(("def", "function", "func", "fun", "lambda"), _DEFINE),
     **dict.fromkeys(("class", "module", "network", "struct"), "write `model NAME(…)(x: …) -> … { … }`, or `layer`"),
     **dict.fromkeys(("import", "include", "require"), _USE),
-    **dict.fromkeys(("for", "foreach"), "`repeat n as i { … }` repeats while compiling"),
+    **dict.fromkeys(
+        ("for", "foreach"),
+        "`loop i from 0 to n - 1 carry x = … { … }` counts at run time, `repeat n as i { … }` while compiling",
+    ),
     **dict.fromkeys(("elif", "elseif"), "write `else if`"),
     **dict.fromkeys(("var", "val", "mut", "auto"), "write `x = …`, or `let f = …` for a layer that is used again"),
 }
@@ -353,15 +360,42 @@ def _misspelled_word(mistake: Mistake) -> Diagnostic | None:
     first = mistake.first_word
     if first is None or first.type != "NAME" or mistake.found.type not in ("NAME", "NUMBER", "STRING", "{", *KEYWORDS):
         return None
-    words = KEYWORDS - DECLARATIONS - {"as", "and", "or", "not", "over", "true", "false", "none", "where"}
+    words = KEYWORDS - DECLARATIONS - _INSIDE
     way_out = did_you_mean(first, words)
     return mistake.fault(f"expected the end of the line after `{first}`, found {mistake.describe()}", way_out)
 
 
 def _lonely_annotation(mistake: Mistake) -> Diagnostic | None:
-    if not {"param", "state"} <= mistake.expected or "let" in mistake.expected:
+    if not {"fn", "layer", "@"} <= mistake.expected or "use" in mistake.expected:
         return None
-    return mistake.fault(f"an annotation stands before `param` or `state`, not before {mistake.describe()}")
+    title = f"an annotation stands before `fn`, `layer` or a statement, not before {mistake.describe()}"
+    return mistake.fault(title)
+
+
+def _iteration_head(mistake: Mistake) -> Diagnostic | None:
+    """Faults between `scan` or `loop` and the `{` of its body."""
+    found, expected = mistake.found, mistake.expected
+    if found.type == "while" and mistake.begins_statement:
+        return mistake.fault("a `while` stands in the head of a `loop`", "write `loop while … carry x = … { … }`")
+    if not {"scan", "loop"} & mistake.statement_words():
+        return None
+    if "in" in expected:
+        return mistake.fault("a `scan` names an element of each of its sequences", "write `scan x_t in x along t …`")
+    if "along" in expected:
+        way_out = "write `scan x_t in x along t …`, where `t` is a dimension of `x`"
+        return mistake.fault("a `scan` says along which dimension it runs", way_out)
+    if expected & {"from", "to"} or (expected == {"NAME", "while"} and mistake.previous == "loop"):
+        way_out = "write `loop i from 1 to n …`, `loop i from n down to 1 …` or `loop while … …`"
+        return mistake.fault("a `loop` says how far it runs", way_out)
+    if expected == {"="}:
+        way_out = f"write `carry {mistake.previous} = …`, with what it is before the first round"
+        return mistake.fault(f"the carry `{mistake.previous}` has no value to begin with", way_out)
+    if "backward" in expected and found.type == "NAME":
+        return mistake.fault(f"expected the rest of the head of a `scan`, found `{found}`", _SCAN_HEAD)
+    return None
+
+
+_SCAN_HEAD = "after `along t` there can be `backward`, `lengths n` and `carry h = …`, in this order; then `{ … }`"
 
 
 _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
@@ -371,6 +405,7 @@ _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
     _equals,
     _reserved_word,
     _misplaced,
+    _iteration_head,
     _python_block,
     _comparison_chain,
     _result_without_arrow,

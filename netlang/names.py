@@ -35,6 +35,7 @@ _UNUSED = {  # kinds of names that should be used -> what to do about one that i
     "state": "it would be stored, and never change",
     "input": "data that nothing uses need not be given",
     "index": "leave out `as {name}`",
+    "element": "call it `_{name}`",
 }
 
 
@@ -50,7 +51,7 @@ def check_names(module: Module, builtins: frozenset[str], exports: Exports) -> l
 
 @dataclass(slots=True)
 class _Binding:
-    """A name in a scope. Its kind is one of `_UNUSED`, or constant, definition, entry, parameter or dimension."""
+    """A name in a scope. Its kind: one of `_UNUSED`, or constant, definition, entry, parameter, dimension or carry."""
 
     kind: str
     span: Span
@@ -105,6 +106,7 @@ class _Checker:
         self.attributes: set[str] = set()  # names read as `x.name`
         self.kind = ""  # of the definition around the walk: fn, layer, model, entry or train
         self.lenient = False  # inside the `train` block of a model from another file
+        self.iteration = ""  # the word of the `scan` or `loop` around the walk
 
     def check(self, exports: Exports) -> None:
         declarations = self.module.declarations
@@ -160,11 +162,22 @@ class _Checker:
         for where in definition.where:
             self._expression(where.condition, scope)
             self._message(where.message, scope)
+        if definition.gradient is not None:  # it sees the parameters, not what the body binds
+            self._bound_block(definition.gradient.names, definition.gradient.body, scope)
         if definition.kind == "model":
             self._model(definition, scope)
         else:
             self._block(definition.body, scope)
         self.kind = previous
+
+    def _bound_block(
+        self, names: Iterable[Name], block: syntax.Block, outer: _Scope, kind: str = "parameter", has_value: bool = False
+    ) -> None:
+        """A block with a scope of its own, which begins with `names`."""
+        scope = self._new_scope(outer, block)
+        for name in names:
+            scope.bind(name.name, kind, name.span)
+        self._block(block, scope, has_value)
 
     def _model(self, definition: Definition, scope: _Scope) -> None:
         """A model's body and entries. What its `train` block sees is kept in `models`."""
@@ -244,6 +257,8 @@ class _Checker:
             if returned is not None:
                 self._warn("unreachable-code", "nothing after a `return` is executed", statement.span, returned.span)
                 break
+            if isinstance(statement, syntax.Recompute):
+                statement = statement.statement
             if isinstance(statement, syntax.ExpressionStatement):
                 self._expression(statement.value, scope)
                 if not (has_value and i == len(block.statements) - 1):
@@ -266,7 +281,10 @@ class _Checker:
                 self._assign(name, keyword, scope)
             case syntax.SetNext(name, value):
                 self._expression(value, scope)
-                self._state(name.name, name.span, scope)
+                self._next(name.name, name.span, scope)
+            case syntax.Keep(names):
+                for name in names:
+                    self._expression(name, scope)
             case syntax.If(condition, then, otherwise):
                 self._expression(condition, scope)
                 self._branches(then, otherwise, scope)
@@ -292,9 +310,18 @@ class _Checker:
     def _check_place(self, statement: Statement) -> None:
         """Statements that the definition around them has no use for."""
         word = statement.keyword if isinstance(statement, syntax.Declare) else "next"
-        if isinstance(statement, syntax.Declare | syntax.SetNext) and self.kind in ("fn", "train"):
+        is_carry = isinstance(statement, syntax.SetNext) and bool(self.iteration)
+        if isinstance(statement, syntax.Declare | syntax.SetNext) and not is_carry and self.kind in ("fn", "train"):
             way_out = "make it a `layer`" if self.kind == "fn" else "put it into the model"
             title = f"`{word}` cannot stand in a `{self.kind}`, which has no parameters or states"
+            self._fault("misplaced-statement", title, statement.span, help=way_out)
+        elif isinstance(statement, syntax.Emit | syntax.Keep) and not self.iteration:
+            word = "emit" if isinstance(statement, syntax.Emit) else "keep"
+            title = f"`{word}` stands in the body of a `scan` or a `loop`"
+            self._fault("misplaced-statement", title, statement.span, help="`return` gives the result of a definition")
+        elif isinstance(statement, syntax.Return) and self.iteration:
+            title = f"the body of a `{self.iteration}` returns nothing"
+            way_out = f"`emit` adds to the results of each round; what the `{self.iteration}` is worth can be returned"
             self._fault("misplaced-statement", title, statement.span, help=way_out)
         elif isinstance(statement, syntax.Return) and self.kind == "train":
             title = "a `train` block returns nothing"
@@ -324,11 +351,17 @@ class _Checker:
                 self._duplicate("duplicate-name", f"`{name.name}` has a meaning already", name, existing)
         scope.bind(name.name, kind, name.span)
 
-    def _state(self, name: str, span: Span, scope: _Scope) -> None:
+    def _next(self, name: str, span: Span, scope: _Scope) -> None:
+        """`next name`, set or read: of a carry or a state."""
         binding = scope.find(name)
-        if binding is None or binding.kind != "state":
-            title = f"`next {name}` needs a state called `{name}`"
-            self._fault("unset-state", title, span, help=f"declare it: `state {name}: f32[…] ~ zeros()`")
+        if binding is None or binding.kind not in ("state", "carry"):
+            if self.iteration:
+                title = f"`next {name}` needs a carry called `{name}`"
+                way_out = f"add it to the head: `carry {name} = …`"
+            else:
+                title = f"`next {name}` needs a state called `{name}`"
+                way_out = f"declare it: `state {name}: f32[…] ~ zeros()`"
+            self._fault("unset-state", title, span, help=way_out)
         else:
             binding.used = True
 
@@ -340,23 +373,52 @@ class _Checker:
                 if not self._use(name, scope):
                     self._undefined(name, node.span, scope)
             case syntax.Next(name):
-                self._state(name, node.span, scope)
+                self._next(name, node.span, scope)
             case syntax.Conditional(condition, then, otherwise):
                 self._expression(condition, scope)
                 self._block(then, self._new_scope(scope), has_value=True)
                 self._block(otherwise, self._new_scope(scope), has_value=True)
             case syntax.Heads(count, sources, body):
                 self._expression(count, scope)
-                inner = self._new_scope(scope)
                 for source in sources:
                     self._expression(source, scope)
-                    inner.bind(source.name, "parameter", source.span)
-                self._block(body, inner, has_value=True)
+                self._bound_block(sources, body, scope, has_value=True)
+            case syntax.Scan(sequences, along, _, lengths, carries, body):
+                for child in (*(s.value for s in sequences), along, lengths, *(c.value for c in carries)):
+                    if child is not None:
+                        self._expression(child, scope)
+                self._iteration("scan", [s.name for s in sequences], carries, None, body, scope)
+            case syntax.Loop(range_, condition, carries, body):
+                ends = (range_.first, range_.last) if range_ is not None else ()
+                for child in (*ends, *(c.value for c in carries)):
+                    self._expression(child, scope)
+                self._iteration("loop", [range_.name] if range_ is not None else [], carries, condition, body, scope)
             case _:
                 if isinstance(node, syntax.Attribute):
                     self.attributes.add(node.name)
                 for child in _children(node):
                     self._expression(child, scope)
+
+    def _iteration(
+        self,
+        word: str,
+        elements: Iterable[Name],
+        carries: Iterable[syntax.Carry],
+        condition: Expr | None,
+        body: syntax.Block,
+        outer: _Scope,
+    ) -> None:
+        """The body of a `scan` or `loop`, and the condition, which sees what the body begins with."""
+        scope = self._new_scope(outer, body)
+        for element in elements:
+            self._bind_new(scope, element, "element")
+        for carry in carries:
+            self._bind_new(scope, carry.name, "carry")
+        if condition is not None:
+            self._expression(condition, scope)
+        around, self.iteration = self.iteration, word
+        self._block(body, scope)
+        self.iteration = around
 
     def _initializer(self, expr: Expr, scope: _Scope) -> None:
         """What stands after `~`: initializers have names of their own, which the compiler knows."""
@@ -453,6 +515,8 @@ def _dimension_names(type_: syntax.TypeExpr | None) -> Iterator[Name | syntax.Pa
 
 def _returns(statement: Statement) -> bool:
     """Whether nothing after the statement can be reached."""
+    if isinstance(statement, syntax.Recompute):
+        statement = statement.statement
     if isinstance(statement, syntax.If | syntax.WhenTraining) and statement.otherwise is not None:
         return all(
             bool(block.statements) and _returns(block.statements[-1]) for block in (statement.then, statement.otherwise)

@@ -43,7 +43,7 @@ class Name(Node):
 
 @dataclass(frozen=True, slots=True)
 class Next(Node):
-    """`next h`: the new value of a state, read after `next h = …` set it."""
+    """`next h`: the new value of a state or a carry, read after `next h = …` set it."""
 
     name: str
 
@@ -137,6 +137,54 @@ class Heads(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Sequence(Node):
+    """`x_t in x`: a tensor of which a `scan` takes one element after the other."""
+
+    name: Name
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Carry(Node):
+    """`h = zeros(b, n)`: what a round hands to the next one, with its value before the first."""
+
+    name: Name
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Scan(Node):
+    """`scan x_t in x along t backward lengths n carry h = … { … }`."""
+
+    sequences: tuple[Sequence, ...]
+    along: Expr
+    backward: bool
+    lengths: Expr | None
+    carries: tuple[Carry, ...]
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Range(Node):
+    """`i from a to b` or `i from a down to b`; both ends are included."""
+
+    name: Name
+    first: Expr
+    last: Expr
+    down: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loop(Node):
+    """`loop i from a to b while c carry x = … { … }`; at least one of the range and the condition is there."""
+
+    range: Range | None
+    condition: Expr | None
+    carries: tuple[Carry, ...]
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
 class Tuple(Node):
     """`a, b` or `(a, b)`."""
 
@@ -152,7 +200,7 @@ class List(Node):
 
 Expr = (
     Number | String | Boolean | NoneLiteral | Name | Next | Attribute | Call | Index | Unary | Binary | Pipe | Compose
-    | Conditional | Heads | Tuple | List
+    | Conditional | Heads | Scan | Loop | Tuple | List
 )  # fmt: skip
 
 
@@ -194,7 +242,7 @@ TypeExpr = TypeName | TupleType
 
 @dataclass(frozen=True, slots=True)
 class Annotation(Node):
-    """`@frozen`, `@no_decay`: stands before what it marks."""
+    """`@frozen`, `@no_decay`, `@recompute`: stands before what it marks."""
 
     name: str
 
@@ -228,10 +276,31 @@ class Declare(Node):
 
 @dataclass(frozen=True, slots=True)
 class SetNext(Node):
-    """`next mean = …`."""
+    """`next mean = …`: of a state, or of a carry."""
 
     name: Name
     value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Emit(Node):
+    """`emit h, a`: what a round of a `scan` or `loop` adds to its results."""
+
+    values: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep(Node):
+    """`keep h, c`: the carries whose last values are results too."""
+
+    names: tuple[Name, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recompute(Node):
+    """`@recompute` before a statement: what it computes on the way is not kept for the gradient but computed again."""
+
+    statement: Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,8 +382,8 @@ class Fit(Node):
 
 
 Statement = (
-    Assign | Declare | SetNext | Return | If | WhenTraining | Repeat | Assert | ExpressionStatement | Input | Minimize
-    | Report | Optimizer | Clip | Fit
+    Assign | Declare | SetNext | Emit | Keep | Recompute | Return | If | WhenTraining | Repeat | Assert
+    | ExpressionStatement | Input | Minimize | Report | Optimizer | Clip | Fit
 )  # fmt: skip
 
 
@@ -354,6 +423,14 @@ class Where(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class CustomGradient(Node):
+    """`custom_grad(g) { … }` behind a `fn`: from the gradients of its results to those of its tensors."""
+
+    names: tuple[Name, ...]
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
 class Definition(Node):
     """A `fn`, `layer`, `model` or `entry`. A model whose `parameters` end with a tensor list is its own `forward`."""
 
@@ -365,6 +442,8 @@ class Definition(Node):
     body: Block
     doc: str  # the `##` comment above, without its marks
     entries: tuple[Definition, ...] = ()  # of a model; its `body` holds the other statements
+    gradient: CustomGradient | None = None  # of a `fn`
+    recompute: bool = False  # marked with `@recompute`
 
 
 @dataclass(frozen=True, slots=True)

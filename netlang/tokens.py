@@ -18,25 +18,26 @@ from netlang.source import Source, Span
 KEYWORDS = frozenset({
     "use", "const", "fn", "layer", "model", "entry", "train", "param", "state", "let", "next", "return", "if", "else",
     "when", "training", "repeat", "as", "assert", "in", "minimize", "report", "optimizer", "clip", "fit", "where",
-    "heads", "over", "and", "or", "not", "true", "false", "none",
+    "heads", "over", "and", "or", "not", "true", "false", "none", "scan", "along", "backward", "lengths", "carry",
+    "loop", "from", "to", "down", "while", "emit", "keep", "custom_grad",
 })  # fmt: skip
-RESERVED = frozenset({
-    "scan", "loop", "carry", "emit", "along", "aggregate", "phase", "updates", "grad", "from", "to", "down", "while",
-    "augment", "pretrained",
-})  # fmt: skip
+RESERVED = frozenset({"aggregate", "phase", "updates", "augment", "pretrained"})
 """Words kept for constructs to come: no name may be one of them."""
 DECLARATIONS = frozenset({"use", "const", "fn", "layer", "model", "train"})
 TRAIN_WORDS = frozenset({"in", "minimize", "report", "optimizer", "clip", "fit"})
 """Keywords where a statement of a `train` block begins; ordinary names everywhere else."""
+SCAN_WORDS = frozenset({"in", "backward", "lengths"})
+"""Keywords behind an operand, in the head of a `scan`; ordinary names everywhere else."""
 
 CARRIES_ON = frozenset({
     "|>", ">>", "->", "**", "//", "==", "!=", "<=", ">=", ",", ":", "=", "~", "@", "+", "-", "*", "/", "%", "<", ">",
     "and", "or", "not", "where", "else",
 })  # fmt: skip
 """After these at its end, a line goes on in the next."""
-CONTINUES = frozenset({"|>", ">>", "->", "else", "where", "{", "}"})
+CONTINUES = frozenset({"|>", ">>", "->", "else", "where", "along", "carry", "custom_grad", "{", "}"})
 """Before these at its start, a line continues the one above."""
 CLOSING = {"(": ")", "[": "]", "{": "}"}
+_BEFORE_SCAN_WORDS = frozenset({"NAME", "NUMBER", ")", "]", "backward"})
 
 MAX_CHARACTERS = 2_000_000
 MAX_TOKENS = 200_000
@@ -116,8 +117,8 @@ def layout(tokens: Sequence[Token], start: int = 0) -> Iterator[Token]:
     """The tokens from `start` on as the grammar wants them: with `_NL` between statements, and words settled.
 
     `start` must be at the top level of a file. A line end or `;` separates statements only between braces or at the
-    top level. A keyword is a plain name after `.`, as the name of an argument, and (words of `train`) away from the
-    start of a statement in `train`.
+    top level. A keyword is a plain name after `.`, as the name of an argument, and, where it is a word of `train` or
+    of `scan`, away from the places that they have there.
     """
     brackets: list[str] = []
     previous: Token | None = None  # the last one handed on
@@ -137,8 +138,8 @@ def layout(tokens: Sequence[Token], start: int = 0) -> Iterator[Token]:
         begins = in_braces and (previous is None or previous.type in ("_NL", "{"))
         if begins and not brackets and token.type in DECLARATIONS:
             in_train = token.type == "train"
-        following = tokens[i + 1].type if i + 1 < len(tokens) else ""
-        if _is_name(token, previous, following, brackets, begins and in_train):
+        following = tokens[i + 1] if i + 1 < len(tokens) else None
+        if _is_name(token, previous, following, brackets, begins, in_train):
             token = token.update(type="NAME")
         if token.type in CLOSING:
             brackets.append(token.type)
@@ -157,17 +158,24 @@ def _separates(previous: Token, separator: Token | None, token: Token) -> bool:
     return token.line != previous.line and previous.type not in CARRIES_ON and token.type not in CONTINUES
 
 
-def _is_name(token: Token, previous: Token | None, following: str, brackets: list[str], train_statement: bool) -> bool:
+def _is_name(
+    token: Token, previous: Token | None, following: Token | None, brackets: list[str], begins: bool, in_train: bool
+) -> bool:
+    """Whether a word is an ordinary name where it stands."""
     word = token.type
     if word not in KEYWORDS and word != "RESERVED":
         return False
     if previous is not None and previous.type == ".":
         return True
-    if following == "=" and brackets and brackets[-1] == "(":
+    if following is not None and following.type == "=" and brackets and brackets[-1] == "(":
         return True
+    if word in SCAN_WORDS and previous is not None and previous.type in _BEFORE_SCAN_WORDS:
+        return False
+    if word == "keep":
+        return not (begins and following is not None and following.type == "NAME" and following.line == token.line)
     if word in TRAIN_WORDS:
-        return not train_statement
-    return word == "training" and (previous is None or previous.type != "when")
+        return not (begins and in_train)
+    return word in SCAN_WORDS or (word == "training" and (previous is None or previous.type != "when"))
 
 
 def _type(kind: str | None, value: str) -> str:

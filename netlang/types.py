@@ -15,6 +15,11 @@ from netlang.dims import Dim, Size, solve_linear, substitute, symbol, symbols
 FLOATS = ("f16", "bf16", "f32", "f64")
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
 DTYPES = (*FLOATS, *INTEGERS, "bool")
+OPAQUE_DTYPES = (
+    "string", "c64", "c128", "f8e4m3fn", "f8e4m3fnuz", "f8e5m2", "f8e5m2fnuz", "f8e8m0", "f6e2m3", "f6e3m2", "f4e2m1",
+    "i4", "u4", "i2", "u2",
+)  # fmt: skip
+"""What ONNX models hold besides: only operators kept as they are take them, so no class of dtypes has them."""
 
 DTYPE_CLASSES = {"f": FLOATS, "i": INTEGERS, "n": (*FLOATS, *INTEGERS), "t": DTYPES}
 """Letters that stand for any dtype of a kind in operator signatures: float, integer, number, any."""

@@ -104,8 +104,8 @@ def index_limits(graph: Graph) -> dict[str, int]:
 def _indexing(node: Node) -> tuple[Value | None, Size | None]:
     """The indices that a node takes and the number of things that they choose from."""
     match node.op:
-        case "gather":
-            return node.inputs[1], node.inputs[0].type.shape[0]
+        case "gather" | "gather_elements":
+            return node.inputs[1], node.inputs[0].type.shape[node.attributes["axis"]]
         case "take_along":
             return node.inputs[1], node.inputs[0].type.shape[-1]
         case "one_hot":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from netlang import syntax
@@ -13,6 +14,7 @@ from netlang.source import BUILTIN, Span
 from ..ir import Value
 from . import binding as bind
 from .context import Context, Frame
+from .differentiation import recomputed, with_gradient
 from .naming import Counter, Prefixed
 from .opcalls import call_op, cast_to
 from .patterns import split_parameters
@@ -278,20 +280,34 @@ def _run(
     context: Context, definition: syntax.Definition, arguments: Arguments, environment: Environment, frame: Frame
 ) -> Any:
     """Binds the tensors in `environment`, runs the body in one of its own, checks the result."""
-    from .statements import execute_all
-
     name = f"`{definition.name.name}`"
     bind.tensors(context, definition, arguments, environment)
     bind.check_where(context, definition, environment, arguments.span)
     frame.definitions = (definition, *frame.definitions)
     frame.environment = Environment(environment)
-    errors = len(context.diagnostics)
+    inner = frame.environment
+    run = partial(_execute, context, definition, frame, environment)
     with context.call(Label(arguments.span, "" if arguments.implicit else name), frame):
-        execute_all(context, definition.body.statements, frame.environment)
-        if len(context.diagnostics) > errors:
-            return POISON
-        if not frame.has_returned:
-            raise fail("no-return", f"{name} does not return anything", definition.name.span,
-                       help="end the body with `return …`")  # fmt: skip
-        bind.check_result(context, definition, frame, environment)
+        if definition.recompute:
+            recomputed(context, inner, arguments.span, run)
+        elif definition.gradient is not None:
+            with_gradient(context, definition, environment, run)
+        else:
+            run()
     return frame.returned
+
+
+def _execute(context: Context, definition: syntax.Definition, frame: Frame, environment: Environment) -> None:
+    """Runs the body of a definition, and checks what it returned."""
+    from .statements import execute_all
+
+    assert frame.environment is not None
+    errors = len(context.diagnostics)
+    execute_all(context, definition.body.statements, frame.environment)
+    if len(context.diagnostics) > errors:
+        frame.returned, frame.has_returned = POISON, True
+        return
+    if not frame.has_returned:
+        raise fail("no-return", f"`{definition.name.name}` does not return anything", definition.name.span,
+                   help="end the body with `return …`")  # fmt: skip
+    bind.check_result(context, definition, frame, environment)

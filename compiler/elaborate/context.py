@@ -17,6 +17,7 @@ from netlang.types import TensorType
 from ..builder import Builder
 from ..ir import Init, Value
 from .naming import Counter, Instance, Namer
+from .regions import Iteration, Region
 
 if TYPE_CHECKING:
     from .values import Environment
@@ -43,6 +44,7 @@ class Frame:
     has_returned: bool = False
     return_value: syntax.Expr | None = None
     train: Any = None  # the TrainPlan while a `train` block runs
+    iterations: list[Iteration] = field(default_factory=list)  # whose bodies are being executed, innermost last
 
     def holds(self, span: Span) -> bool:
         """Whether a place is in the text of what is executed."""
@@ -60,7 +62,7 @@ class Made:
 
 @dataclass
 class Context:
-    """One elaboration, from syntax to one graph."""
+    """One elaboration, from syntax to one graph. `builder` makes the body of a node while one is being executed."""
 
     builder: Builder
     training: bool = False
@@ -74,6 +76,9 @@ class Context:
     row_sites: frozenset[int] = frozenset()  # places that draw for each row, where the batch is a part of a larger one
     run_inputs: dict[str, Value] = field(default_factory=dict)
     states: set[Value] = field(default_factory=set)
+    regions: list[Region] = field(default_factory=list)  # the bodies around `builder`, innermost last
+    recomputed: syntax.Expr | None = None  # the `scan` or `loop` that `@recompute` stands before
+    has_gradients: bool = False  # whether a derivative was asked for so far
     steps: int = 0
     generic: bool = False  # checking a layer without concrete settings: what cannot be decided is passed over
 
@@ -88,7 +93,7 @@ class Context:
     def run_input(self, role: str) -> Value:
         """The scalar i64 graph input with this role: "seed", "step" (from 0), "steps" (planned in all) or "first"."""
         if role not in self.run_inputs:
-            self.run_inputs[role] = self.builder.input(role, TensorType("i64"), role, _RUN_INPUTS[role])
+            self.run_inputs[role] = self.builder.root.input(role, TensorType("i64"), role, _RUN_INPUTS[role])
         return self.run_inputs[role]
 
     def random_site(self) -> int:
@@ -134,6 +139,28 @@ class Context:
             return self.made[value].span
         producer = self.builder.producer(value)
         return producer.loc if producer is not None and producer.loc is not BUILTIN else None
+
+    @contextmanager
+    def within(self, region: Region) -> Iterator[None]:
+        """What is computed inside becomes part of the body that `region` stands for."""
+        outer, self.builder = self.builder, region.builder
+        self.regions.append(region)
+        try:
+            with self.builder.at(outer.loc, outer.scope):
+                yield
+        finally:
+            self.regions.pop()
+            self.builder = outer
+
+    @contextmanager
+    def outermost(self) -> Iterator[None]:
+        """What is computed inside becomes part of the outermost graph, so that it can be used everywhere."""
+        outer, self.builder = self.builder, self.builder.root
+        regions, self.regions = self.regions, []
+        try:
+            yield
+        finally:
+            self.builder, self.regions = outer, regions
 
     def step(self, span: Span) -> None:
         """Counts a statement or an iteration. Raises Abandoned where there were too many."""

@@ -12,8 +12,9 @@ from netlang.source import Span
 
 from ..initializers import INITIALIZERS
 from ..ir import Init, Value
-from . import calls, indexing
+from . import calls, indexing, iteration
 from .arithmetic import binary, unary
+from .choice import chosen_value, decided
 from .context import Context, Reported
 from .naming import Prefixed
 from .values import (
@@ -163,6 +164,9 @@ def _undefined(context: Context, expr: syntax.Name) -> DiagnosticError:
 
 
 def _next(context: Context, expr: syntax.Next, environment: Environment) -> Any:
+    around = next((i for i in reversed(context.frame.iterations) if expr.name in i.carries), None)
+    if around is not None and expr.name in around.pending:
+        return around.pending[expr.name]
     instance = context.frame.instance
     if instance is not None and expr.name in instance.pending:
         return instance.pending[expr.name]
@@ -281,10 +285,12 @@ def condition(context: Context, expr: syntax.Expr, environment: Environment) -> 
 
 
 def _conditional(context: Context, expr: syntax.Conditional, environment: Environment, binding: str | None) -> Any:
-    decided = condition(context, expr.condition, environment)
-    if isinstance(decided, Poison):
+    chosen = decided(context, expr.condition, environment)
+    if isinstance(chosen, Poison):
         return POISON
-    return evaluate_block(context, expr.then if decided else expr.otherwise, environment, binding)
+    if isinstance(chosen, Value):
+        return chosen_value(context, expr, chosen, environment, binding)
+    return evaluate_block(context, expr.then if chosen else expr.otherwise, environment, binding)
 
 
 def _heads(context: Context, expr: syntax.Heads, environment: Environment) -> Any:
@@ -380,6 +386,8 @@ _HANDLERS: dict[type, Any] = {
     syntax.Compose: _compose,
     syntax.Conditional: _conditional,
     syntax.Heads: _heads,
+    syntax.Scan: iteration.scan,
+    syntax.Loop: iteration.loop,
     syntax.Tuple: _tuple,
     syntax.List: _tuple,
 }

@@ -1,4 +1,4 @@
-"""Functions that only the compiler can compute: random draws, which need a site each, and lists of sizes."""
+"""Functions that only the compiler can compute: random draws, which need a site each, sizes, and derivatives."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from netlang.types import TensorType
 
 from ..ir import Value
 from .context import Context
+from .differentiation import grad, jvp, vjp
 from .opcalls import require_sizes
 from .values import Intrinsic, describe, is_size
 
@@ -140,12 +141,40 @@ def _draw(context: Context, shape: tuple[Size, ...], given: dict[str, tuple[Any,
             key, step = b.constant(seed, "i64"), b.constant(0, "i64")
         else:
             raise fail("type-mismatch", "a seed is a whole number: i64", span, describe(seed))
+        for depth, region in enumerate(context.regions):
+            if region.round is not None:  # every round draws numbers of its own
+                done = b.mul(b.add(region.round(), 1), _ROUNDS[depth % len(_ROUNDS)])
+                key = b.add(key, done)
         site = context.random_site()
         first = context.run_input("first") if site in context.row_sites else b.constant(0, "i64")
         return b.random_bits(key, step, first, shape=shape, site=site)
 
 
+_ROUNDS = 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35, 0x27D4EB2F
+"""Factors of the numbers of rounds, for iterations inside each other; well mixed, as in MurmurHash3 and xxHash."""
+
+
+def zeros(context: Context, arguments: Arguments) -> Value:
+    """`zeros(n, m)`: a tensor of zeros, f32."""
+    return _constant(context, arguments, 0.0)
+
+
+def ones(context: Context, arguments: Arguments) -> Value:
+    """`ones(n, m)`: a tensor of ones, f32."""
+    return _constant(context, arguments, 1.0)
+
+
+def _constant(context: Context, arguments: Arguments, value: float) -> Value:
+    shape, given = _shape(arguments)
+    for name, (_, place) in given.items():
+        raise fail("unknown-argument", f"there is no `{name}` here", place, help="`zeros` and `ones` take sizes")
+    with context.builder.at(arguments.span):
+        return context.builder.full(shape=shape, value=value)
+
+
 INTRINSICS: dict[str, Intrinsic] = {
     function.__name__: Intrinsic(function.__name__, function)
-    for function in (identity, product, rank, uniform, uniform_like, normal, normal_like, bernoulli_like)
+    for function in (
+        identity, product, rank, uniform, uniform_like, normal, normal_like, bernoulli_like, zeros, ones, grad, vjp, jvp,
+    )
 }

@@ -16,6 +16,7 @@ from netlang.source import BUILTIN, Source, Span
 from netlang.types import DTYPES
 
 from ..initializers import INITIALIZERS
+from ..op import Op
 from ..ops import OPS
 from .context import Context, Frame
 from .intrinsics import INTRINSICS
@@ -206,7 +207,8 @@ class Environments:
 
         self._context.frames.append(Frame("const", declaration.name.name))
         try:
-            return evaluate(self._context, declaration.value, environment)
+            with self._context.outermost():
+                return evaluate(self._context, declaration.value, environment)
         finally:
             self._context.frames.pop()
 
@@ -224,12 +226,17 @@ class Environments:
 def builtin_environment() -> Environment:
     """Operators, intrinsics, dtypes, and `ops`, which has the operators where the library shadows their names."""
     environment = Environment()
-    operators = {name: OpFunction(op) for name, op in OPS.items()}
+    operators = {name: OpFunction(op) for name, op in OPS.items() if not _is_internal(op)}
     environment.names.update(operators)
     environment.names.update(INTRINSICS)
     environment.names.update({name: DType(name) for name in DTYPES})
     environment.set("ops", Namespace("ops", dict(operators)))
     return environment
+
+
+def _is_internal(op: Op) -> bool:
+    """Whether an operator takes what only the compiler can give it: a graph, or a constant."""
+    return any(attribute.type in ("graph", "constant") for attribute in op.signature.attributes)
 
 
 def builtin_names() -> frozenset[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from netlang.diagnostics import fail
 from netlang.dims import Dim
 from netlang.source import Span
-from netlang.types import INTEGERS
+from netlang.types import INTEGERS, TensorType
 
 from ..ir import Value
 from .context import Context
@@ -20,6 +20,20 @@ def scalar(context: Context, value: Any, dtype: str, span: Span) -> Value:
             return context.builder.cast(context.builder.dim(size=value), dtype=dtype)
         require_fit(value, dtype, span)
         return context.builder.constant(value, dtype)
+
+
+def natural(context: Context, value: Any, span: Span) -> Value:
+    """A number, a size or a truth value as a scalar of the dtype that it is written in: f32, i64 or bool."""
+    if isinstance(value, bool):
+        return context.builder.constant(value)
+    return scalar(context, value, "f32" if isinstance(value, float) else "i64", span)
+
+
+def adapted(context: Context, value: Any, type_: TensorType, span: Span) -> Value:
+    """A number or size as a tensor of this type, the same everywhere."""
+    b = context.builder
+    number = scalar(context, value, type_.dtype, span)
+    return number if not type_.rank else b.expand(number, shape=type_.shape)
 
 
 def require_fit(value: Any, dtype: str, span: Span) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from netlang import syntax
@@ -12,9 +13,11 @@ from netlang.source import BUILTIN
 from netlang.types import PackPattern, TensorType
 
 from ..ir import Value
-from . import training
+from . import iteration, training
+from .choice import chosen_statements, decided
 from .context import Context, Reported
-from .expressions import condition, evaluate, evaluate_init
+from .differentiation import recomputed
+from .expressions import evaluate, evaluate_init
 from .messages import check_condition
 from .naming import Repeated
 from .patterns import closed_type, dim_names, open_names, pattern_of
@@ -54,6 +57,10 @@ def _poison(context: Context, statement: syntax.Statement, environment: Environm
             environment.set(name.name, POISON)
         case syntax.Return():
             context.frame.returned, context.frame.has_returned = POISON, True
+        case syntax.SetNext(name=name) if context.frame.iterations:
+            context.frame.iterations[-1].pending.setdefault(name.name, POISON)
+        case syntax.Recompute(statement=inner):
+            _poison(context, inner, environment)
         case syntax.If() | syntax.WhenTraining() | syntax.Repeat():
             for node in syntax.walk(statement):
                 if isinstance(node, syntax.Assign | syntax.Declare | syntax.Return):
@@ -173,12 +180,17 @@ def _where_open(context: Context, environment: Environment, size: str) -> list[s
 
 
 def _set_next(context: Context, statement: syntax.SetNext, environment: Environment) -> None:
-    instance = context.frame.instance
     name = statement.name.name
+    around = next((i for i in reversed(context.frame.iterations) if name in i.carries), None)
+    if around is not None:
+        iteration.set_carry(context, around, statement, environment)
+        return
+    instance = context.frame.instance
     state = instance.variables.get(name) if instance is not None else None
     if instance is None or state is None or state not in context.states:
         raise fail("unset-state", f"`{name}` is not a state of this layer", statement.name.span,
                    help=f"declare it first: `state {name}: f32[…] ~ zeros()`")  # fmt: skip
+    _check_state_place(context, statement)
     value = evaluate(context, statement.value, environment)
     if isinstance(value, Poison):
         return
@@ -193,6 +205,42 @@ def _set_next(context: Context, statement: syntax.SetNext, environment: Environm
             found=describe(value),
         )
     instance.pending[name] = value
+    if context.regions:
+        context.regions[-1].states.append((instance, name))
+
+
+def _check_state_place(context: Context, statement: syntax.SetNext) -> None:
+    """A state has one next value in a step, so what runs many times, or perhaps not at all, cannot set it."""
+    region = next((region for region in context.regions if region.word != "@recompute"), None)
+    if region is not None:
+        raise fail("misplaced-statement", f"a state cannot be set inside a `{region.word}`", statement.span,
+                   help="hand the value on with `carry`, and set the state behind; or use a layer without a state")  # fmt: skip
+
+
+def _recompute(context: Context, statement: syntax.Recompute, environment: Environment) -> None:
+    """Marks a `scan` or `loop` whose rounds are computed again, or each round of a `repeat`, or all of a statement."""
+    inner = statement.statement
+    value = getattr(inner, "value", None)
+    if isinstance(value, syntax.Scan | syntax.Loop):
+        outer, context.recomputed = context.recomputed, value
+        try:
+            execute(context, inner, environment)
+        finally:
+            context.recomputed = outer
+    elif isinstance(inner, syntax.Repeat):
+        _repeat(context, inner, environment, recompute=True)
+    elif isinstance(inner, syntax.Assign | syntax.Return | syntax.If | syntax.SetNext | syntax.WhenTraining):
+        recomputed(context, environment, statement.span, partial(execute, context, inner, environment))
+    else:
+        raise fail("unknown-attribute", "`@recompute` stands before a statement that computes tensors", statement.span)
+
+
+def _emit(context: Context, statement: syntax.Emit, environment: Environment) -> None:
+    iteration.emit(context, statement, environment)
+
+
+def _keep(context: Context, statement: syntax.Keep, environment: Environment) -> None:
+    iteration.keep(context, statement, environment)
 
 
 def _return(context: Context, statement: syntax.Return, environment: Environment) -> None:
@@ -203,11 +251,14 @@ def _return(context: Context, statement: syntax.Return, environment: Environment
 
 
 def _if(context: Context, statement: syntax.If, environment: Environment) -> None:
-    decided = condition(context, statement.condition, environment)
-    if isinstance(decided, Poison):
+    chosen = decided(context, statement.condition, environment)
+    if isinstance(chosen, Poison):
         _poison(context, statement, environment)
         return
-    block = statement.then if decided else statement.otherwise
+    if isinstance(chosen, Value):
+        chosen_statements(context, statement, chosen, environment)
+        return
+    block = statement.then if chosen else statement.otherwise
     if block is not None:
         execute_all(context, block.statements, environment)
 
@@ -218,7 +269,7 @@ def _when(context: Context, statement: syntax.WhenTraining, environment: Environ
         execute_all(context, block.statements, environment)
 
 
-def _repeat(context: Context, statement: syntax.Repeat, environment: Environment) -> None:
+def _repeat(context: Context, statement: syntax.Repeat, environment: Environment, recompute: bool = False) -> None:
     count = evaluate(context, statement.count, environment)
     if isinstance(count, Poison):
         _poison(context, statement, environment)
@@ -239,7 +290,11 @@ def _repeat(context: Context, statement: syntax.Repeat, environment: Environment
             frame.namer.start(index)
             if statement.index is not None:
                 environment.set(statement.index.name, index)
-            execute_all(context, statement.body.statements, environment)
+            run = partial(execute_all, context, statement.body.statements, environment)
+            if recompute:
+                recomputed(context, environment, statement.span, run)
+            else:
+                run()
             if frame.has_returned:
                 break
     finally:
@@ -313,6 +368,9 @@ _HANDLERS: dict[type, Any] = {
     syntax.Assign: _assign,
     syntax.Declare: _declare,
     syntax.SetNext: _set_next,
+    syntax.Emit: _emit,
+    syntax.Keep: _keep,
+    syntax.Recompute: _recompute,
     syntax.Return: _return,
     syntax.If: _if,
     syntax.WhenTraining: _when,

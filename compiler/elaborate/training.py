@@ -39,7 +39,7 @@ class TrainPlan:
         """The graph input called `name`. Raises duplicate-name where it exists with another type."""
         value = self.inputs.get(name)
         if value is None:
-            value = self.inputs[name] = context.builder.input(name, type_)
+            value = self.inputs[name] = context.builder.root.input(name, type_)
             context.origins[value] = span
         elif value.type != type_:
             raise fail("duplicate-name", f"the input `{name}` is declared with another type", span,
@@ -68,6 +68,10 @@ def plan_of(context: Context, statement: syntax.Statement) -> TrainPlan:
     if plan is None:
         word = statement.span.text.split(None, 1)[0]
         raise fail("not-callable", f"`{word}` belongs into a `train` block", statement.span)
+    if context.regions:
+        word = statement.span.text.split(None, 1)[0]
+        raise fail("misplaced-statement", f"`{word}` cannot stand inside a `{context.regions[-1].word}`", statement.span,
+                   help="compute the value there, and give it to a statement of the `train` block")  # fmt: skip
     return plan
 
 

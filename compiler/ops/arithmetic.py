@@ -52,6 +52,19 @@ def _mod_vjp(b: Builder, g: Value, y: Value, x: Value, d: Value) -> tuple[Value,
     return g, b.neg(b.mul(g, b.floor_divide(x, d)))
 
 
+def _truncated_divide_numpy(x: np.ndarray, d: np.ndarray) -> np.ndarray:
+    return np.floor_divide(x - np.fmod(x, d), d)
+
+
+def _fmod_vjp(b: Builder, g: Value, y: Value, x: Value, d: Value) -> tuple[Value, Value]:
+    return g, b.neg(b.mul(g, b.stop_gradient(b.div(b.sub(x, y), d))))
+
+
+def _clamp_body(b: Builder, x: Value, low: Value, high: Value) -> Value:
+    raised = b.select(b.less(x, low), low, x)
+    return b.select(b.greater(raised, high), high, raised)
+
+
 def _mod_onnx(e: Emitter, node: Node, x: str, d: str) -> str:
     dtype = node.inputs[0].type.dtype
     if dtype not in FLOATS:
@@ -182,6 +195,42 @@ OPERATORS: tuple[Op, ...] = (
             S(_INTEGERS, _DIVISORS, torch=lambda x, y: x // y),
             S(_SEVENS, _THREES, torch=lambda x, y: x // y),
             S(np.array([1.0, 0.3], np.float32), np.array(0.1, np.float32), torch=lambda x, y: x // y),
+        ),
+    ),
+    Op(
+        "truncated_divide(x: i[*B], y: i[*B]) -> i[*B]",
+        doc="The whole part of x / y: the quotient rounded towards 0.",
+        numpy=_truncated_divide_numpy,
+        nondiff="constant between its steps",
+        onnx="Div",
+        samples=(
+            S(_INTEGERS, _DIVISORS, torch=lambda x, y: torch.div(x, y, rounding_mode="trunc")),
+            S(_INTEGERS.astype(np.int32), np.array(4, np.int32)),
+            Bad((2,), (2,), code="type-mismatch"),
+        ),
+    ),
+    Op(
+        "fmod(x: n[*B], y: n[*B]) -> n[*B]",
+        doc="x - y trunc(x / y): the remainder, with the sign of x. The gradient of y is -trunc(x / y).",
+        numpy=np.fmod,
+        vjp=_fmod_vjp,
+        onnx=lambda e, node, x, y: e.node("Mod", x, y, fmod=1),
+        samples=(
+            S(_INTEGERS, _DIVISORS, torch=torch.fmod),
+            S(_SEVENS, _THREES, torch=torch.fmod, differentiable=False),
+            S(_SEVENS[:4], _THREES[:4], torch=torch.fmod),
+        ),
+    ),
+    Op(
+        "clamp(x: f[*B], low: f[*B], high: f[*B]) -> f[*B]",
+        doc="x limited to the closed interval from low to high, which are tensors; high where they cross. The gradient "
+        "passes to the one that is the result, to x at the ends.",
+        numpy=lambda x, low, high: np.minimum(np.maximum(x, low), high),
+        body=_clamp_body,
+        onnx=lambda e, node, x, low, high: e.node("Min", e.node("Max", x, low), high),
+        samples=(
+            S((2, 3), np.array(-0.5, np.float32), np.array(0.5, np.float32), torch=torch.clamp),
+            S((2, 3), (3,), (2, 1), torch=torch.clamp),
         ),
     ),
 )

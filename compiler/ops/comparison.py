@@ -109,6 +109,14 @@ OPERATORS: tuple[Op, ...] = (
         samples=(S(_MASK, _OTHER, torch=lambda x, y: x | y),),
     ),
     Op(
+        "logical_xor(x: bool[*B], y: bool[*B]) -> bool[*B]",
+        doc="Whether one of x and y is true.",
+        numpy=np.logical_xor,
+        nondiff=_TRUTH,
+        onnx="Xor",
+        samples=(S(_MASK, _OTHER, torch=lambda x, y: x ^ y),),
+    ),
+    Op(
         "select(condition: bool[*B], x: t[*B], y: t[*B]) -> t[*B]",
         doc="x where the condition holds, else y. The gradient passes to the one that was taken.",
         numpy=np.where,

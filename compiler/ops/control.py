@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..ir import Node
 
 
-
 class Run(Protocol):
     """What the interpreter gives an operator on graphs."""
 
@@ -81,7 +80,7 @@ def _scan_types(types: Types, attrs: dict[str, Any]) -> tuple[TensorType, ...]:
     check(_input_types(body) == expected, f"the body of a scan takes {_input_types(body)}, found {expected}")
     results = _output_types(body)
     check(results[:carries] == tuple(types[:carries]), "the carries of a scan keep their types")
-    return (*results[:carries], *_stacked(*lengths, results[carries:]))
+    return (*results[:carries], *_stacked(moving[0].shape[0], results[carries:]))
 
 
 def _scan_numpy(
@@ -113,15 +112,18 @@ def _scan_onnx(e: Emitter, node: Node, *inputs: str) -> Any:
     own = carries + sequences
     body = e.body(attrs["body"], inputs[own:])
     emitted = len(node.outputs) - carries
-    direction = int(attrs["reverse"])
+    directions = {}
+    if attrs["reverse"]:
+        directions["scan_input_directions"] = [1] * sequences
+        if emitted:
+            directions["scan_output_directions"] = [1] * emitted
     return e.node(
         "Scan",
         *inputs[:own],
         outputs=len(node.outputs),
         body=body,
         num_scan_inputs=sequences,
-        scan_input_directions=[direction] * sequences,
-        scan_output_directions=[direction] * emitted,
+        **directions,
     )
 
 
@@ -225,8 +227,8 @@ OPERATORS: tuple[Op, ...] = (
         foldable=False,
     ),
     Op(
-        "loop_while(trips: i64, condition: bool, x: t[*s], body: graph, carries: int, count: size, bound: int = none, "
-        "recompute: bool = false) -> (t[*s], t[*s])",
+        "loop_while(trips: i64, condition: bool[], x: t[*s], body: graph, carries: int, count: size, "
+        "bound: int = none, recompute: bool = false) -> (t[*s], t[*s])",
         doc="Runs `body` while a condition holds, at most `trips` times: it takes the number of rounds done, the "
         "carries and the captures, and gives whether to go on, the next carries, and what is to be stacked; `count` is "
         "the number of rounds that were run. The gradient needs saved values of every round, so a bound of their "
@@ -240,9 +242,9 @@ OPERATORS: tuple[Op, ...] = (
         foldable=False,
     ),
     Op(
-        "branch(condition: bool, x: t[*s], then: graph, otherwise: graph) -> (t[*s], t[*s])",
-        doc="What `then` makes of the inputs where the condition is true, else what `otherwise` makes of them. Only one "
-        "of the two runs.",
+        "branch(condition: bool[], x: t[*s], then: graph, otherwise: graph) -> (t[*s], t[*s])",
+        doc="What `then` makes of the inputs where the condition is true, else what `otherwise` makes of them. Only "
+        "one of the two runs.",
         numpy=_branch_numpy,
         node_vjp=_gradient("branch"),
         types=_branch_types,
@@ -262,7 +264,7 @@ OPERATORS: tuple[Op, ...] = (
         foldable=False,
     ),
     Op(
-        "barrier(x: t[*s], after: u[*r]) -> t[*s]",
+        "barrier(x: t[*s], after: t1[*r]) -> t[*s]",
         doc="x, but not before `after` is there.",
         numpy=lambda x, after: x,
         vjp=lambda b, g, y, x, after: (g, None),

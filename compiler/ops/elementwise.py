@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netlang.types import FLOATS
+from netlang.types import FLOATS, TensorType
 
 from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
-from .reference import torch
+from .activation import attributes_onnx
+from .common import bad_value
 
 if TYPE_CHECKING:
     from ..builder import Builder
@@ -19,27 +20,11 @@ if TYPE_CHECKING:
     from ..ir import Node, Value
 
 _EDGES = np.array([-2.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.5], np.float32)
+_SPECIAL = np.array([0.0, -1.5, np.inf, -np.inf, np.nan], np.float32)
 _FLAT = "constant between its steps"
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
-_erfc = np.vectorize(math.erfc, otypes=[np.float64])
-
-
-def _sigmoid_numpy(x: np.ndarray) -> np.ndarray:
-    small = np.exp(-np.abs(x))  # never overflows
-    return np.where(x >= 0, np.ones_like(x), small) / (1 + small)
-
-
-def _gelu_numpy(x: np.ndarray) -> np.ndarray:
-    return (0.5 * x * _erfc(-np.asarray(x, np.float64) / math.sqrt(2))).astype(x.dtype)
-
-
-def _gelu_vjp(b: Builder, g: Value, y: Value, x: Value) -> tuple[Value]:
-    scaled = b.mul(x, math.sqrt(0.5))
-    distribution = b.add(b.mul(b.erf(scaled), 0.5), 0.5)
-    density = b.exp(b.sub(-0.5 * math.log(2 * math.pi), b.mul(scaled, scaled)))  # the factor 1/√2π is in the exponent
-    return (b.mul(g, b.add(distribution, b.mul(x, density))),)
 
 
 def _clip_numpy(x: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
@@ -51,6 +36,17 @@ def _clip_onnx(e: Emitter, node: Node, x: str) -> str:
     low, high = node.attributes["low"], node.attributes["high"]
     bounds = ["" if bound is None else e.constant(np.array(bound, dtype)) for bound in (low, high)]
     return e.node("Clip", x, *bounds)
+
+
+def _is_inf_numpy(x: np.ndarray, detect_negative: bool, detect_positive: bool) -> np.ndarray:
+    return np.isinf(x) & np.where(x < 0, detect_negative, detect_positive)
+
+
+def _bit_cast_shape(x: TensorType, dtype: str) -> TensorType:
+    widths = [numpy_dtype(name).itemsize * 8 for name in (x.dtype, dtype)]
+    if widths[0] != widths[1]:
+        raise bad_value("only a dtype of the same width has the same bits", f"{widths[0]} bits", f"{widths[1]} bits")
+    return TensorType(dtype, x.shape)
 
 
 def _cast_vjp(b: Builder, g: Value, y: Value, x: Value, dtype: str) -> tuple[Value | None]:
@@ -119,38 +115,6 @@ OPERATORS: tuple[Op, ...] = (
         samples=(S((2, 3), torch=lambda x: x.sqrt(), positive=True),),
     ),
     Op(
-        "sin(x: f[*s]) -> f[*s]",
-        doc="Sine of an angle in radians.",
-        numpy=np.sin,
-        vjp=lambda b, g, y, x: (b.mul(g, b.cos(x)),),
-        onnx="Sin",
-        samples=(S((2, 3), torch=lambda x: x.sin()),),
-    ),
-    Op(
-        "cos(x: f[*s]) -> f[*s]",
-        doc="Cosine of an angle in radians.",
-        numpy=np.cos,
-        vjp=lambda b, g, y, x: (b.neg(b.mul(g, b.sin(x))),),
-        onnx="Cos",
-        samples=(S((2, 3), torch=lambda x: x.cos()),),
-    ),
-    Op(
-        "tanh(x: f[*s]) -> f[*s]",
-        doc="Hyperbolic tangent.",
-        numpy=np.tanh,
-        vjp=lambda b, g, y, x: (b.mul(g, b.sub(1.0, b.mul(y, y))),),
-        onnx="Tanh",
-        samples=(S((2, 3), torch=lambda x: x.tanh()),),
-    ),
-    Op(
-        "sigmoid(x: f[*s]) -> f[*s]",
-        doc="1 / (1 + e⁻ˣ).",
-        numpy=_sigmoid_numpy,
-        vjp=lambda b, g, y, x: (b.mul(g, b.sub(y, b.mul(y, y))),),
-        onnx="Sigmoid",
-        samples=(S((2, 3), torch=lambda x: x.sigmoid()), S(_EDGES * 10, torch=lambda x: x.sigmoid())),
-    ),
-    Op(
         "erf(x: f[*s]) -> f[*s]",
         doc="Error function, 2/√π ∫₀ˣ e^(-t²) dt.",
         numpy=lambda x: _erf(x).astype(x.dtype),
@@ -158,24 +122,6 @@ OPERATORS: tuple[Op, ...] = (
         vjp=lambda b, g, y, x: (b.mul(g, b.exp(b.sub(math.log(2 / math.sqrt(math.pi)), b.mul(x, x)))),),
         onnx="Erf",
         samples=(S((2, 3), torch=lambda x: x.erf()),),
-    ),
-    Op(
-        "relu(x: f[*s]) -> f[*s]",
-        doc="max(x, 0). The gradient at 0 is 0.",
-        numpy=lambda x: np.maximum(x, 0),
-        # From the output, so that the input need not be kept.
-        vjp=lambda b, g, y, x: (b.mul(g, b.cast(b.greater(y, 0.0), dtype=g.type.dtype)),),
-        onnx="Relu",
-        samples=(S((2, 3), torch=lambda x: x.relu()), S((2, 1, 4), torch=lambda x: x.relu())),
-    ),
-    Op(
-        "gelu(x: f[*s]) -> f[*s]",
-        doc="x Φ(x), with Φ the normal distribution function; exact (Hendrycks and Gimpel 2016).",
-        numpy=_gelu_numpy,
-        vjp=_gelu_vjp,
-        onnx="Gelu",
-        since=20,
-        samples=(S((2, 3), torch=torch.nn.functional.gelu),),
     ),
     Op(
         "floor(x: f[*s]) -> f[*s]",
@@ -195,11 +141,12 @@ OPERATORS: tuple[Op, ...] = (
     ),
     Op(
         "round(x: f[*s]) -> f[*s]",
-        doc="The nearest whole number; halves go to the even one.",
+        doc="The nearest whole number; halves go to the even one. The gradient passes as if nothing were rounded (the "
+        "straight-through estimator: Bengio et al. 2013).",
         numpy=np.round,
-        nondiff=_FLAT,
+        vjp=lambda b, g, y, x: (g,),
         onnx="Round",
-        samples=(S(_EDGES, torch=lambda x: x.round()),),
+        samples=(S(_EDGES, torch=lambda x: x + (x.round() - x).detach()),),
     ),
     Op(
         "is_nan(x: f[*s]) -> bool[*s]",
@@ -208,6 +155,26 @@ OPERATORS: tuple[Op, ...] = (
         nondiff="the result is a truth value",
         onnx="IsNaN",
         samples=(S(np.array([0.0, np.nan, np.inf], np.float32), torch=lambda x: x.isnan()),),
+    ),
+    Op(
+        "is_inf(x: f[*s], detect_negative: bool = true, detect_positive: bool = true) -> bool[*s]",
+        doc="Whether x is infinite, of one of the signs asked for.",
+        numpy=_is_inf_numpy,
+        nondiff="the result is a truth value",
+        onnx=attributes_onnx("IsInf", detect_negative="detect_negative", detect_positive="detect_positive"),
+        samples=(
+            S(_SPECIAL, torch=lambda x: x.isinf()),
+            S(_SPECIAL, detect_negative=False, torch=lambda x, detect_negative: x.isposinf()),
+            S(_SPECIAL, detect_positive=False, torch=lambda x, detect_positive: x.isneginf()),
+        ),
+    ),
+    Op(
+        "reciprocal(x: f[*s]) -> f[*s]",
+        doc="1 / x.",
+        numpy=np.reciprocal,
+        vjp=lambda b, g, y, x: (b.neg(b.mul(g, b.mul(y, y))),),
+        onnx="Reciprocal",
+        samples=(S((2, 3), torch=lambda x: x.reciprocal(), positive=True),),
     ),
     Op(
         "clip(x: f[*s], low: float = none, high: float = none) -> f[*s]",
@@ -233,6 +200,20 @@ OPERATORS: tuple[Op, ...] = (
             S(_EDGES, dtype="i32", torch=_torch_cast, differentiable=False),
             S(np.array([True, False]), dtype="f32", torch=_torch_cast),
             S(np.array([3, -2]), dtype="f32", torch=_torch_cast),
+        ),
+    ),
+    Op(
+        "bit_cast(x: t[*s], dtype: dtype) -> dtype[*s]",
+        doc="The bits of x read as another dtype of the same width.",
+        numpy=lambda x, dtype: x.view(numpy_dtype(dtype)),
+        nondiff="bits have no derivative",
+        shape=_bit_cast_shape,
+        onnx=lambda e, node, x: e.node("BitCast", x, to=e.onnx_dtype(node.attributes["dtype"])),
+        since=26,
+        samples=(
+            S((2, 3), dtype="i32"),
+            S(np.array([0, 1, 1 << 30], np.int32), dtype="f32"),
+            Bad((2, 3), dtype="i64", code="bad-value"),
         ),
     ),
     Op(

@@ -1,4 +1,4 @@
-"""Products of matrices."""
+"""Products of matrices, and determinants."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netlang.diagnostics import fail
+
 from ..op import Bad, Op, S
 from .common import product
+from .reference import torch
 
 if TYPE_CHECKING:
     from ..builder import Builder
     from ..ir import Value
+
+
+_SINGULAR = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.0, 1.0, -1.0]], np.float32)
 
 
 def _matmul_vjp(b: Builder, g: Value, y: Value, x: Value, w: Value) -> tuple[Value, Value]:
@@ -24,9 +30,32 @@ def _matmul_vjp(b: Builder, g: Value, y: Value, x: Value, w: Value) -> tuple[Val
     return b.matmul(g, b.t(w)), b.matmul(b.t(x), g)
 
 
+def _det_vjp(b: Builder, g: Value, y: Value, x: Value) -> tuple[Value]:
+    """The gradient is the matrix of cofactors: determinants again, so it needs no inverse and differentiates again."""
+    count = x.type.shape[-1]
+    if not isinstance(count, int):
+        raise fail("no-gradient", "the gradient of `det` needs matrices of a known size", expected="a number", found=count)
+    last = b.reshape(g, shape=(*g.type.shape, 1, 1))
+    if count == 1:
+        return (last,)
+    signs = (-1.0) ** np.add.outer(np.arange(count), np.arange(count))
+    return (b.mul(last, b.mul(b.det(_minors(b, x, count)), b.cast(b.constant(signs), dtype=x.type.dtype))),)
+
+
+def _minors(b: Builder, x: Value, count: int) -> Value:
+    """[*s, n, n, n - 1, n - 1]: for each element the matrix without its row and its column."""
+    batch = x.type.shape[:-2]
+    others = np.array([[j for j in range(count) if j != i] for i in range(count)])
+    positions = others[:, None, :, None] * count + others[None, :, None, :]
+    elements = b.t(b.reshape(x, shape=(product(batch), count * count)))
+    found = b.gather(elements, positions)
+    moved = b.transpose(found, perm=(4, 0, 1, 2, 3))
+    return b.reshape(moved, shape=(*batch, count, count, count - 1, count - 1))
+
+
 OPERATORS: tuple[Op, ...] = (
     Op(
-        "matmul(x: f[*B, m, k], w: f[*B, k, n]) -> f[*B, m, n]",
+        "matmul(x: n[*B, m, k], w: n[*B, k, n]) -> n[*B, m, n]",
         doc="Matrix product over the last two axes; the axes before them broadcast.",
         numpy=np.matmul,
         vjp=_matmul_vjp,
@@ -37,8 +66,25 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 4), (2, 4, 1), torch=lambda x, w: x @ w),
             S((2, 1, 3, 4), (5, 4, 2), torch=lambda x, w: x @ w),
             S((3, 4), (2, 4, 5), torch=lambda x, w: x @ w),
+            S(np.arange(6).reshape(2, 3), np.arange(3).reshape(3, 1), torch=lambda x, w: x @ w),
             Bad((2, 64), (32, 8), code="shape-mismatch"),
             Bad((64,), (64, 8), code="rank-mismatch"),
+        ),
+    ),
+    Op(
+        "det(x: f[*s, n, n]) -> f[*s]",
+        doc="Determinant of the matrices in the last two axes.",
+        numpy=lambda x: np.asarray(np.linalg.det(x), x.dtype),
+        vjp=_det_vjp,
+        onnx="Det",
+        samples=(
+            S((3, 3), torch=torch.det),
+            S((2, 2, 2), torch=torch.det),
+            S((2, 1, 4, 4), torch=torch.det),
+            S((2, 1, 1), torch=torch.det),
+            S(_SINGULAR, torch=torch.det),
+            Bad((2, 3), code="shape-mismatch"),
+            Bad((3,), code="rank-mismatch"),
         ),
     ),
 )

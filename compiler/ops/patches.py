@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,10 +24,15 @@ def padded(e: Emitter, x: str, window: Window) -> str:
 
 def shifted(e: Emitter, x: str, offset: Ints, counts: Sequence[Size], window: Window) -> str:
     """Of padded x[_, _, *sizes], the elements at one offset in every window: [_, _, *counts]."""
-    axes = np.arange(2, 2 + len(offset))
-    stops = [o + (count - 1) * stride + 1 for o, count, stride in zip(offset, counts, window.stride, strict=True)]
-    steps = [e.constant(np.array(window.stride))] if any(stride > 1 for stride in window.stride) else []
-    return e.node("Slice", x, e.constant(np.array(offset)), e.sizes(stops), e.constant(axes), *steps)
+    return _strided(e, x, offset, counts, window.stride)
+
+
+def _strided(e: Emitter, x: str, start: Ints, counts: Sequence[Size], every: Ints) -> str:
+    """Of x[_, _, *sizes], `counts` elements from `start` on, `every` so many."""
+    axes = np.arange(2, 2 + len(start))
+    stops = [begin + (count - 1) * step + 1 for begin, count, step in zip(start, counts, every, strict=True)]
+    steps = [e.constant(np.array(every))] if any(step > 1 for step in every) else []
+    return e.node("Slice", x, e.constant(np.array(start)), e.sizes(stops), e.constant(axes), *steps)
 
 
 def sliced(e: Emitter, x: str, shape: Sequence[Size], window: Window) -> str:
@@ -36,8 +41,40 @@ def sliced(e: Emitter, x: str, shape: Sequence[Size], window: Window) -> str:
     planes = e.reshape(x, tuple(shape), (n * c, 1, *sizes))
     planes = padded(e, planes, window)
     counts = window.results(sizes)
-    parts = [shifted(e, planes, offset, counts, window) for offset in window.offsets()]
+    cut = _phases(e, planes, counts, window)
+    parts = [cut(offset) for offset in window.offsets()]
     return parts[0] if len(parts) == 1 else e.node("Concat", *parts, axis=1)
+
+
+def _phases(e: Emitter, x: str, counts: Sequence[Size], window: Window) -> Callable[[Ints], str]:
+    """Gives, as `shifted` does, the elements at an offset in every window.
+
+    With strides, they are taken without steps, which is cheap, from one of the interleaved parts of x, each of which
+    is cut out once.
+    """
+    every, near = tuple(window.stride), (1,) * len(counts)
+    if every == near:
+        return lambda offset: shifted(e, x, offset, counts, window)
+    reach: dict[Ints, Ints] = {}
+    for offset in window.offsets():
+        phase, step = _phase(offset, every)
+        reach[phase] = tuple(map(max, step, reach.get(phase, step)))
+    parts: dict[Ints, str] = {}
+
+    def cut(offset: Ints) -> str:
+        phase, step = _phase(offset, every)
+        longer = [count + more for count, more in zip(counts, reach[phase], strict=True)]
+        if phase not in parts:
+            parts[phase] = _strided(e, x, phase, longer, every)
+        return parts[phase] if not any(reach[phase]) else _strided(e, parts[phase], step, counts, near)
+
+    return cut
+
+
+def _phase(offset: Ints, stride: Ints) -> tuple[Ints, Ints]:
+    """The interleaved part in which an offset lies, and its place there."""
+    pairs = list(zip(offset, stride, strict=True))
+    return tuple(o % s for o, s in pairs), tuple(o // s for o, s in pairs)
 
 
 def convolved(e: Emitter, x: str, channels: int, dtype: np.dtype, window: Window) -> str:

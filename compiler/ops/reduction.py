@@ -1,4 +1,4 @@
-"""Sums, means, extremes and products over axes, and running sums."""
+"""Sums, means, norms, extremes and products over axes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from netlang.dims import Size
 from netlang.types import TensorType
 
 from ..op import Bad, Op, S
-from .common import divided, normal_axes, normal_axis, product
+from .common import divided, normal_axes, product
 from .reference import torch
+from .running import products_of_others
 
 if TYPE_CHECKING:
     from ..builder import Builder
@@ -40,11 +41,13 @@ def _numpy(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, axis, keepdims: function(x, axis=axis, keepdims=keepdims).astype(x.dtype)
 
 
-def _onnx(op_type: str) -> Callable[..., str]:
+def _onnx(op_type: str, otherwise: str = "Identity") -> Callable[..., str]:
+    """The lowering to one ONNX node; `otherwise` is what a reduction over no axis comes to."""
+
     def lower(e: Emitter, node: Node, x: str) -> str:
         axes = normal_axes(node.attributes["axis"], node.inputs[0].type.rank)
         if not axes:
-            return e.node("Identity", x)
+            return e.node(otherwise, x)
         return e.node(op_type, x, e.constant(np.array(axes, np.int64)), keepdims=int(node.attributes["keepdims"]))
 
     return lower
@@ -76,71 +79,56 @@ def _prod_vjp(b: Builder, g: Value, y: Value, x: Value, axis: Axes, keepdims: bo
     moved = b.transpose(x, perm=order)
     kept = moved.type.shape[: x.type.rank - len(axes)]
     rows = b.reshape(moved, shape=(*kept, product(x.type.shape[i] for i in axes)))
-    others = b.reshape(_products_of_others(b, rows), shape=moved.type.shape)
+    others = b.reshape(products_of_others(b, rows), shape=moved.type.shape)
     inverse = tuple(int(i) for i in np.argsort(order))
     return (b.mul(_kept_axes(b, g, x, axis), b.transpose(others, perm=inverse)),)
 
 
-def _products_of_others(b: Builder, x: Value) -> Value:
-    """For each element, the product of the others along the last axis; without division, so that zeros are exact."""
-    count = x.type.shape[-1]
-    if isinstance(count, int):
-        return b.mul(_running_product(b, x, count, from_left=True), _running_product(b, x, count, from_left=False))
-    position = b.iota(count=count)
-    itself = b.equal(b.reshape(position, shape=(count, 1)), position)
-    columns = b.reshape(x, shape=(*x.type.shape[:-1], 1, count))
-    return b.prod(b.select(itself, 1.0, columns), axis=-1)
+# --- norms and logarithms ------------------------------------------------------------------------------------------
 
 
-def _running_product(b: Builder, x: Value, count: int, *, from_left: bool) -> Value:
-    """For each element, the product of those before it (or after it), in a logarithmic number of steps."""
-    total = _shifted(b, x, min(1, count), from_left=from_left)
-    reach = 1
-    while reach < count:
-        total = b.mul(total, _shifted(b, total, reach, from_left=from_left))
-        reach *= 2
-    return total
+def _reduce_l2_numpy(x: np.ndarray, axis: Axes, keepdims: bool) -> np.ndarray:
+    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims)).astype(x.dtype)
 
 
-def _shifted(b: Builder, x: Value, by: int, *, from_left: bool) -> Value:
-    """`x` moved along its last axis, with ones where nothing came."""
-    count = x.type.shape[-1]
-    start, stop = (0, count - by) if from_left else (by, count)
-    kept = b.slice(x, starts=start, stops=stop, axes=x.type.rank - 1, steps=1)
-    none = (0,) * (x.type.rank - 1)
-    before, after = (by, 0) if from_left else (0, by)
-    return b.pad(kept, before=(*none, before), after=(*none, after), value=1.0)
+def _reduce_l2_vjp(b: Builder, g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> tuple[Value]:
+    share = b.div(g, b.select(b.equal(y, 0.0), 1.0, y))
+    return (b.mul(x, _kept_axes(b, share, x, axis)),)
+
+
+def _logsumexp_numpy(x: np.ndarray, axis: Axes, keepdims: bool) -> np.ndarray:
+    largest = np.max(x, axis=axis, keepdims=True)
+    shift = np.where(np.isfinite(largest), largest, np.zeros_like(largest))
+    total = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
+    return total if keepdims else total.reshape(np.sum(x, axis=axis).shape)
+
+
+def _logsumexp_vjp(b: Builder, g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> tuple[Value]:
+    return (b.mul(_kept_axes(b, g, x, axis), b.exp(b.sub(x, _kept_axes(b, y, x, axis)))),)
+
+
+# --- positions -----------------------------------------------------------------------------------------------------
+
+
+def _arg_numpy(function: Callable[..., Any]) -> Callable[..., Any]:
+    def position(x: np.ndarray, axis: int, last: bool) -> np.ndarray:
+        if not last:
+            return function(x, axis=axis)
+        return x.shape[axis] - 1 - function(np.flip(x, axis), axis=axis)
+
+    return position
 
 
 def _arg_onnx(op_type: str) -> Callable[..., str]:
     def lower(e: Emitter, node: Node, x: str) -> str:
-        return e.node(op_type, x, axis=node.attributes["axis"], keepdims=0)
+        axis, last = node.attributes["axis"], node.attributes["last"]
+        return e.node(op_type, x, axis=axis, keepdims=0, select_last_index=int(last))
 
     return lower
 
 
-def _position(x: TensorType, axis: int) -> TensorType:
+def _position(x: TensorType, axis: int, last: bool) -> TensorType:
     return TensorType("i64", _reduced(x, (axis,), False).shape)
-
-
-def _cumsum_numpy(x: np.ndarray, axis: int, reverse: bool) -> np.ndarray:
-    if reverse:
-        return np.flip(np.cumsum(np.flip(x, axis), axis=axis, dtype=x.dtype), axis)
-    return np.cumsum(x, axis=axis, dtype=x.dtype)
-
-
-def _cumsum_shape(x: TensorType, axis: int, reverse: bool) -> TensorType:
-    normal_axis(axis, x.rank)
-    return x
-
-
-def _cumsum_vjp(b: Builder, g: Value, y: Value, x: Value, axis: int, reverse: bool) -> tuple[Value]:
-    return (b.cumsum(g, axis=axis, reverse=not reverse),)
-
-
-def _cumsum_onnx(e: Emitter, node: Node, x: str) -> str:
-    axis = e.constant(np.array(node.attributes["axis"], np.int64))
-    return e.node("CumSum", x, axis, reverse=int(node.attributes["reverse"]))
 
 
 def _torch_sum(x: Any, axis: Axes = None, keepdims: bool = False) -> Any:
@@ -229,9 +217,76 @@ OPERATORS: tuple[Op, ...] = (
         ),
     ),
     Op(
-        "argmax(x: n[*s], axis: int = -1) -> i64",
-        doc="Position of the largest element along an axis, the first of them in a tie.",
-        numpy=lambda x, axis: np.argmax(x, axis=axis),
+        "reduce_l1(x: n[*s], axis: ints = none, keepdims: bool = false) -> n",
+        doc="Sum of the absolute values over the given axes, over all where none is given. The gradient at 0 is 0.",
+        numpy=lambda x, axis, keepdims: np.sum(np.abs(x), axis=axis, keepdims=keepdims).astype(x.dtype),
+        body=lambda b, x, axis, keepdims: b.sum(b.abs(x), axis=axis, keepdims=keepdims),
+        shape=_reduced,
+        onnx=_onnx("ReduceL1", otherwise="Abs"),
+        samples=(
+            S((2, 3), torch=lambda x: x.abs().sum()),
+            S((2, 3, 4), axis=(0, -1), keepdims=True, torch=lambda x, **to: x.norm(1, to["axis"], to["keepdims"])),
+            S((2, 1), axis=(), torch=lambda x, axis: x.abs()),
+            S(np.array([[3, -4], [0, -1]]), axis=(1,)),
+            Bad((2, 3), axis=(2,), code="bad-axis"),
+        ),
+    ),
+    Op(
+        "reduce_l2(x: n[*s], axis: ints = none, keepdims: bool = false) -> n",
+        doc="Root of the sum of squares over the given axes, over all where none is given. The gradient of a norm of 0 "
+        "is 0.",
+        numpy=_reduce_l2_numpy,
+        vjp=_reduce_l2_vjp,
+        shape=_reduced,
+        onnx=_onnx("ReduceL2", otherwise="Abs"),
+        samples=(
+            S((2, 3), torch=lambda x: x.norm()),
+            S((2, 3, 4), axis=(0, -1), keepdims=True, torch=lambda x, **to: x.norm(2, to["axis"], to["keepdims"])),
+            S((2, 1), axis=(), torch=lambda x, axis: x.abs()),
+            S(np.array([[3, -4], [0, -1]], np.int32), axis=(1,)),
+        ),
+    ),
+    Op(
+        "reduce_sum_square(x: n[*s], axis: ints = none, keepdims: bool = false) -> n",
+        doc="Sum of the squares over the given axes, over all where none is given.",
+        numpy=lambda x, axis, keepdims: np.sum(x * x, axis=axis, keepdims=keepdims).astype(x.dtype),
+        body=lambda b, x, axis, keepdims: b.sum(b.mul(x, x), axis=axis, keepdims=keepdims),
+        shape=_reduced,
+        samples=(
+            S((2, 3), torch=lambda x: (x * x).sum()),
+            S((2, 3, 4), axis=(0, -1), keepdims=True, torch=lambda x, **to: (x * x).sum(to["axis"], to["keepdims"])),
+            S(np.array([[3, -4], [0, -1]]), axis=(1,)),
+        ),
+    ),
+    Op(
+        "reduce_log_sum(x: f[*s], axis: ints = none, keepdims: bool = false) -> f",
+        doc="Logarithm of the sum over the given axes, over all where none is given.",
+        numpy=lambda x, axis, keepdims: np.log(np.sum(x, axis=axis, keepdims=keepdims)),
+        body=lambda b, x, axis, keepdims: b.log(b.sum(x, axis=axis, keepdims=keepdims)),
+        shape=_reduced,
+        samples=(
+            S((2, 3), torch=lambda x: x.sum().log(), positive=True),
+            S((2, 3, 4), axis=(-1,), keepdims=True, torch=lambda x, **to: x.sum(*to.values()).log(), positive=True),
+        ),
+    ),
+    Op(
+        "logsumexp(x: f[*s], axis: ints = none, keepdims: bool = false) -> f",
+        doc="Logarithm of the sum of eˣ over the given axes, over all where none is given; without overflow.",
+        numpy=_logsumexp_numpy,
+        vjp=_logsumexp_vjp,
+        shape=_reduced,
+        onnx=_onnx("ReduceLogSumExp"),
+        samples=(
+            S((2, 3), torch=lambda x: x.logsumexp((0, 1))),
+            S((2, 3, 4), axis=(0, -1), keepdims=True, torch=lambda x, **to: x.logsumexp(*to.values())),
+            S(np.array([[1000.0, 999.0], [-1000.0, -1000.0]], np.float32), axis=(1,), torch=torch.logsumexp),
+            S((2, 3), axis=(), torch=lambda x, axis: x + 0),
+        ),
+    ),
+    Op(
+        "argmax(x: n[*s], axis: int = -1, last: bool = false) -> i64",
+        doc="Position of the largest element along an axis; in a tie the first, or the last where `last`.",
+        numpy=_arg_numpy(np.argmax),
         nondiff=_POSITION,
         shape=_position,
         onnx=_arg_onnx("ArgMax"),
@@ -239,30 +294,17 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3), torch=lambda x: x.argmax(-1)),
             S((2, 3, 4), axis=1, torch=torch.argmax),
             S(_TIES, axis=0, torch=torch.argmax),
+            S(_TIES, axis=1, last=True),
             Bad((2,), axis=1, code="bad-axis"),
         ),
     ),
     Op(
-        "argmin(x: n[*s], axis: int = -1) -> i64",
-        doc="Position of the smallest element along an axis, the first of them in a tie.",
-        numpy=lambda x, axis: np.argmin(x, axis=axis),
+        "argmin(x: n[*s], axis: int = -1, last: bool = false) -> i64",
+        doc="Position of the smallest element along an axis; in a tie the first, or the last where `last`.",
+        numpy=_arg_numpy(np.argmin),
         nondiff=_POSITION,
         shape=_position,
         onnx=_arg_onnx("ArgMin"),
-        samples=(S((2, 3), torch=lambda x: x.argmin(-1)), S(_TIES, axis=1, torch=torch.argmin)),
-    ),
-    Op(
-        "cumsum(x: n[*s], axis: int = -1, reverse: bool = false) -> n[*s]",
-        doc="Running sum along an axis, each element included; from the end where `reverse`.",
-        numpy=_cumsum_numpy,
-        vjp=_cumsum_vjp,
-        shape=_cumsum_shape,
-        onnx=_cumsum_onnx,
-        samples=(
-            S((2, 3), torch=lambda x: x.cumsum(-1)),
-            S((2, 3, 4), axis=1, torch=torch.cumsum),
-            S((5,), reverse=True, torch=lambda x, reverse: x.flip(0).cumsum(0).flip(0)),
-            Bad((2,), axis=-2, code="bad-axis"),
-        ),
+        samples=(S((2, 3), torch=lambda x: x.argmin(-1)), S(_TIES, axis=1, torch=torch.argmin), S(_TIES, last=True)),
     ),
 )

@@ -1,4 +1,4 @@
-"""Operators that move elements without calculating: reshape, transpose, expand, concat, split, slice, pad."""
+"""Operators that move elements without calculating: reshape, transpose, expand, concat, split, slice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from netlang.diagnostics import fail
 from netlang.dims import Dim, Opaque, Size, decide_equal, decide_less
 from netlang.types import Mismatch, TensorType, broadcast
 
-from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .common import bad_value, listed, normal_axis, product, shape_mismatch
 from .reference import torch
@@ -32,15 +31,19 @@ _BEYOND_FIRST = np.iinfo(np.int64).min + 1
 
 def _reshape_shape(x: TensorType, shape: Sizes) -> TensorType:
     found, wanted = product(x.shape), product(shape)
-    if found != wanted and (decide_equal(found, wanted) is False or not _rounded(found - wanted)):
+    if found != wanted and (decide_equal(found, wanted) is False or not _left_to_the_run(found - wanted)):
         title = f"{listed(x.shape)} cannot become {listed(shape)}: they differ in their number of elements"
         raise shape_mismatch(title, f"{found} elements", f"{wanted} elements")
     return TensorType(x.dtype, shape)
 
 
-def _rounded(size: Size) -> bool:
-    """Whether a floor division is part of `size`: only the run can then tell what it comes to."""
-    return isinstance(size, Dim) and any(isinstance(atom, Opaque) for term, _ in size.terms for atom, _ in term)
+def _left_to_the_run(size: Size) -> bool:
+    """Whether only the run can tell what `size` comes to: a floor division is part of it, or a size found there.
+
+    (`Builder.fresh` puts a # into the name of such a size.)
+    """
+    atoms = [atom for term, _ in size.terms for atom, _ in term] if isinstance(size, Dim) else []
+    return any(isinstance(atom, Opaque) or "#" in atom.name for atom in atoms)
 
 
 def _reshape_onnx(e: Emitter, node: Node, x: str) -> str:
@@ -126,13 +129,6 @@ def _split_numpy(x: np.ndarray, parts: int, axis: int) -> tuple[np.ndarray, ...]
     return tuple(np.split(x, parts, axis))
 
 
-def _split_vjp(
-    b: Builder, gs: tuple[Value | None, ...], ys: tuple[Value, ...], x: Value, parts: int, axis: int
-) -> tuple[Value]:
-    zeros = (b.full(shape=y.type.shape, value=0.0, dtype=y.type.dtype) for y in ys)
-    return (b.concat(*(zero if g is None else g for g, zero in zip(gs, zeros, strict=True)), axis=axis),)
-
-
 def _split_onnx(e: Emitter, node: Node, x: str) -> tuple[str, ...]:
     parts = node.attributes["parts"]
     if parts == 1:
@@ -140,7 +136,38 @@ def _split_onnx(e: Emitter, node: Node, x: str) -> tuple[str, ...]:
     return e.node("Split", x, outputs=parts, axis=node.attributes["axis"], num_outputs=parts)
 
 
-# --- slice, pad ----------------------------------------------------------------------------------------------------
+def _split_with_sizes_shape(x: TensorType, sizes: Sizes, axis: int) -> tuple[TensorType, ...]:
+    at = normal_axis(axis, x.rank)
+    if not sizes or any(decide_less(size, 0) for size in sizes):
+        raise bad_value("a tensor is split into parts of size 0 or more", "one size or more", listed(sizes))
+    total = sum(sizes, start=0)
+    if total != x.shape[at] and not _left_to_the_run(total - x.shape[at]):
+        title = f"the sizes of the parts must add up to the axis of size {x.shape[at]}"
+        raise shape_mismatch(title, x.shape[at], f"{' + '.join(map(str, sizes))} = {total}")
+    return tuple(TensorType(x.dtype, (*x.shape[:at], size, *x.shape[at + 1 :])) for size in sizes)
+
+
+def _split_with_sizes_numpy(x: np.ndarray, sizes: Ints, axis: int) -> tuple[np.ndarray, ...]:
+    return tuple(np.split(x, np.cumsum(sizes)[:-1], axis))
+
+
+def _joined(
+    b: Builder, gs: tuple[Value | None, ...], ys: tuple[Value, ...], x: Value, axis: int, **_: Any
+) -> tuple[Value]:
+    """The gradients of the parts in their places; zeros for the parts that nothing depends on."""
+    zeros = (b.full(shape=y.type.shape, value=0.0, dtype=y.type.dtype) for y in ys)
+    return (b.concat(*(zero if g is None else g for g, zero in zip(gs, zeros, strict=True)), axis=axis),)
+
+
+def _split_with_sizes_onnx(e: Emitter, node: Node, x: str) -> tuple[str, ...]:
+    attributes = node.attributes
+    count = len(node.outputs)
+    if count == 1:
+        return (e.node("Identity", x),)
+    return e.node("Split", x, e.sizes(attributes["sizes"]), outputs=count, axis=attributes["axis"])
+
+
+# --- slice ---------------------------------------------------------------------------------------------------------
 
 
 def _count(start: Size, stop: Size, step: int) -> Size:
@@ -228,40 +255,10 @@ def _slice_onnx(e: Emitter, node: Node, x: str) -> str:
     )
 
 
-def _pad_shape(x: TensorType, before: Sizes, after: Sizes, value: float) -> TensorType:
-    if not len(before) == len(after) == x.rank:
-        raise bad_value("`before` and `after` say how much for every axis", f"{x.rank} sizes each", listed(before))
-    return TensorType(x.dtype, tuple(b + s + a for b, s, a in zip(before, x.shape, after, strict=True)))
-
-
-def _pad_numpy(x: np.ndarray, before: Ints, after: Ints, value: float) -> np.ndarray:
-    return np.pad(x, list(zip(before, after, strict=True)), constant_values=value) if x.ndim else x
-
-
-def _pad_vjp(b: Builder, g: Value, y: Value, x: Value, before: Sizes, after: Sizes, value: float) -> tuple[Value]:
-    axes = tuple(i for i in range(x.type.rank) if before[i] != 0 or after[i] != 0)
-    starts = tuple(before[i] for i in axes)
-    stops = tuple(before[i] + x.type.shape[i] for i in axes)
-    return (b.slice(g, starts=starts, stops=stops, axes=axes, steps=(1,) * len(axes)) if axes else g,)
-
-
-def _pad_onnx(e: Emitter, node: Node, x: str) -> str:
-    attributes = node.attributes
-    if not node.inputs[0].type.rank:
-        return e.node("Identity", x)
-    value = np.array(attributes["value"], numpy_dtype(node.inputs[0].type.dtype))
-    return e.node("Pad", x, e.sizes([*attributes["before"], *attributes["after"]]), e.constant(value))
-
-
 def _torch_slice(x: Any, starts: Ints, stops: Ints, axes: Ints, steps: Ints) -> Any:
     for start, stop, axis, step in zip(starts, stops, axes, steps, strict=True):
         x = x.index_select(axis, torch.tensor([*range(start, stop, step)]).long())
     return x
-
-
-def _torch_pad(x: Any, before: Ints, after: Ints, value: float = 0.0) -> Any:
-    pairs = [size for pair in zip(reversed(before), reversed(after), strict=True) for size in pair]
-    return torch.nn.functional.pad(x, pairs, value=value)
 
 
 OPERATORS: tuple[Op, ...] = (
@@ -333,7 +330,7 @@ OPERATORS: tuple[Op, ...] = (
         "split(x: t[*s], parts: int, axis: int = -1) -> t",
         doc="The axis cut into equal parts, each a result.",
         numpy=_split_numpy,
-        vjp=_split_vjp,
+        vjp=_joined,
         shape=_split_shape,
         splits=True,
         onnx=_split_onnx,
@@ -343,6 +340,23 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3), parts=1, torch=lambda x, parts: x.chunk(parts, -1)),
             Bad((2, 5), parts=2, code="shape-mismatch"),
             Bad((2, 5), parts=0, code="bad-value"),
+        ),
+    ),
+    Op(
+        "split_with_sizes(x: t[*s], sizes: sizes, axis: int = -1) -> t",
+        doc="The axis cut into parts of the given sizes, each a result.",
+        numpy=_split_with_sizes_numpy,
+        vjp=_joined,
+        shape=_split_with_sizes_shape,
+        splits=True,
+        onnx=_split_with_sizes_onnx,
+        samples=(
+            S((2, 6), sizes=(1, 3, 2), torch=lambda x, sizes: x.split(sizes, -1)),
+            S((4, 2, 3), sizes=(0, 4), axis=0, torch=lambda x, sizes, axis: x.split(sizes, axis)),
+            S((4, 2, 3), sizes=(2,), axis=1),
+            Bad((2, 5), sizes=(2, 2), code="shape-mismatch"),
+            Bad((2, 5), sizes=(6, -1), code="bad-value"),
+            Bad((2, 5), sizes=(), code="bad-value"),
         ),
     ),
     Op(
@@ -365,21 +379,6 @@ OPERATORS: tuple[Op, ...] = (
             Bad((2, 3), starts=(0,), stops=(2,), axes=(2,), steps=(1,), code="bad-axis"),
             Bad((2, 3), starts=(0,), stops=(4,), axes=(1,), steps=(1,), code="bad-index"),
             Bad((2, 3), starts=(3,), stops=(0,), axes=(1,), steps=(-1,), code="bad-index"),
-        ),
-    ),
-    Op(
-        "pad(x: t[*s], before: sizes, after: sizes, value: float = 0.0) -> t",
-        doc="x with copies of `value` before and after it along each axis.",
-        numpy=_pad_numpy,
-        vjp=_pad_vjp,
-        shape=_pad_shape,
-        onnx=_pad_onnx,
-        samples=(
-            S((2, 3), before=(0, 1), after=(0, 2), torch=_torch_pad),
-            S((2, 3), before=(1, 0), after=(0, 0), value=-1.5, torch=_torch_pad),
-            S((3,), before=(0,), after=(0,), torch=_torch_pad),
-            S((), before=(), after=()),
-            Bad((2, 3), before=(1,), after=(1,), code="bad-value"),
         ),
     ),
 )

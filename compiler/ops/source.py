@@ -15,8 +15,9 @@ from ..op import Op, S
 from .reference import torch
 
 if TYPE_CHECKING:
+    from ..builder import Builder
     from ..emit import Emitter
-    from ..ir import Node
+    from ..ir import Node, Value
 
 _NO_INPUT = "it has no input to differentiate by"
 
@@ -42,6 +43,11 @@ def _full_numpy(shape: tuple[int, ...], value: float, dtype: str) -> np.ndarray:
 def _iota_onnx(e: Emitter, node: Node) -> str:
     zero, one = (e.constant(np.array(i, np.int64)) for i in (0, 1))
     return e.node("Range", zero, e.size(node.attributes["count"]), one)
+
+
+def _eye_body(b: Builder, rows: Size, columns: Size, diagonal: int, dtype: str) -> Value:
+    down = b.reshape(b.add(b.iota(count=rows), diagonal), shape=(rows, 1))
+    return b.cast(b.equal(down, b.iota(count=columns)), dtype=dtype)
 
 
 def _dim_numpy(size: Size) -> np.ndarray:
@@ -82,6 +88,19 @@ OPERATORS: tuple[Op, ...] = (
         nondiff=_NO_INPUT,
         onnx=_iota_onnx,
         samples=(S(count=5, torch=lambda count: torch.arange(0, count)), S(count=0)),
+    ),
+    Op(
+        "eye(rows: size, columns: size, diagonal: int = 0, dtype: dtype = f32) -> dtype[rows, columns]",
+        doc="1 on a diagonal and 0 elsewhere. Diagonal 0 is the main one; those above it count from 1 on, those below "
+        "from -1 down.",
+        numpy=lambda rows, columns, diagonal, dtype: np.eye(rows, columns, diagonal, numpy_dtype(dtype)),
+        body=_eye_body,
+        samples=(
+            S(rows=3, columns=3, torch=lambda rows, columns: torch.eye(rows, columns)),
+            S(rows=2, columns=4, diagonal=1, dtype="i64"),
+            S(rows=4, columns=2, diagonal=-2, dtype="bool"),
+            S(rows=2, columns=2, diagonal=5),
+        ),
     ),
     Op(
         "dim(size: size) -> i64",

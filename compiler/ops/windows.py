@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product as combinations
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from netlang.diagnostics import fail
 from netlang.dims import Size
+from netlang.types import TensorType
 
 from .common import bad_value, listed, shape_mismatch
 
+if TYPE_CHECKING:
+    from ..ir import Node
+
 Ints = tuple[int, ...]
+Sizes = tuple[Size, ...]
 
 
 def whole(sizes: Sequence[Size]) -> Ints:
@@ -125,3 +132,59 @@ class Window:
             total[(slice(None), slice(None), *places)] += parts[(..., *element)]
         crop = tuple(slice(b, b + size) for b, size in zip(self.begin, sizes, strict=True))
         return total[(slice(None), slice(None), *crop)]
+
+
+def pooling_window(kernel: Ints, stride: Ints, padding: Ints | None = None, dilation: Ints | None = None) -> Window:
+    """The window of a pooling: without padding and dilation unless they are given."""
+    axes = len(kernel)
+    return Window(
+        kernel, stride, (0,) * 2 * axes if padding is None else padding, (1,) * axes if dilation is None else dilation
+    )
+
+
+def checked(x: TensorType, window: Window) -> Window:
+    """`window`, which fits the axes of x[n, c, *sizes] and never lies wholly in the padding.
+
+    Raises DiagnosticError (`rank-mismatch`, `bad-value`).
+    """
+    if x.rank < 3:
+        raise fail("rank-mismatch", "windows move over the axes after the first two", expected="3 axes", found=x)
+    window.check(x.rank - 2)
+    if any(p >= extent for p, extent in zip(window.padding, (*window.extent, *window.extent), strict=True)):
+        title = "a window would lie wholly in the padding"
+        raise bad_value(title, "padding below the extent of the window", listed(window.padding))
+    return window
+
+
+def pooled(x: TensorType, window: Window) -> TensorType:
+    """The type of one element for each window over x."""
+    return TensorType(x.dtype, (*x.shape[:2], *checked(x, window).results(x.shape[2:])))
+
+
+def spread(g: TensorType, size: Sizes, window: Window, counts: Sizes) -> TensorType:
+    """The type of what has `size` elements along the axes and `counts` windows, with the first two axes of g.
+
+    Raises DiagnosticError (`bad-value`, `shape-mismatch`).
+    """
+    if len(size) != len(window.kernel):
+        raise bad_value("`size` says how long each axis of the result is", f"{len(window.kernel)} sizes", len(size))
+    window.expect(size, counts)
+    return TensorType(g.dtype, (*g.shape[:2], *size))
+
+
+def element_axes(views: np.ndarray) -> Ints:
+    """The axes of the elements in what `Window.views` gives."""
+    axes = (views.ndim - 2) // 2
+    return tuple(range(2 + axes, 2 + 2 * axes))
+
+
+def onnx_attributes(node: Node, dilation: bool = True) -> dict[str, Any]:
+    """How ONNX calls the geometry of a pooling; `dilation` only where it is not 1, and has a place there."""
+    attributes = node.attributes
+    named = {
+        "kernel_shape": attributes["kernel"],
+        "strides": attributes["stride"],
+        "pads": attributes["padding"],
+    }
+    steps = attributes["dilation"]
+    return named | {"dilations": steps} if dilation and steps and any(step > 1 for step in steps) else named

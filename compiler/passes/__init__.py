@@ -10,6 +10,7 @@ from .bodies import with_bodies
 from .dead import dead
 from .expand import expand
 from .fold import fold
+from .rounds import rounds
 from .share import share
 from .transpose import transpose
 
@@ -19,6 +20,7 @@ PIPELINE: tuple[tuple[str, Pass], ...] = (
     ("prune", dead),
     ("expand", expand),
     ("fold", fold),
+    ("rounds", rounds),
     ("algebra", algebra),
     ("transpose", transpose),
     ("share", share),
@@ -30,7 +32,8 @@ PIPELINE: tuple[tuple[str, Pass], ...] = (
 def run(graph: Graph, *, without: Collection[str] = (), after: Callable[[str, Graph], None] | None = None) -> Graph:
     """`graph` simplified by the pipeline, except for the passes named in `without`.
 
-    Each pass goes through the bodies of nodes too. `after(name, graph)` is called with the result of each pass: to print it, or to verify it.
+    Each pass goes through the bodies of nodes too. `after(name, graph)` is called with the result of each pass: to
+    print it, or to verify it.
     """
     for name, simplify in PIPELINE:
         if name not in without:

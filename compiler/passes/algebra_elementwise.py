@@ -26,6 +26,9 @@ WIDENING = {(small, large) for small, large in (("f16", "f32"), ("bf16", "f32"),
 def compute_uniform(name: str) -> Rule:
     """An operator on operands that are the same number everywhere gives such a tensor: one number is computed."""
 
+    meaning = OPS[name].numpy
+    assert meaning is not None
+
     def rule(b: Builder, *operands: Value) -> Results | None:
         values = [uniform(b, x) for x in operands]
         shape = broadcast_shape(*operands)
@@ -34,7 +37,7 @@ def compute_uniform(name: str) -> Rule:
         arrays = [np.asarray(value, numpy_dtype(x.type.dtype)) for value, x in zip(values, operands, strict=True)]
         (result,) = OPS[name].infer([x.type for x in operands], {})
         with np.errstate(all="ignore"):
-            value = np.asarray(OPS[name].numpy(*arrays), numpy_dtype(result.dtype)).item()
+            value = np.asarray(meaning(*arrays), numpy_dtype(result.dtype)).item()
         return b.full(shape=shape, value=float(value), dtype=result.dtype)
 
     return rule
@@ -61,6 +64,9 @@ def delay_expand(name: str) -> Rule:
 
     Then the result is expanded, which its readers may not need either: -expand(x) = expand(-x).
     """
+
+    meaning = OPS[name].numpy
+    assert meaning is not None
 
     def rule(b: Builder, *operands: Value) -> Results | None:
         smaller = [_before_broadcast(b, x) or x for x in operands]

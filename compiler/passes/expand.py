@@ -10,10 +10,10 @@ from .rebuild import Results, rebuild
 
 
 def expand(graph: Graph) -> Graph:
-    """Replaces composites by their bodies, except where ONNX has a fused operator that nothing is differentiated through.
+    """Replaces composites by their bodies, except where ONNX has a fused operator and the graph holds no gradients.
 
-    `y = softplus(x)` becomes `y = add(maximum(x, 0.0), log(…))` in a graph that holds gradients: they need the values in
-    between, and share them with the body that they differentiated. A `block` is expanded always.
+    `y = softplus(x)` becomes `y = add(maximum(x, 0.0), log(…))` in a graph that holds gradients: they need the values
+    in between, and share them with the body that they differentiated. A `block` is expanded always.
     """
     if not any(_expands(graph, node) for node in graph.nodes):
         return graph

@@ -121,7 +121,7 @@ error[syntax-error]: `for` is not a word of this language
  --> a.net:2:3
 2 |   for i in range(3) { x = g(x) }
   |   ^^^
-  = help: `repeat n as i { … }` repeats while compiling
+  = help: `loop i from 0 to n - 1 carry x = … { … }` counts at run time, `repeat n as i { … }` while compiling
 """,
     ),
     "elif": (
@@ -444,10 +444,11 @@ fn f(x: f32) -> f32 {
 }
 """,
         """\
-error[syntax-error]: an annotation stands before `param` or `state`, not before `y`
- --> a.net:2:11
+error[unknown-attribute]: `@frozen` stands before `param` or `state`
+ --> a.net:2:3
 2 |   @frozen y = x
-  |           ^
+  |   ^^^^^^^
+  = help: before a layer, a `fn` or a statement there can be `@recompute`
 """,
     ),
     "chained comparison": (
@@ -675,7 +676,7 @@ error[reserved-word]: `model` is a word of the language and cannot be a name
   = help: another name will do, such as `model_`
 """,
     ),
-    "reserved word": (
+    "word of a construct as a name": (
         """\
 fn f(x: f32) -> f32 {
   loop = 3
@@ -683,11 +684,26 @@ fn f(x: f32) -> f32 {
 }
 """,
         """\
-error[reserved-word]: `loop` is reserved for a construct to come
+error[reserved-word]: `loop` is a word of the language and cannot be a name
  --> a.net:2:3
 2 |   loop = 3
   |   ^^^^
   = help: another name will do, such as `loop_`
+""",
+    ),
+    "reserved word": (
+        """\
+fn f(x: f32) -> f32 {
+  phase = 3
+  return phase
+}
+""",
+        """\
+error[reserved-word]: `phase` is reserved for a construct to come
+ --> a.net:2:3
+2 |   phase = 3
+  |   ^^^^^
+  = help: another name will do, such as `phase_`
 """,
     ),
     "optimizer with =": (

@@ -76,7 +76,12 @@ _LEAVES = _words(
     mean reshape [1,2] [b,4] [] (x,x) b*4 b-1 b//2 split(2)"""
 )
 _OPERATORS = _words("+ - * / // % ** @ == < >= and or |> >>")
-_FUNCTIONS = [name for name in OPS if name not in ("constant", "slice", "pad")]  # slice and pad are written as indices
+_FUNCTIONS = [
+    name
+    for name, op in OPS.items()
+    if name not in ("slice", "pad")  # written as indices
+    and all(attribute.type not in ("graph", "constant") for attribute in op.signature.attributes)
+]
 _OTHERS = _words(
     """identity product rank uniform normal uniform_like normal_like bernoulli_like softmax log_softmax flatten
     residual silu mse cross_entropy bce_with_logits accuracy top_k_accuracy mae lower_triangle f32 i64 bool

@@ -125,7 +125,7 @@ def cases() -> list[Case]:
 
 def differentiable_cases() -> list[Case]:
     """The samples that the gradient tests use."""
-    return [case for case in cases() if case.op.vjp and case.sample.differentiable and case.floats]
+    return [case for case in cases() if not case.op.nondiff and case.sample.differentiable and case.floats]
 
 
 def bad_cases() -> list[tuple[Op, BadSample]]:
@@ -182,7 +182,7 @@ def run_onnx(graph: Graph, feeds: Arrays, threads: int = 1) -> Arrays:
 def run_torch(case: Case) -> tuple[list[Any], dict[str, Any]]:
     """PyTorch's results for a sample, and its input tensors."""
     assert case.sample.torch is not None
-    differentiable = case.op.vjp is not None
+    differentiable = case.op.nondiff is None
     tensors = {
         name: torch.tensor(array, requires_grad=differentiable and name in case.floats)
         for name, array in case.values.items()

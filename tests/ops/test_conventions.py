@@ -37,7 +37,7 @@ CONVENTIONS: dict[str, tuple[str, list[list[float]], dict[str, Any], list[list[f
     "floor divides nothing": ("mod", [[7, -7], [3, 3]], {}, [[1, 1], [-2, 3]]),
     "stop_gradient": ("stop_gradient", [[1, 2]], {}, [[0, 0]]),
     "sign is flat": ("sign", [[-1, 0, 2]], {}, [[0, 0, 0]]),
-    "round is flat": ("round", [[0.5, 1.2]], {}, [[0, 0]]),
+    "round is straight-through": ("round", [[0.5, 1.2]], {}, [[1, 1]]),
     "sigmoid far away": ("sigmoid", [[-200, 200]], {}, [[0, 0]]),
     "softmax far away": ("softmax", [[-1000, 1000]], {}, [[0, 0]]),
     "log_softmax far away": ("log_softmax", [[0, 1000]], {}, [[1, -1]]),

@@ -10,7 +10,7 @@ import pytest
 from netlang.compiler.builder import Builder
 from netlang.compiler.emit import emit
 from netlang.compiler.interpret import evaluate
-from netlang.compiler.ops import indexing, weight_gradient
+from netlang.compiler.ops import scatter, weight_gradient
 
 from netlang.dims import symbol
 from netlang.types import TensorType
@@ -127,7 +127,7 @@ def test_rows_are_never_added_by_threads_that_race(rows, operator):
 def test_scattered_rows_of_open_number(monkeypatch):
     """As many rows as there are nodes in a graph: known only when it runs."""
     for _, limit in itertools.product(range(2), (0, 256)):
-        monkeypatch.setattr(indexing, "ONE_HOT_ROWS", limit)
+        monkeypatch.setattr(scatter, "ONE_HOT_ROWS", limit)
         b = Builder()
         x, index = (
             b.input("x", TensorType("f32", (symbol("e"), 3))),

@@ -1,0 +1,144 @@
+"""Operators that are none of the table's: kept as their ONNX node, forward only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import onnx
+from onnx import helper
+
+from netlang.dims import Size
+from netlang.types import TensorType
+
+from ..op import Op, S
+
+if TYPE_CHECKING:
+    from ..emit import Emitter
+    from ..ir import Node
+
+
+@dataclass(frozen=True, slots=True)
+class OpaqueType(TensorType):
+    """The type of a sequence, an optional value or a map: only foreign operators take and give such values."""
+
+    content: bytes = b""
+
+    @classmethod
+    def of(cls, proto: onnx.TypeProto) -> OpaqueType:
+        return cls("opaque", (), proto.SerializeToString(deterministic=True))
+
+    @property
+    def proto(self) -> onnx.TypeProto:
+        return onnx.TypeProto.FromString(self.content)
+
+    def __str__(self) -> str:
+        return f"opaque({self.proto.WhichOneof('value')})"
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignNode:
+    """An ONNX node without its place in a graph, for operator sets `since` to `until` of its domain.
+
+    `content` is the serialised node: inputs are called x0, x1, … or "" where left out, results y0, y1, … or "".
+    """
+
+    content: bytes
+    since: int
+    until: int
+    types: tuple[OpaqueType | None, ...]
+
+    @classmethod
+    def of(
+        cls, node: onnx.NodeProto, since: int, until: int, types: Sequence[OpaqueType | None]
+    ) -> ForeignNode:
+        """`types`: of each result that is asked for, its type where that is opaque."""
+        return cls(renamed(node).SerializeToString(deterministic=True), since, until, tuple(types))
+
+    @property
+    def node(self) -> onnx.NodeProto:
+        return onnx.NodeProto.FromString(self.content)
+
+    @property
+    def baseline(self) -> int:
+        """The lowest operator set of ONNX's own domain that the node needs."""
+        return self.since if self.node.domain == "" else 0
+
+    def __str__(self) -> str:
+        node = self.node
+        attributes = ", ".join(helper.printable_attribute(attribute) for attribute in node.attribute)
+        return f"{node.domain}:{node.op_type}({attributes})" if node.domain else f"{node.op_type}({attributes})"
+
+
+def renamed(node: onnx.NodeProto) -> onnx.NodeProto:
+    """`node` without its name; its inputs are called x0, x1, … and its results y0, y1, …, "" where left out."""
+    kept = onnx.NodeProto(op_type=node.op_type, domain=node.domain)
+    kept.input.extend(f"x{i}" if name else "" for i, name in enumerate(node.input))
+    kept.output.extend(f"y{i}" if name else "" for i, name in enumerate(node.output))
+    kept.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
+    return kept
+
+
+def _types(types: Sequence[TensorType], attrs: dict[str, Any]) -> tuple[TensorType, ...]:
+    """`sizes` are those of all results, one after the other; `ranks` says how many belong to each."""
+    node: ForeignNode = attrs["node"]
+    results: list[TensorType] = []
+    at = 0
+    for dtype, rank, opaque in zip(attrs["dtypes"], attrs["ranks"], node.types, strict=True):
+        shape: tuple[Size, ...] = attrs["sizes"][at : at + rank]
+        results.append(opaque or TensorType(dtype, shape))
+        at += rank
+    return tuple(results)
+
+
+def _numpy(*inputs: Any, node: ForeignNode, **_: Any) -> tuple[Any, ...]:
+    """By the ONNX package's reference implementation."""
+    from onnx.reference import ReferenceEvaluator
+
+    proto = node.node
+    names = [name for name in proto.input if name]
+    results = [name for name in proto.output if name]
+    untyped = onnx.TypeProto()
+    graph = helper.make_graph(
+        [proto],
+        "foreign",
+        [helper.make_value_info(name, untyped) for name in names],
+        [helper.make_value_info(name, untyped) for name in results],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(proto.domain, node.since)])
+    return tuple(ReferenceEvaluator(model).run(results, dict(zip(names, inputs, strict=True))))
+
+
+def _onnx(e: Emitter, node: Node, *inputs: str) -> tuple[str, ...]:
+    foreign: ForeignNode = node.attributes["node"]
+    proto = foreign.node
+    if proto.domain:
+        e.imports[proto.domain] = foreign.since
+    given = iter(inputs)
+    names = [next(given) if name else "" for name in proto.input]
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute}
+    results = e.node(proto.op_type, *names, outputs=len(proto.output), domain=proto.domain, **attributes)
+    results = results if isinstance(results, tuple) else (results,)
+    return tuple(result for result, name in zip(results, proto.output, strict=True) if name)
+
+
+_WINDOW = ForeignNode.of(
+    helper.make_node("LRN", ["x"], ["y"], size=3), since=13, until=onnx.defs.onnx_opset_version(), types=(None,)
+)
+
+OPERATORS: tuple[Op, ...] = (
+    Op(
+        "foreign(x: t[*s], node: constant, dtypes: ints, ranks: ints, sizes: sizes, determined: sizes = none) -> t",
+        doc="A node of an ONNX model, kept as it is. Of types that the model's own operator set says.",
+        numpy=_numpy,
+        nondiff="it is known only by its name",
+        types=_types,
+        variadic=True,
+        splits=True,
+        foldable=False,
+        determines=("determined",),
+        onnx=_onnx,
+        samples=(S((1, 4, 2, 2), node=_WINDOW, dtypes=("f32",), ranks=(4,), sizes=(1, 4, 2, 2)),),
+    ),
+)

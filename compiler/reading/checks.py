@@ -1,0 +1,203 @@
+"""Refuses broken and hostile models before anything of the size that they claim is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+import onnx
+
+from netlang.diagnostics import DiagnosticError, fail
+
+from .call import normal_domain
+from .onnx_types import DTYPES
+
+OLDEST_OPSET = 7
+"""The first operator set in which operators broadcast as they do today."""
+
+DEPTH_LIMIT = 64
+"""How deep sub-graphs and functions may nest."""
+
+_BITS = {"i4": 4, "u4": 4, "f4e2m1": 4, "i2": 2, "u2": 2, "f6e2m3": 6, "f6e3m2": 6}
+_WIDTHS = {"f64": 8, "i64": 8, "u64": 8, "c64": 8, "c128": 16, "f32": 4, "i32": 4, "u32": 4, "f16": 2, "bf16": 2,
+           "i16": 2, "u16": 2}  # fmt: skip
+
+
+def parse(content: bytes) -> onnx.ModelProto:
+    """The model that `content` is. Raises DiagnosticError (`onnx-malformed`) where it is none."""
+    from google.protobuf.message import DecodeError
+
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except (DecodeError, RuntimeError, ValueError) as error:
+        raise malformed(f"this is no ONNX model: {error}") from None
+    return proto
+
+
+def check_model(proto: onnx.ModelProto) -> None:
+    """Raises DiagnosticError where a model breaks a rule of ONNX that reading relies on.
+
+    `onnx-malformed`: parts are missing, tensors and their data disagree, an operator is called as it cannot be.
+    `onnx-unsupported`: an operator set that is too old or too new. `onnx-too-large`: graphs nest too deeply.
+    """
+    if not proto.HasField("graph"):
+        raise malformed("the model has no graph")
+    check_opsets(proto.opset_import)
+    for graph, opsets in _graphs(proto):
+        for tensor in graph.initializer:
+            check_tensor(tensor)
+        for node in graph.node:
+            check_node(node, opsets)
+    for function in proto.functions:
+        check_opsets(function.opset_import)
+    _check_calls(proto.functions)
+
+
+def check_opsets(imports: Sequence[onnx.OperatorSetIdProto]) -> None:
+    """Raises DiagnosticError where the version of ONNX's own operators is missing, too old or too new."""
+    if not imports:
+        raise malformed("no operator set is imported")
+    for imported in imports:
+        if normal_domain(imported.domain) == "":
+            latest = onnx.defs.onnx_opset_version()
+            if not OLDEST_OPSET <= imported.version <= latest:
+                raise fail(
+                    "onnx-unsupported",
+                    f"operator set {imported.version} is not known",
+                    expected=f"{OLDEST_OPSET} to {latest}",
+                    found=imported.version,
+                    help="onnx.version_converter brings older models to a later operator set",
+                )
+
+
+def check_tensor(tensor: onnx.TensorProto) -> None:
+    """Raises DiagnosticError (`onnx-malformed`) where a tensor holds more or less than its shape says."""
+    name = f"the tensor `{tensor.name}`"
+    if tensor.data_type not in DTYPES:
+        raise malformed(f"{name} has the unknown element type {tensor.data_type}")
+    if any(size < 0 for size in tensor.dims):
+        raise malformed(f"{name} has a negative dimension", expected="sizes from 0 on", found=list(tensor.dims))
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        expected, found = _lengths(tensor)
+        if expected != found:
+            raise malformed(f"{name} has too much or too little data", expected=expected, found=found)
+
+
+def check_node(node: onnx.NodeProto, opsets: dict[str, int]) -> None:
+    """Raises DiagnosticError (`onnx-malformed`) where an operator of ONNX is called as it cannot be."""
+    for attribute in node.attribute:
+        for tensor in _tensors(attribute):
+            check_tensor(tensor)
+    schema = _schema(node, opsets)
+    if schema is None:
+        return
+    where = f"`{node.op_type}`" + (f" (node `{node.name}`)" if node.name else "")
+    if not schema.min_input <= len(node.input) <= schema.max_input:
+        expected = f"{schema.min_input} to {schema.max_input}"
+        raise malformed(f"{where} has a wrong number of inputs", expected=expected, found=len(node.input))
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        expected = f"{schema.min_output} to {schema.max_output}"
+        raise malformed(f"{where} has a wrong number of results", expected=expected, found=len(node.output))
+    _check_attributes(node, schema, where)
+
+
+def malformed(title: str, expected: object = None, found: object = None) -> DiagnosticError:
+    """The error about a model that breaks the rules of ONNX."""
+    return fail("onnx-malformed", title, expected=expected, found=found)
+
+
+def _check_attributes(node: onnx.NodeProto, schema: onnx.defs.OpSchema, where: str) -> None:
+    given = {attribute.name: attribute for attribute in node.attribute}
+    if len(given) < len(node.attribute):
+        raise malformed(f"{where} states an attribute twice")
+    for name, attribute in given.items():
+        known = schema.attributes.get(name)
+        if known is None:
+            raise malformed(f"{where} has an unknown attribute `{name}`", sorted(schema.attributes) or "none", name)
+        if int(known.type) != attribute.type and not attribute.ref_attr_name:
+            kinds = onnx.AttributeProto.AttributeType
+            found = kinds.Name(attribute.type) if attribute.type in kinds.values() else attribute.type
+            raise malformed(f"the attribute `{name}` of {where} is of a wrong type", kinds.Name(int(known.type)), found)
+    for name, known in schema.attributes.items():
+        if known.required and name not in given:
+            raise malformed(f"{where} lacks the attribute `{name}`")
+
+
+def _schema(node: onnx.NodeProto, opsets: dict[str, int]) -> onnx.defs.OpSchema | None:
+    domain = normal_domain(node.domain)
+    try:
+        return onnx.defs.get_schema(node.op_type, opsets[domain], domain)
+    except (onnx.defs.SchemaError, KeyError):
+        return None  # a function of the model, or an operator that reading will refuse
+
+
+def _lengths(tensor: onnx.TensorProto) -> tuple[int, int]:
+    """How much data the shape asks for and how much there is: in bytes, or in items where they are stored so."""
+    count = prod(tensor.dims)
+    dtype = DTYPES[tensor.data_type]
+    bits = count * _BITS.get(dtype, 8 * _WIDTHS.get(dtype, 1))
+    if tensor.HasField("raw_data"):
+        return (bits + 7) // 8, len(tensor.raw_data)
+    if dtype == "string":
+        return count, len(tensor.string_data)
+    if dtype in ("c64", "c128"):
+        count *= 2
+    elif dtype in _BITS:  # packed into items of 8 bits
+        count = (bits + 7) // 8
+    fields = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
+    return count, sum(map(len, fields))
+
+
+def _graphs(proto: onnx.ModelProto) -> Iterator[tuple[onnx.GraphProto | onnx.FunctionProto, dict[str, int]]]:
+    """Every graph of a model, those within others included, with the operator sets in effect."""
+    opsets = _versions(proto.opset_import)
+    yield from _nested(proto.graph, opsets, 0)
+    for function in proto.functions:
+        body = onnx.GraphProto(node=function.node)
+        yield from _nested(body, _versions(function.opset_import), 0)
+
+
+def _versions(imports: Sequence[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    return {normal_domain(imported.domain): imported.version for imported in imports}
+
+
+def _nested(graph: onnx.GraphProto, opsets: dict[str, int], depth: int) -> Iterator[tuple[onnx.GraphProto, dict[str, int]]]:
+    if depth > DEPTH_LIMIT:
+        raise too_deep()
+    yield graph, opsets
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _nested(attribute.g, opsets, depth + 1)
+            for inner in attribute.graphs:
+                yield from _nested(inner, opsets, depth + 1)
+
+
+def too_deep() -> DiagnosticError:
+    """The error about graphs within graphs within graphs."""
+    return fail("onnx-too-large", f"sub-graphs or functions nest more than {DEPTH_LIMIT} deep")
+
+
+def _tensors(attribute: onnx.AttributeProto) -> Iterator[onnx.TensorProto]:
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        yield attribute.t
+    yield from attribute.tensors
+
+
+def _check_calls(functions: Sequence[onnx.FunctionProto]) -> None:
+    """Raises DiagnosticError (`onnx-malformed`) where a function is defined by itself."""
+    by_name = {(normal_domain(function.domain), function.name): function for function in functions}
+    if len(by_name) < len(functions):
+        raise malformed("two functions have the same name")
+    calls = {
+        key: {(normal_domain(node.domain), node.op_type) for node in function.node} & by_name.keys()
+        for key, function in by_name.items()
+    }
+    while calls:
+        leaves = [key for key, called in calls.items() if not called & calls.keys()]
+        if not leaves:
+            names = ", ".join(f"`{name}`" for _, name in sorted(calls))
+            raise malformed(f"functions are defined by themselves: {names}")
+        for key in leaves:
+            del calls[key]

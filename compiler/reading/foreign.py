@@ -1,0 +1,145 @@
+"""Nodes that are kept as they are: their types, and the operator sets in which they mean the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import onnx.version_converter
+from onnx import numpy_helper
+
+from netlang.diagnostics import did_you_mean, fail
+from netlang.dims import Size
+from netlang.types import TensorType
+
+from ..ir import Value
+from ..ops.foreign import ForeignNode, OpaqueType, renamed
+from .onnx_types import size_names, tensor_type, type_proto
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .reader import Reader
+
+
+def keep(reader: Reader, call: Call) -> tuple[Value | None, ...]:
+    """The results of a node kept as it is; see `Reader.foreign`."""
+    schema = _schema(reader, call)
+    until = _until(schema)
+    if not call.domain and until < reader.model.target:
+        return _upgraded(reader, call)
+    types, fresh = _result_types(reader, call, schema)
+    asked = [i for i, name in enumerate(call.outputs) if name]
+    kept = [types[i] for i in asked]
+    node = ForeignNode.of(
+        call.node,
+        schema.since_version,
+        until,
+        tuple(type_ if isinstance(type_, OpaqueType) else None for type_ in kept),
+    )
+    attributes = {
+        "node": node,
+        "dtypes": tuple(type_.dtype for type_ in kept),
+        "ranks": tuple(type_.rank for type_ in kept),
+        "sizes": tuple(size for type_ in kept for size in type_.shape),
+        "determined": tuple(fresh),
+    }
+    values = reader.b.apply("foreign", [value for value in call.inputs if value is not None], attributes)
+    assert isinstance(values, tuple)
+    results: list[Value | None] = [None] * len(call.outputs)
+    for i, value in zip(asked, values, strict=True):
+        results[i] = value
+    return tuple(results)
+
+
+def _schema(reader: Reader, call: Call) -> onnx.defs.OpSchema:
+    try:
+        return onnx.defs.get_schema(call.op_type, call.version, call.domain)
+    except onnx.defs.SchemaError:
+        known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == call.domain}
+        raise fail(
+            "onnx-unsupported",
+            f"ONNX has no operator {call} in version {call.version} of its domain",
+            reader.b.loc,
+            help=did_you_mean(call.op_type, known - {call.op_type}),
+        ) from None
+
+
+def _until(schema: onnx.defs.OpSchema) -> int:
+    """The last operator set in which an operator means what it does in this one."""
+    for version in range(schema.since_version + 1, onnx.defs.onnx_opset_version() + 1):
+        try:
+            if onnx.defs.get_schema(schema.name, version, schema.domain).since_version != schema.since_version:
+                return version - 1
+        except onnx.defs.SchemaError:
+            return version - 1
+    return onnx.defs.onnx_opset_version()
+
+
+def _upgraded(reader: Reader, call: Call) -> tuple[Value | None, ...]:
+    """The results of a node whose operator has changed since: of the nodes that ONNX's converter makes of it."""
+    target = reader.model.target
+    given = {f"x{i}": value for i, value in enumerate(call.inputs) if value is not None}
+    constants = {name: proto for name, value in given.items() if (proto := _content(reader, value)) is not None}
+    node = renamed(call.node)
+    graph = onnx.helper.make_graph(
+        [node],
+        "upgraded",
+        [onnx.helper.make_value_info(n, type_proto(v.type)) for n, v in given.items() if n not in constants],
+        [onnx.ValueInfoProto(name=name) for name in node.output if name],
+    )
+    for name, proto in constants.items():
+        graph.initializer.add().CopyFrom(proto)
+        graph.initializer[-1].name = name
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", call.version)])
+    try:
+        converted = onnx.version_converter.convert_version(model, target)
+    except (RuntimeError, onnx.checker.ValidationError) as error:
+        raise reader.refuse(call, f"it has no equal in operator set {target} ({error})") from None
+    inner = reader.inner(reader.b, {"": target})
+    for name, value in given.items():
+        inner.bind(name, value)
+    for tensor in converted.graph.initializer:
+        if tensor.name not in given:
+            inner.bind(tensor.name, inner.literal(tensor))
+    inner.nodes(converted.graph.node)
+    return tuple(inner.value(name) if name else None for name in node.output)
+
+
+def _result_types(
+    reader: Reader, call: Call, schema: onnx.defs.OpSchema
+) -> tuple[list[TensorType], list[Size]]:
+    """The type of each result, and the sizes in them that only the run tells."""
+    given = {name: value for name, value in zip(call.node.input, call.inputs, strict=True) if value is not None}
+    known = size_names(*(value.type for value in given.values()))
+    fresh: list[Size] = []
+
+    def unknown() -> Size:
+        fresh.append(reader.b.fresh(call.op_type))
+        return fresh[-1]
+
+    try:
+        found = onnx.shape_inference.infer_node_outputs(
+            schema,
+            call.node,
+            {name: type_proto(value.type) for name, value in given.items()},
+            {name: proto for name, value in given.items() if (proto := _content(reader, value)) is not None},
+            opset_imports=[onnx.helper.make_opsetid(domain, version) for domain, version in reader.opsets.items()],
+        )
+    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        raise reader.malformed(f"{call} does not accept its inputs: {error}") from None
+    types: list[TensorType] = []
+    for name in call.outputs:
+        type_ = tensor_type(found.get(name, onnx.TypeProto()), known, unknown)
+        if type_ is None and name in reader.model.declared:
+            type_ = tensor_type(reader.model.declared[name], known, unknown)
+        if type_ is None and name:
+            raise fail("onnx-dynamic", f"the rank of `{name}`, a result of {call}, cannot be told", reader.b.loc)
+        types.append(type_ or TensorType("bool"))
+    return types, fresh
+
+
+def _content(reader: Reader, value: Value) -> onnx.TensorProto | None:
+    """What is known of an input's content: inference of shapes asks for it."""
+    array = reader.constant(value)
+    return None if array is None or array.size > 1024 or array.dtype == np.object_ else numpy_helper.from_array(array)

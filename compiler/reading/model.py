@@ -1,0 +1,116 @@
+"""Reads a whole model: its weights become parameters, its nodes those of a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from netlang.dims import Size, symbol
+from netlang.types import FLOATS, TensorType
+
+from ..builder import Builder
+from ..emit import BASELINE_OPSET, LATEST_OPSET
+from ..ir import Graph, Init, Value
+from ..passes.dead import dead
+from .call import normal_domain
+from .listing import Listing
+from .names import NameTable, dotted
+from .onnx_types import DTYPES, tensor_type
+from .reader import Model, Reader, opset_versions
+
+STATISTICS = {("BatchNormalization", 3), ("BatchNormalization", 4)}
+"""Inputs of operators that are running statistics, not trained."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model as a graph, and the content of the graph's variables by their names."""
+
+    graph: Graph
+    weights: dict[str, np.ndarray]
+
+
+def read_model(proto: onnx.ModelProto, *, name: str | None = None) -> Reading:
+    """The graph of an ONNX model of operator set 7 or later.
+
+    Initialisers of floats become parameters (running statistics: states), others constants. Inputs keep their names
+    and those of their open dimensions. Raises DiagnosticError where the model cannot be read.
+    """
+    title = name or dotted(proto.graph.name) or "model"
+    reading = _ModelReader(proto, title)
+    reading.inputs()
+    reading.initializers()
+    listing = Listing(f"{title}.onnx", proto.graph.node)
+    reading.reader.nodes(proto.graph.node, listing)
+    reading.outputs()
+    return reading.finish()
+
+
+class _ModelReader:
+    """The reading of one model's main graph."""
+
+    def __init__(self, proto: onnx.ModelProto, name: str) -> None:
+        self._proto = proto.graph
+        self._symbols: dict[str, Size] = {}
+        self._b = Builder(name)
+        infos = (*proto.graph.value_info, *proto.graph.output)
+        functions = {(normal_domain(f.domain), f.name): f for f in proto.functions}
+        opsets = opset_versions(proto.opset_import)
+        target = min(max(opsets.get("", BASELINE_OPSET), BASELINE_OPSET), LATEST_OPSET)
+        model = Model(target, functions=functions, declared={info.name: info.type for info in infos})
+        self.reader = Reader(self._b, model, opsets)
+
+    def inputs(self) -> None:
+        """Makes the inputs of the model inputs of the graph; those with an initial value are weights."""
+        initialized = {tensor.name for tensor in self._proto.initializer}
+        for info in self._proto.input:
+            if info.name not in initialized:
+                self._input(info)
+
+    def _input(self, info: onnx.ValueInfoProto) -> None:
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_param and dim.dim_param not in self._symbols:
+                self._symbols[dim.dim_param] = symbol(dotted(dim.dim_param).replace(".", "_") or "n")
+        axes = iter(range(len(info.type.tensor_type.shape.dim)))
+        stem = dotted(info.name).replace(".", "_")
+        type_ = tensor_type(info.type, self._symbols, lambda: symbol(f"{stem}_{next(axes)}"))
+        if type_ is None:
+            raise self.reader.malformed(f"the rank of the input `{info.name}` is not stated")
+        self.reader.bind(info.name, self._b.input(self.reader.model.names.unique(info.name), type_, doc=info.doc_string))
+
+    def initializers(self) -> None:
+        """Makes variables of the weights, and constants of everything else that the model holds."""
+        statistics = _statistics(self._proto)
+        for tensor in self._proto.initializer:
+            kind = "state" if tensor.name in statistics else "param"
+            self.reader.bind(tensor.name, self.reader.initializer(tensor, kind))
+
+    def outputs(self) -> None:
+        """Makes the outputs of the model outputs of the graph."""
+        for info in self._proto.output:
+            value = self.reader.value(info.name)
+            self._b.output(self.reader.model.names.unique(info.name), value)
+
+    def finish(self) -> Reading:
+        """The graph, without what no output needs."""
+        graph = dead(self._b.graph())
+        used = {value for node in graph.nodes for value in node.inputs} | {output.value for output in graph.outputs}
+        variables = tuple(variable for variable in graph.variables if variable.value in used)
+        weights = {variable.name: self.reader.model.weights[variable.value] for variable in variables}
+        return Reading(_with_variables(graph, variables), weights)
+
+
+def _statistics(graph: onnx.GraphProto) -> set[str]:
+    """Names of the running statistics of a graph."""
+    return {
+        name for node in graph.node for i, name in enumerate(node.input) if (node.op_type, i) in STATISTICS
+    }
+
+
+def _with_variables(graph: Graph, variables: tuple) -> Graph:
+    from dataclasses import replace
+
+    return replace(graph, variables=variables)

@@ -1,0 +1,241 @@
+"""Reads nodes one after the other into a builder: by the operator's rule, by its definition, or as a foreign node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from netlang.diagnostics import DiagnosticError, fail
+from netlang.dims import Size
+from netlang.types import DTYPES as LANGUAGE_DTYPES
+from netlang.types import FLOATS, Mismatch, TensorType
+
+from ..builder import Builder
+from ..dtypes import numpy_dtype
+from ..ir import Init, Value
+from .call import Call, normal_domain
+from .checks import DEPTH_LIMIT, too_deep
+from .foreign import keep
+from .functions import body_nodes, definition
+from .listing import Listing
+from .names import NameTable, scope_of
+from .onnx_types import DTYPES
+from .rules import RULES
+from .sizes import SizeTracker
+
+@dataclass
+class Model:
+    """What the readers of one model share.
+
+    target: the operator set in which foreign nodes are kept. weights: content of the variables. declared: types that the
+    model states for its values. elements: sequences whose elements are known.
+    """
+
+    target: int
+    names: NameTable = field(default_factory=NameTable)
+
+    functions: Mapping[tuple[str, str], onnx.FunctionProto] = field(default_factory=dict)
+    declared: Mapping[str, onnx.TypeProto] = field(default_factory=dict)
+    weights: dict[Value, np.ndarray] = field(default_factory=dict)
+    elements: dict[Value, tuple[Value, ...]] = field(default_factory=dict)
+    sizes: SizeTracker = field(default_factory=SizeTracker)
+
+
+def opset_versions(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    """The version of each operator domain that is imported."""
+    return {normal_domain(imported.domain): imported.version for imported in imports}
+
+
+class Reader:
+    """Reads nodes into `b`. Names that it does not know belong to the reader around it, that of an outer graph.
+
+    A rule gets the reader and a `Call` and returns the results: a value, or one for each output of the node (None for
+    one that is not asked for). Rules build with `reader.b`, and ask `constant` and `sizes` what is known already.
+    """
+
+    def __init__(
+        self, b: Builder, model: Model, opsets: Mapping[str, int], outer: Reader | None = None, depth: int = 0
+    ) -> None:
+        self.b = b
+        self.model = model
+        self.opsets = opsets
+        self.outer = outer
+        self.depth = depth
+        self._values: dict[str, Value] = {}
+
+    def constant(self, value: Value | None) -> np.ndarray | None:
+        """The content of `value` where it is known while compiling; weights are known."""
+        if value is None:
+            return None
+        known = self.b.constant_value(value)
+        if known is None:
+            known = self.model.weights.get(value)
+        if known is None:
+            sizes = self.model.sizes.of(self.b, value)
+            if sizes is not None and all(isinstance(size, int) for size in sizes.flat):
+                known = sizes.astype(numpy_dtype(value.type.dtype))
+        return known
+
+    def sizes(self, value: Value | None) -> tuple[Size, ...] | None:
+        """The numbers in an integer scalar or vector where they are known as sizes, open ones included."""
+        if value is None or value.type.rank > 1:
+            return None
+        known = self.model.sizes.of(self.b, value)
+        return None if known is None else tuple(known.flat)
+
+    def require_constant(self, call: Call, index: int) -> np.ndarray:
+        """The content of the input at `index`. Raises DiagnosticError (`onnx-dynamic`) where it is not known."""
+        known = self.constant(call.input(index))
+        if known is None:
+            raise self.dynamic(call, index)
+        return known
+
+    def require_sizes(self, call: Call, index: int) -> tuple[Size, ...]:
+        """The sizes in the input at `index`. Raises DiagnosticError (`onnx-dynamic`) where they are not known."""
+        known = self.sizes(call.input(index))
+        if known is None:
+            raise self.dynamic(call, index)
+        return known
+
+    def sequence(self, elements: Sequence[Value]) -> Value:
+        """The sequence of one or more elements: a foreign value whose elements `elements` knows."""
+        (value,) = self.run("SequenceConstruct", elements)
+        assert value is not None
+        self.model.elements[value] = tuple(elements)
+        return value
+
+    def elements(self, value: Value | None) -> tuple[Value, ...] | None:
+        """The elements of a sequence where they are known while compiling."""
+        return None if value is None else self.model.elements.get(value)
+
+    def foreign(self, call: Call) -> tuple[Value | None, ...]:
+        """Keeps the node as it is, forward only; its results have the types that ONNX infers.
+
+        Raises DiagnosticError: `onnx-unsupported` for an operator that ONNX does not have, `onnx-malformed` where ONNX
+        does not accept the inputs, `onnx-dynamic` where not even the rank of a result can be told.
+        """
+        return keep(self, call)
+
+    def refuse(self, call: Call, text: str) -> DiagnosticError:
+        """The error about a use of an operator that the language cannot express."""
+        return fail("onnx-unsupported", f"{call} cannot be read: {text}", self.b.loc)
+
+    def malformed(self, text: str) -> DiagnosticError:
+        """The error about a model that breaks the rules of ONNX."""
+        return fail("onnx-malformed", text, self.b.loc)
+
+    def dynamic(self, call: Call, index: int) -> DiagnosticError:
+        """The error about an input that would have to be known while compiling."""
+        name = call.node.input[index] if index < len(call.node.input) else ""
+        return fail(
+            "onnx-dynamic",
+            f"input {index} (`{name}`) of {call} is known only at run time",
+            self.b.loc,
+            expected="an initialiser, or sizes of inputs",
+            found="a computed tensor",
+        )
+
+    def run(self, op_type: str, inputs: Sequence[Value | None], **attributes: Any) -> tuple[Value | None, ...]:
+        """The result of an operator of ONNX's that the model does not name, kept foreign."""
+        names = ["" if value is None else f"x{i}" for i, value in enumerate(inputs)]
+        node = onnx.helper.make_node(op_type, names, ["y"], **attributes)
+        return self.foreign(Call(node, self.opsets.get("", onnx.defs.onnx_opset_version()), tuple(inputs)))
+
+    def literal(self, tensor: onnx.TensorProto) -> Value:
+        """A tensor known while compiling."""
+        dtype = DTYPES.get(tensor.data_type)
+        if dtype in LANGUAGE_DTYPES:
+            return self.b.constant(numpy_helper.to_array(tensor), dtype)
+        (value,) = self.run("Constant", (), value=tensor)
+        assert value is not None
+        return value
+
+    def initializer(self, tensor: onnx.TensorProto, kind: str = "param") -> Value:
+        """A variable for a weight, a tensor of floats; a constant for any other tensor that the model holds."""
+        dtype = DTYPES[tensor.data_type]
+        if dtype not in FLOATS or not tensor.dims:
+            return self.literal(tensor)
+        type_ = TensorType(dtype, tuple(tensor.dims))
+        value = self.b.variable(self.model.names.unique(tensor.name), type_, kind, Init("zeros"))
+        self.model.weights[value] = numpy_helper.to_array(tensor)
+        return value
+
+    def inner(self, b: Builder, opsets: Mapping[str, int] | None = None) -> Reader:
+        """A reader for a sub-graph, which sees the values of this graph; with `opsets`, for a function, which does not.
+
+        Raises DiagnosticError (`onnx-too-large`) where they nest too deeply.
+        """
+        if self.depth >= DEPTH_LIMIT:
+            raise too_deep()
+        if opsets is None:
+            return Reader(b, self.model, self.opsets, self, self.depth + 1)
+        return Reader(b, self.model, opsets, None, self.depth + 1)
+
+    def bind(self, name: str, value: Value) -> None:
+        """Gives `value` its name in the model."""
+        if name in self._values:
+            raise self.malformed(f"two values are called `{name}`")
+        self._values[name] = value
+
+    def find(self, name: str) -> Value | None:
+        """The value called `name` in this graph or one around it."""
+        value = self._values.get(name)
+        return value if value is not None or self.outer is None else self.outer.find(name)
+
+    def value(self, name: str) -> Value:
+        """The value called `name`. Raises DiagnosticError (`onnx-malformed`) where there is none."""
+        value = self.find(name)
+        if value is None:
+            raise self.malformed(f"nothing computes `{name}`")
+        return value
+
+    def nodes(self, nodes: Iterable[onnx.NodeProto], listing: Listing | None = None) -> None:
+        """Reads nodes in their order; with a listing, each remembers its line."""
+        for index, node in enumerate(nodes):
+            loc = listing.span(index) if listing else self.b.loc
+            with self.b.at(loc, scope_of(node) or self.b.scope):
+                self._node(node)
+
+    def results(self, call: Call) -> tuple[Value | None, ...]:
+        """The results of a call: by its rule, by its definition as a function, or foreign."""
+        function = self.model.functions.get((call.domain, call.op_type))
+        if function is not None:
+            return self._expand(call, function)
+        rule = RULES.get(f"{call.domain}:{call.op_type}" if call.domain else call.op_type)
+        try:
+            results = None if rule is None else rule(self, call)
+            if results is not None:
+                return (results,) if isinstance(results, Value) else tuple(results)
+            expansion = definition(call, self.opsets)
+            if expansion is not None:
+                return self._expand(call, expansion)
+        except Mismatch:
+            pass  # of types that the language keeps apart, or cannot prove equal; the runtime may know better
+        return self.foreign(call)
+
+    def _node(self, node: onnx.NodeProto) -> None:
+        version = self.opsets.get(normal_domain(node.domain))
+        if version is None:
+            raise self.malformed(f"the model does not import the operator domain `{node.domain}` of `{node.op_type}`")
+        call = Call(node, version, tuple(self.value(name) if name else None for name in node.input))
+        results = self.results(call)
+        for index, name in enumerate(node.output):
+            if name:
+                value = results[index] if index < len(results) else None
+                if value is None:
+                    raise self.refuse(call, f"its result {index} (`{name}`) is asked for")
+                self.bind(name, value)
+
+    def _expand(self, call: Call, function: onnx.FunctionProto) -> tuple[Value | None, ...]:
+        """The results of a function, its nodes read in place of the call."""
+        inner = self.inner(self.b, opset_versions(function.opset_import))
+        for name, value in zip(function.input, call.inputs, strict=False):
+            if value is not None:
+                inner.bind(name, value)
+        inner.nodes(body_nodes(function, call))
+        return tuple(inner.find(name) for name in function.output)

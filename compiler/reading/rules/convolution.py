@@ -1,0 +1,111 @@
+"""Reads convolutions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netlang.dims import Size
+
+from .windows import Ints, per_channel, placed, whole, widened
+
+if TYPE_CHECKING:
+    from ...ir import Value
+    from ..call import Call
+    from ..reader import Reader
+
+
+def conv(reader: Reader, call: Call) -> Value | None:
+    """Conv-1 to -22."""
+    x, w = call.inputs[:2]
+    assert x is not None and w is not None
+    kernel = whole(w.type.shape[2:])
+    if whole(w.type.shape) is None or kernel is None:
+        return None
+    windows = placed(reader, call, x.type.shape[2:], kernel)
+    x, padding = windows.around(reader.b, x)
+    groups = call.attribute("group", 1)
+    y = reader.b.conv(x, w, stride=windows.stride, padding=padding, dilation=windows.dilation, groups=groups)
+    return _with_bias(reader, y, call.input(2))
+
+
+def conv_transpose(reader: Reader, call: Call) -> Value | None:
+    """ConvTranspose-1 to -22."""
+    x, w = call.inputs[:2]
+    assert x is not None and w is not None
+    kernel = whole(w.type.shape[2:])
+    if whole(w.type.shape) is None or kernel is None:
+        return None
+    axes = [_transposed(reader, call, axis, x.type.shape[2 + axis], kernel) for axis in range(len(kernel))]
+    y = reader.b.conv_transpose(
+        x,
+        w,
+        size=tuple(axis.size for axis in axes),
+        stride=tuple(axis.stride for axis in axes),
+        padding=(*(axis.begin for axis in axes), *(axis.end for axis in axes)),
+        dilation=tuple(axis.dilation for axis in axes),
+        groups=call.attribute("group", 1),
+    )
+    if any(axis.beyond for axis in axes):
+        y = widened(reader.b, y, (0,) * len(axes), tuple(axis.beyond for axis in axes))
+    return _with_bias(reader, y, call.input(2))
+
+
+@dataclass(frozen=True)
+class _Transposed:
+    """One axis of a ConvTranspose: `begin` and `end` are cut off, `size` is left, zeros `beyond` it are added."""
+
+    size: Size
+    stride: int
+    dilation: int
+    begin: int
+    end: int
+    beyond: int
+
+
+def _transposed(reader: Reader, call: Call, axis: int, count: Size, kernel: Ints) -> _Transposed:
+    """ONNX's output padding takes back what is cut off at the end; what it asks for past that holds zeros."""
+
+    def stated(name: str, default: int) -> int:
+        values = call.attribute(name)
+        return values[axis] if values else default
+
+    stride, dilation = stated("strides", 1), stated("dilations", 1)
+    extent = (kernel[axis] - 1) * dilation + 1
+    full = (count - 1) * stride + extent
+    begin, end, more = _cut(reader, call, axis, len(kernel), full, max(extent - stride, 0))
+    taken = min(end, more)
+    rest = more - taken
+    beyond = rest if rest >= stride else 0  # less than a stride, conv_transpose adds itself
+    size = full - begin - (end - taken) + (rest - beyond)
+    return _Transposed(size, stride, dilation, begin, end - taken, beyond)
+
+
+def _cut(reader: Reader, call: Call, axis: int, axes: int, full: Size, overlap: int) -> tuple[int, int, int]:
+    """What is cut off before and after an axis of `full` elements, and what is put after it again.
+
+    `overlap` is by how much two neighbouring windows overlap: what is cut where the result has `stride` elements for
+    each of the input.
+    """
+    mode, pads, shape = call.attribute("auto_pad", "NOTSET"), call.attribute("pads"), call.attribute("output_shape")
+    more = (call.attribute("output_padding") or (0,) * axes)[axis]
+    if shape:
+        total = full + more - shape[len(shape) - axes + axis]
+        if not isinstance(total, int):
+            raise reader.refuse(call, "its result has a fixed size while that of its input is open")
+        total, more = max(total, 0), more + max(-total, 0)
+    elif mode in ("SAME_UPPER", "SAME_LOWER"):
+        total = overlap + more
+    elif mode == "VALID" or not pads:
+        return 0, 0, more
+    else:
+        return pads[axis], pads[axes + axis], more
+    half = total // 2
+    return (half, total - half, more) if mode == "SAME_UPPER" else (total - half, half, more)
+
+
+def _with_bias(reader: Reader, y: Value, bias: Value | None) -> Value:
+    return y if bias is None else reader.b.add(y, per_channel(reader.b, bias, y.type.rank))
+
+
+RULES = {"Conv": conv, "ConvTranspose": conv_transpose}

@@ -1,0 +1,52 @@
+"""Scopes of nodes: where in its author's program each of them comes from."""
+
+from __future__ import annotations
+
+import re
+
+_INDEX = re.compile(r"\d+")
+_UNWANTED = re.compile(r"\W+")
+
+
+def path_of(scope: str) -> tuple[str, ...]:
+    """The parts of a scope, from the outside in; a number belongs to the part before it.
+
+    `/encoder/layers.0/attn` and `encoder.layers.0.attn` are both `("encoder", "layers.0", "attn")`.
+    """
+    parts = [part for part in scope.split("/") if part]
+    if len(parts) == 1:
+        parts = parts[0].split(".")
+    merged: list[str] = []
+    for part in parts:
+        if _INDEX.fullmatch(part) and merged:
+            merged[-1] = f"{merged[-1]}.{part}"
+        else:
+            merged.append(part)
+    return tuple(merged)
+
+
+def stem(part: str) -> str:
+    """A part of a scope without its numbers, as a name: `layers.0` and `decoder.layers.0` are `layers`."""
+    words = [word for word in part.split(".") if word and not _INDEX.fullmatch(word)]
+    return identifier(words[-1]) if words else ""
+
+
+def index(part: str) -> int | None:
+    """The number at the end of a part of a scope."""
+    last = part.rpartition(".")[2]
+    return int(last) if _INDEX.fullmatch(last) else None
+
+
+def identifier(text: str) -> str:
+    """The nearest name to a text, in lower case; "" where nothing of it can be in a name."""
+    name = _UNWANTED.sub("_", text).strip("_")
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return f"n{name}" if name[:1].isdigit() else name
+
+
+def common(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """What two paths have in common from the outside in."""
+    length = 0
+    while length < min(len(one), len(other)) and one[length] == other[length]:
+        length += 1
+    return one[:length]

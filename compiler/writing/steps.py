@@ -1,0 +1,126 @@
+"""What a graph is made of while it is being written: steps, and the bodies that hold them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..ir import Value
+
+if TYPE_CHECKING:
+    from .definitions import Definition
+
+OPERATOR, LAYER, CALL, VARIABLE, REPEAT = "operator", "layer", "call", "variable", "repeat"
+"""Kinds of steps: an operator of the table, a layer of the library, a definition of the program, a parameter or state
+that is used as it is, and rounds of equal steps."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """A weight: the variable or constant of the graph that holds it, transposed where the layer keeps it so."""
+
+    value: Value
+    transposed: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Step:
+    """One line of a body, or a part of one.
+
+    callee: name of the operator or library layer; "param" or "state" of a variable.
+    path: what is left of the scope, from the outside in: `("encoder", "layers.0")`.
+    order: its place in the graph.
+    settings: attributes and settings that are not the default.
+    owned: weights of a layer by their names in it.
+    hint: what its author called the layer, where known.
+    body: what is called. rounds: the steps of each round of a repeat; carried: see `rolling`.
+    """
+
+    kind: str
+    callee: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    path: tuple[str, ...] = ()
+    order: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    owned: dict[str, Stored] = field(default_factory=dict)
+    hint: str = ""
+    definition: Definition | None = None
+    body: Body | None = None
+    rounds: Sequence[Sequence[Step]] = ()
+    carried: tuple[Carried, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carried:
+    """A value that goes from round to round of a repeat: before the first, and after each of them."""
+
+    initial: Value
+    results: tuple[Value, ...]
+
+
+@dataclass(eq=False, slots=True)
+class Body:
+    """Steps in order, what they take from outside, and what they give.
+
+    names: what a definition of it could be called, the best first. uses: how often each value is used inside.
+    """
+
+    names: tuple[str, ...]
+    steps: list[Step]
+    inputs: tuple[Value, ...] = ()
+    outputs: tuple[Value, ...] = ()
+    uses: Counter[Value] = field(default_factory=Counter)
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether there are weights in it, at any depth."""
+        return any(_has_variables(step) for step in self.steps)
+
+
+def _has_variables(step: Step) -> bool:
+    if step.kind == CALL:
+        assert step.body is not None
+        return step.body.has_variables
+    if step.kind == REPEAT:
+        return any(_has_variables(inner) for inner in step.rounds[0])
+    return step.kind in (LAYER, VARIABLE)
+
+
+def leaves(steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps themselves, those of the first round in place of a repeat."""
+    for step in steps:
+        if step.kind == REPEAT:
+            yield from step.rounds[0]
+        else:
+            yield step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """What is known about the whole graph: contents of constants, the variables by kind ("param" or "state"), and how
+    often each value is used."""
+
+    constants: dict[Value, np.ndarray]
+    variables: dict[Value, str]
+    uses: Counter[Value]
+
+    def literal(self, value: Value) -> np.ndarray | None:
+        """The content of a constant that is written where it is used: one whose elements are equal."""
+        array = self.constants.get(value)
+        if array is None or not array.size or not _is_uniform(array):
+            return None
+        return array
+
+    def is_stored(self, value: Value) -> bool:
+        """Whether a value is kept with the weights."""
+        return value in self.variables or (value in self.constants and self.literal(value) is None)
+
+
+def _is_uniform(array: np.ndarray) -> bool:
+    first = array.reshape(-1)[:1]
+    return bool((array == first).all())

@@ -1,0 +1,136 @@
+"""The ONNX package's backend node tests through reading, emission and onnxruntime.
+
+`python -m tests.reading.backend [REGEX] [-v]` reports, by operator, what passed, failed, was refused and why, and what
+the runtime itself cannot run. `-v` names every case that did not pass.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+os.environ["ALLOW_RELEASED_ONNX_OPSET_ONLY"] = "0"  # so that the runtime tries models of the newest operator set
+
+import numpy as np
+import onnx
+import onnxruntime
+from netlang.compiler.emit import emit
+from netlang.compiler.reading import read_model
+from onnx.backend.test.case.test_case import TestCase
+from onnx.backend.test.loader import load_model_tests
+
+from netlang.diagnostics import DiagnosticError
+
+KINDS = ("passed", "failed", "refused", "unsupported")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a case went. `kind` is one of `KINDS`; `unsupported`: the runtime cannot run the original model either."""
+
+    kind: str
+    reason: str = ""
+
+
+@cache
+def cases() -> tuple[TestCase, ...]:
+    """Every node test, by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tuple(sorted(load_model_tests(kind="node"), key=lambda case: case.name))
+
+
+def outcome(case: TestCase) -> Outcome:
+    """Runs a case through reading, emission and the runtime."""
+    try:
+        reading = read_model(case.model)
+        model = emit(reading.graph, weights=reading.weights)
+        names = [item.name for item in reading.graph.inputs]
+        found = Outcome("passed")
+        for inputs, expected in case.data_sets:
+            results = run(model, names, inputs)
+            compare(results, expected, case.rtol, case.atol)
+    except DiagnosticError as error:
+        found = Outcome("refused", f"{error.diagnostics[0].code}: {error.diagnostics[0].title}")
+    except Exception as error:  # whatever goes wrong is what the case shows
+        found = Outcome("failed", f"{type(error).__name__}: {error}")
+    if found.kind != "passed" and not runs(case):
+        return Outcome("unsupported", found.reason)
+    return found
+
+
+def runs(case: TestCase) -> bool:
+    """Whether the runtime itself gives the expected results for the original model."""
+    try:
+        for inputs, expected in case.data_sets:
+            compare(run(case.model, [item.name for item in case.model.graph.input], inputs), expected, case.rtol, case.atol)
+    except Exception:
+        return False
+    return True
+
+
+def run(model: onnx.ModelProto, names: Sequence[str], inputs: Sequence[Any]) -> list[Any]:
+    """What onnxruntime makes of a model."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    feeds = {name: value for name, value in zip(names, inputs, strict=False) if value is not None}
+    return session.run(None, feeds)
+
+
+def compare(found: Sequence[Any], expected: Sequence[Any], rtol: float, atol: float) -> None:
+    """Raises AssertionError where results are not those expected, at the case's own tolerance."""
+    assert len(found) == len(expected), f"{len(found)} results, expected {len(expected)}"
+    for result, wanted in zip(found, expected, strict=True):
+        if isinstance(wanted, list):
+            compare(result, wanted, rtol, atol)
+        elif wanted is None:
+            assert result is None
+        else:
+            _compare_arrays(np.asarray(result), np.asarray(wanted), rtol, atol)
+
+
+def _compare_arrays(found: np.ndarray, wanted: np.ndarray, rtol: float, atol: float) -> None:
+    assert found.shape == wanted.shape, f"shape {found.shape}, expected {wanted.shape}"
+    if wanted.dtype.kind in "OUS":
+        np.testing.assert_array_equal(found.astype(object), wanted.astype(object))
+        return
+    assert found.dtype == wanted.dtype, f"dtype {found.dtype}, expected {wanted.dtype}"
+    if wanted.dtype.kind == "V" or wanted.dtype.name.startswith(("bfloat", "float8", "float4")):
+        found, wanted = found.astype(np.float32), wanted.astype(np.float32)
+    np.testing.assert_allclose(found, wanted, rtol=rtol, atol=atol)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints the report."""
+    verbose = "-v" in arguments
+    pattern = re.compile(next((a for a in arguments if a != "-v"), ""), re.IGNORECASE)
+    outcomes = [(case, outcome(case)) for case in cases() if pattern.search(case.name)]
+    by_operator: dict[str, Counter[str]] = defaultdict(Counter)
+    for case, result in outcomes:
+        by_operator[_operator(case)][result.kind] += 1
+        if verbose and result.kind != "passed":
+            print(f"{result.kind:11} {case.name}: {' '.join(result.reason.split())[:300]}")
+    for operator, counts in sorted(by_operator.items()):
+        if verbose or set(counts) & {"failed", "refused"}:
+            print(f"{operator:32} " + "  ".join(f"{counts[kind]:4} {kind}" for kind in KINDS))
+    total = Counter(result.kind for _, result in outcomes)
+    print(f"{'all':32} " + "  ".join(f"{total[kind]:4} {kind}" for kind in KINDS))
+
+
+def _operator(case: TestCase) -> str:
+    """The operator that a case is about: the last node's."""
+    return case.model.graph.node[-1].op_type if case.model.graph.node else ""
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main(sys.argv[1:])
