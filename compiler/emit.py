@@ -133,8 +133,8 @@ class Emitter(SizeEmitter):
 
         An input that is "" is an optional one left out.
         """
-        name = self._unique(self._label)
-        results = [name] if outputs == 1 else [self._unique(f"{name}.{i}") for i in range(outputs)]
+        name = self.unique(self._label)
+        results = [name] if outputs == 1 else [self.unique(f"{name}.{i}") for i in range(outputs)]
         proto = helper.make_node(op_type, inputs, results, name=name, doc_string=self._line or None, **attributes)
         self._proto.node.append(proto)
         return name if outputs == 1 else tuple(results)
@@ -144,7 +144,7 @@ class Emitter(SizeEmitter):
         key = Constant(np.asarray(array))
         name = self._constants.get(key)
         if name is None:
-            name = self._constants[key] = self._unique(_constant_name(key.array))
+            name = self._constants[key] = self.unique(_constant_name(key.array))
             self._depth[0].initializer.append(numpy_helper.from_array(key.array, name))
         return name
 
@@ -179,11 +179,11 @@ class Emitter(SizeEmitter):
         label, line = self._label, self._line
         own = [item.value for item in graph.inputs[: len(graph.inputs) - len(captures)]]
         names = dict(zip((item.value for item in graph.inputs[len(own) :]), captures, strict=True))
-        names |= {value: self._unique(f"{label}/{value.name or 'x'}") for value in own}
-        proto = onnx.GraphProto(name=self._unique(f"{label}/{graph.name}"))
+        names |= {value: self.unique(f"{label}/{value.name or 'x'}") for value in own}
+        proto = onnx.GraphProto(name=self.unique(f"{label}/{graph.name}"))
         proto.input.extend(self._info(names[value], value.type) for value in own)
         for place, type_ in unused:
-            proto.input.insert(place, self._info(self._unique(f"{label}/unused"), type_))
+            proto.input.insert(place, self._info(self.unique(f"{label}/unused"), type_))
         outer, self._names = self._names, ChainMap(names, self._names)
         self._proto = proto
         self._depth.append(proto)
@@ -263,7 +263,7 @@ class Emitter(SizeEmitter):
             self._proto.output.append(self._info(wanted, output.value.type))
         self._rename(renamed)
         for found, wanted in copies:
-            proto = helper.make_node("Identity", [renamed.get(found, found)], [wanted], name=self._unique("output"))
+            proto = helper.make_node("Identity", [renamed.get(found, found)], [wanted], name=self.unique("output"))
             self._proto.node.append(proto)
 
     def _body_outputs(self, graph: Graph) -> None:
@@ -272,7 +272,7 @@ class Emitter(SizeEmitter):
         for output in graph.outputs:
             name = self._names[output.value]
             if name not in computed:
-                copy = self._unique(f"{name}/copy")
+                copy = self.unique(f"{name}/copy")
                 self._proto.node.append(helper.make_node("Identity", [name], [copy], name=copy))
                 name = copy
             computed.discard(name)
@@ -305,7 +305,7 @@ class Emitter(SizeEmitter):
             tensor.external_data.add(key=key, value=str(entry))
         return tensor
 
-    def _unique(self, stem: str) -> str:
+    def unique(self, stem: str) -> str:
         """`stem`, or `stem_1`, `stem_2` … where it is taken."""
         name = stem
         count = self._counters.get(stem, 0)

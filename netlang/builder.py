@@ -160,10 +160,12 @@ class Builder:
         return syntax.ExpressionStatement(value, span=span)
 
     def assign(self, span: Span, target: Expr, value: Expr) -> syntax.Assign | syntax.SetNext:
-        if isinstance(target, syntax.Next):
-            place = Span(self.source, target.span.end - len(target.name), target.span.end)
-            return syntax.SetNext(Name(target.name, span=place), value, span=span)
         targets = target.items if isinstance(target, syntax.Tuple) else (target,)
+        nexts = [item for item in targets if isinstance(item, syntax.Next)]
+        if len(nexts) == len(targets):
+            ends = ((item.name, item.span.end) for item in nexts)
+            names = tuple(Name(name, span=Span(self.source, end - len(name), end)) for name, end in ends)
+            return syntax.SetNext(names, value, span=span)
         for item in targets:
             if not isinstance(item, Name):
                 self._bad_target(item)

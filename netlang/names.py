@@ -279,9 +279,10 @@ class _Checker:
                     self._expression(dim, scope)
                 self._initializer(init, scope)
                 self._assign(name, keyword, scope)
-            case syntax.SetNext(name, value):
+            case syntax.SetNext(names, value):
                 self._expression(value, scope)
-                self._next(name.name, name.span, scope)
+                for name in names:
+                    self._next(name.name, name.span, scope)
             case syntax.Keep(names):
                 for name in names:
                     self._expression(name, scope)

@@ -276,9 +276,9 @@ class Declare(Node):
 
 @dataclass(frozen=True, slots=True)
 class SetNext(Node):
-    """`next mean = …`: of a state, or of a carry."""
+    """`next mean = …` of a state or a carry; `next h, next c = …` of several."""
 
-    name: Name
+    names: tuple[Name, ...]
     value: Expr
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, fail
-from netlang.dims import Size, decide_equal
+from netlang.dims import Size, decide_equal, symbol
+from netlang.types import Mismatch, TensorType
 
 from ..builder import Builder
 from ..ir import Value
+from ..ops import OPS
 from .context import Context, Reported
 from .patterns import split_parameters
 from .values import Environment, Poison, describe, is_size
@@ -29,13 +33,11 @@ def find_axis(
     if not is_size(size):
         raise fail("bad-axis", f"`{along.name}` is not a dimension", along.span, describe(size),
                    help="`along` takes a dimension of the sequences, such as `t` of `x: f32[b, t, d]`")  # fmt: skip
-    declared = _declared(context, x, along.name)
-    if declared is not None:
-        return declared
     axes = [axis for axis, other in enumerate(x.type.shape) if decide_equal(other, size)]
-    if len(axes) != 1:
+    traced = _traced(context, x, along.name) if len(axes) > 1 else axes
+    if len(traced) != 1:
         raise _no_single(sequence, x, along, axes)
-    return axes[0]
+    return traced[0]
 
 
 def moved(b: Builder, x: Value, axis: int, to: int) -> Value:
@@ -55,21 +57,39 @@ def _numbered(sequence: syntax.Sequence, x: Value, along: syntax.Expr, axis: Any
     return axis % x.type.rank
 
 
-def _declared(context: Context, x: Value, name: str) -> int | None:
-    """The axis where the type of a parameter says `name`, if `x` is that parameter: sizes alone could be equal."""
+def _traced(context: Context, x: Value, name: str) -> list[int]:
+    """The axes of `x` that come from the dimension `name` of parameters, where sizes alone do not tell.
+
+    That dimension is given a size of its own, and the types of all that depends on it are inferred once more.
+    """
+    probe = symbol(f"{name}'")
+    types: dict[Value, TensorType] = {}
+    for value, axis in _declared(context, name):
+        shape = value.type.shape
+        types[value] = TensorType(value.type.dtype, (*shape[:axis], probe, *shape[axis + 1 :]))
+    for node in context.nodes():
+        if any(value in types for value in node.inputs):
+            with suppress(Mismatch, DiagnosticError):  # where the two sizes must be equal, or a shape is written out
+                inferred = OPS[node.op].infer([types.get(x, x.type) for x in node.inputs], node.attributes)
+                types.update(zip(node.outputs, inferred, strict=True))
+    return [axis for axis, size in enumerate(types.get(x, x.type).shape) if size == probe]
+
+
+def _declared(context: Context, name: str) -> Iterator[tuple[Value, int]]:
+    """The tensors of the definition that have a dimension called `name` in their types, and its axis."""
     definition = context.frame.definitions[0] if context.frame.definitions else None
     if not isinstance(definition, syntax.Definition) or context.frame.environment is None:
-        return None
+        return
+    bound = context.frame.environment.outer or context.frame.environment
     for parameter in split_parameters(definition)[1]:
-        type_ = parameter.type
-        if not isinstance(type_, syntax.TypeName) or context.frame.environment.get(parameter.name) is not x:
+        value, type_ = bound.names.get(parameter.name), parameter.type
+        if not isinstance(value, Value) or not isinstance(type_, syntax.TypeName):
             continue
         dims = type_.dims or ()
-        places = [i for i, dim in enumerate(dims) if isinstance(dim, syntax.Name) and dim.name == name]
-        if len(places) == 1:
-            packed = any(isinstance(dim, syntax.Pack) for dim in dims[: places[0]])
-            return places[0] + (x.type.rank - len(dims) if packed else 0)
-    return None
+        for place, dim in enumerate(dims):
+            if isinstance(dim, syntax.Name) and dim.name == name:
+                packed = any(isinstance(other, syntax.Pack) for other in dims[:place])
+                yield value, place + (value.type.rank - len(dims) if packed else 0)
 
 
 def _no_single(sequence: syntax.Sequence, x: Value, along: syntax.Name, axes: list[int]) -> DiagnosticError:

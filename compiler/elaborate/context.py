@@ -15,7 +15,7 @@ from netlang.source import BUILTIN, Span
 from netlang.types import TensorType
 
 from ..builder import Builder
-from ..ir import Init, Value
+from ..ir import Init, Node, Value
 from .naming import Counter, Instance, Namer
 from .regions import Iteration, Region
 
@@ -139,6 +139,15 @@ class Context:
             return self.made[value].span
         producer = self.builder.producer(value)
         return producer.loc if producer is not None and producer.loc is not BUILTIN else None
+
+    def nodes(self) -> list[Node]:
+        """Everything computed so far that can be used here: of the body under way, and of the graphs around it."""
+        found: list[Node] = []
+        builder: Builder | None = self.builder
+        while builder is not None:
+            found[:0] = builder.nodes
+            builder = builder.outer
+        return found
 
     @contextmanager
     def within(self, region: Region) -> Iterator[None]:

@@ -13,7 +13,7 @@ from netlang.types import FLOATS, TensorType
 from .. import control
 from ..autodiff import pull_back
 from ..builder import Builder
-from ..ir import Node, Value
+from ..ir import Value
 from .context import Context, Frame, Reported
 from .numbers import adapted
 from .patterns import split_parameters
@@ -64,7 +64,7 @@ def jvp(context: Context, arguments: Arguments) -> Value:
     for gradient, v in zip(pulled, directions, strict=True):
         total = b.add(total, b.sum(b.mul(gradient, v)))
     one = b.full(shape=(), value=1.0, dtype=y.type.dtype)
-    (found,) = pull_back(b, [(total, one)], [seed], _nodes(b))
+    (found,) = pull_back(b, [(total, one)], [seed], context.nodes())
     return _zeros(b, y.type) if found is None else found
 
 
@@ -97,7 +97,7 @@ def _pulled(context: Context, y: Value, seed: Value, wrt: tuple[Any, Span], argu
             raise fail("no-gradient", "`wrt` takes tensors of floats", wrt[1], describe(target), help=way_out)
     b = context.builder
     with b.at(arguments.span):
-        found = pull_back(b, [(y, seed)], targets, _nodes(b))
+        found = pull_back(b, [(y, seed)], targets, context.nodes())
         for target, gradient in zip(targets, found, strict=True):
             if gradient is None and not context.has_gradients:
                 _check_dependence(context, y, target, arguments, wrt[1])
@@ -105,11 +105,6 @@ def _pulled(context: Context, y: Value, seed: Value, wrt: tuple[Any, Span], argu
         results = [_zeros(b, x.type) if g is None else g for x, g in zip(targets, found, strict=True)]
     context.remember(tuple(results), arguments.span, targets)
     return _shaped(wrt[0], iter(results))
-
-
-def _nodes(b: Builder) -> list[Node]:
-    """Everything computed so far, in the graphs around too."""
-    return [*(_nodes(b.outer) if b.outer is not None else ()), *b.nodes]
 
 
 def _leaves(value: Any) -> list[Any]:

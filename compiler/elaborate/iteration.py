@@ -245,21 +245,19 @@ class _Run:
 # --- Statements of a body --------------------------------------------------------------------------------------------
 
 
-def set_carry(context: Context, iteration: Iteration, statement: syntax.SetNext, environment: Environment) -> None:
-    """`next h = …` of a carry."""
-    from .expressions import evaluate
-
-    name, type_ = statement.name.name, iteration.carries[statement.name.name].type
+def set_carry(context: Context, iteration: Iteration, target: syntax.Name, value: Any, span: Span) -> None:
+    """`next h = …` of a carry; `span` is where the value stands."""
+    name, type_ = target.name, iteration.carries[target.name].type
+    if iteration is not context.frame.iterations[-1]:
+        raise fail("misplaced-statement", f"`{name}` is handed on by the `{iteration.word}` further out", target.span,
+                   help=f"give it to this `{iteration.word}` too: `carry {name} = {name}`")  # fmt: skip
     if name in iteration.pending:
-        raise fail("duplicate-name", f"`next {name}` is set twice", statement.span,
+        raise fail("duplicate-name", f"`next {name}` is set twice", target.span,
                    help=f"a round hands on one `{name}`: give the first of them a name of its own")  # fmt: skip
-    value = evaluate(context, statement.value, environment)
-    if isinstance(value, Poison):
-        raise Reported
     if is_number(value) and type_.dtype != "bool":
-        value = adapted(context, value, type_, statement.value.span)
+        value = adapted(context, value, type_, span)
     if not isinstance(value, Value) or value.type != type_:
-        raise _wrong_carry(name, type_, value, statement.value.span)
+        raise _wrong_carry(name, type_, value, span)
     iteration.pending[name] = value
 
 
@@ -331,7 +329,13 @@ def _initial(context: Context, carry: syntax.Carry, environment: Environment) ->
     return _tensor(context, carry.value, environment)
 
 
-def _lengths(context: Context, expr: syntax.Expr, environment: Environment) -> Value:
+def _lengths(context: Context, expr: syntax.Expr, environment: Environment) -> Value | None:
+    """The lengths of the rows; None where the program gives `none`."""
+    from .expressions import evaluate
+
+    value = evaluate(context, expr, environment)
+    if value is None:
+        return None
     value = _tensor(context, expr, environment)
     if value.type.dtype not in INTEGERS or value.type.rank != 1:
         raise fail("type-mismatch", "`lengths` takes one whole number for each row", expr.span, str(value.type),

@@ -57,8 +57,6 @@ def _poison(context: Context, statement: syntax.Statement, environment: Environm
             environment.set(name.name, POISON)
         case syntax.Return():
             context.frame.returned, context.frame.has_returned = POISON, True
-        case syntax.SetNext(name=name) if context.frame.iterations:
-            context.frame.iterations[-1].pending.setdefault(name.name, POISON)
         case syntax.Recompute(statement=inner):
             _poison(context, inner, environment)
         case syntax.If() | syntax.WhenTraining() | syntax.Repeat():
@@ -78,12 +76,17 @@ def _assign(context: Context, statement: syntax.Assign, environment: Environment
     if len(names) == 1:
         environment.set(names[0], value)
         return
-    if not isinstance(value, tuple) or len(value) != len(names):
-        found = f"{len(value)} values" if isinstance(value, tuple) else "one value"
-        shown = ", ".join(describe(item) for item in (value if isinstance(value, tuple) else (value,)))
-        raise fail("type-mismatch", f"{len(names)} names for {found}", statement.value.span, shown)
-    for name, item in zip(names, value, strict=True):
+    for name, item in zip(names, _items(value, len(names), statement.value), strict=True):
         environment.set(name, item)
+
+
+def _items(value: Any, count: int, expr: syntax.Expr) -> tuple[Any, ...]:
+    """The parts of `value` for `count` names."""
+    if isinstance(value, tuple) and len(value) == count:
+        return value
+    found = f"{len(value)} values" if isinstance(value, tuple) else "one value"
+    shown = ", ".join(describe(item) for item in (value if isinstance(value, tuple) else (value,)))
+    raise fail("type-mismatch", f"{count} names for {found}", expr.span, shown)
 
 
 def _require_constant(context: Context, statement: syntax.Assign, value: Any) -> None:
@@ -180,20 +183,26 @@ def _where_open(context: Context, environment: Environment, size: str) -> list[s
 
 
 def _set_next(context: Context, statement: syntax.SetNext, environment: Environment) -> None:
-    name = statement.name.name
-    around = next((i for i in reversed(context.frame.iterations) if name in i.carries), None)
-    if around is not None:
-        iteration.set_carry(context, around, statement, environment)
-        return
-    instance = context.frame.instance
-    state = instance.variables.get(name) if instance is not None else None
-    if instance is None or state is None or state not in context.states:
-        raise fail("unset-state", f"`{name}` is not a state of this layer", statement.name.span,
-                   help=f"declare it first: `state {name}: f32[…] ~ zeros()`")  # fmt: skip
-    _check_state_place(context, statement)
     value = evaluate(context, statement.value, environment)
     if isinstance(value, Poison):
-        return
+        raise Reported
+    values = (value,) if len(statement.names) == 1 else _items(value, len(statement.names), statement.value)
+    for name, item in zip(statement.names, values, strict=True):
+        around = next((i for i in reversed(context.frame.iterations) if name.name in i.carries), None)
+        if around is not None:
+            iteration.set_carry(context, around, name, item, statement.value.span)
+        else:
+            _set_state(context, name, item, statement)
+
+
+def _set_state(context: Context, target: syntax.Name, value: Any, statement: syntax.SetNext) -> None:
+    instance = context.frame.instance
+    name = target.name
+    state = instance.variables.get(name) if instance is not None else None
+    if instance is None or state is None or state not in context.states:
+        raise fail("unset-state", f"`{name}` is not a state of this layer", target.span,
+                   help=f"declare it first: `state {name}: f32[…] ~ zeros()`")  # fmt: skip
+    _check_state_place(context, statement)
     if not isinstance(value, Value) or value.type != state.type:
         same = isinstance(value, Value) and value.type.dtype == state.type.dtype
         raise fail(

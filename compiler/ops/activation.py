@@ -9,6 +9,7 @@ import numpy as np
 
 from netlang.types import TensorType
 
+from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .common import normal_axis
 from .reference import torch
@@ -70,9 +71,16 @@ def _softplus_numpy(x: np.ndarray) -> np.ndarray:
 
 
 def _softplus_onnx(e: Emitter, node: Node, x: str) -> str:
-    """max(x, 0) - log(sigmoid(|x|)): a third of the time of ONNX Runtime's Softplus."""
-    remainder = e.node("Log", e.node("Sigmoid", e.node("Abs", x)))
-    return e.node("Sub", e.node("Relu", x), remainder)
+    """max(x, 0) + log(1 + u) with u = e^-|x|; half of the time of ONNX Runtime's Softplus.
+
+    What rounding took from w = 1 + u comes back to first order: log(1 + u) = log(w) + (u - (w - 1)) / w. Without that,
+    the result would lose its digits as x falls.
+    """
+    one = e.constant(np.ones((), numpy_dtype(node.inputs[0].type.dtype)))
+    u = e.node("Exp", e.node("Neg", e.node("Abs", x)))
+    w = e.node("Add", u, one)
+    lost = e.node("Div", e.node("Sub", u, e.node("Sub", w, one)), w)
+    return e.node("Add", e.node("Relu", x), e.node("Add", e.node("Log", w), lost))
 
 
 # --- pieces of lines and exponentials ------------------------------------------------------------------------------

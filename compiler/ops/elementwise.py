@@ -11,7 +11,6 @@ from netlang.types import FLOATS, TensorType
 
 from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
-from .activation import attributes_onnx
 from .common import bad_value
 
 if TYPE_CHECKING:
@@ -40,6 +39,13 @@ def _clip_onnx(e: Emitter, node: Node, x: str) -> str:
 
 def _is_inf_numpy(x: np.ndarray, detect_negative: bool, detect_positive: bool) -> np.ndarray:
     return np.isinf(x) & np.where(x < 0, detect_negative, detect_positive)
+
+
+def _is_inf_onnx(e: Emitter, node: Node, x: str) -> str:
+    if node.inputs[0].type.dtype in ("f16", "bf16"):  # for which ONNX has it later only
+        x = e.node("Cast", x, to=e.onnx_dtype("f32"))
+    signs = {name: int(node.attributes[name]) for name in ("detect_negative", "detect_positive")}
+    return e.node("IsInf", x, **signs)
 
 
 def _bit_cast_shape(x: TensorType, dtype: str) -> TensorType:
@@ -161,9 +167,10 @@ OPERATORS: tuple[Op, ...] = (
         doc="Whether x is infinite, of one of the signs asked for.",
         numpy=_is_inf_numpy,
         nondiff="the result is a truth value",
-        onnx=attributes_onnx("IsInf", detect_negative="detect_negative", detect_positive="detect_positive"),
+        onnx=_is_inf_onnx,
         samples=(
             S(_SPECIAL, torch=lambda x: x.isinf()),
+            S(_SPECIAL.astype(np.float16), torch=lambda x: x.isinf()),
             S(_SPECIAL, detect_negative=False, torch=lambda x, detect_negative: x.isposinf()),
             S(_SPECIAL, detect_positive=False, torch=lambda x, detect_positive: x.isneginf()),
         ),

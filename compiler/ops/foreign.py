@@ -13,6 +13,7 @@ from netlang.dims import Size
 from netlang.types import TensorType
 
 from ..op import Op, S
+from .subgraphs import free_names, rename_values
 
 if TYPE_CHECKING:
     from ..emit import Emitter
@@ -41,20 +42,23 @@ class OpaqueType(TensorType):
 class ForeignNode:
     """An ONNX node without its place in a graph, for operator sets `since` to `until` of its domain.
 
-    `content` is the serialised node: inputs are called x0, x1, … or "" where left out, results y0, y1, … or "".
+    `content` is the serialised node: inputs are called x0, x1, … or "" where left out, results y0, y1, … or "", and what
+    the graphs inside it use of the graph around c0, c1, …; these captures are further inputs. `types`: of each result
+    that is asked for, its type where that is opaque. `site` tells apart nodes whose results differ in spite of equal
+    inputs.
     """
 
     content: bytes
     since: int
     until: int
     types: tuple[OpaqueType | None, ...]
+    site: int = 0
 
     @classmethod
     def of(
-        cls, node: onnx.NodeProto, since: int, until: int, types: Sequence[OpaqueType | None]
+        cls, node: onnx.NodeProto, since: int, until: int, types: Sequence[OpaqueType | None], site: int = 0
     ) -> ForeignNode:
-        """`types`: of each result that is asked for, its type where that is opaque."""
-        return cls(renamed(node).SerializeToString(deterministic=True), since, until, tuple(types))
+        return cls(renamed(node).SerializeToString(deterministic=True), since, until, tuple(types), site)
 
     @property
     def node(self) -> onnx.NodeProto:
@@ -72,11 +76,14 @@ class ForeignNode:
 
 
 def renamed(node: onnx.NodeProto) -> onnx.NodeProto:
-    """`node` without its name; its inputs are called x0, x1, … and its results y0, y1, …, "" where left out."""
+    """`node` without its name, its inputs, results and captures called as in `ForeignNode`."""
     kept = onnx.NodeProto(op_type=node.op_type, domain=node.domain)
     kept.input.extend(f"x{i}" if name else "" for i, name in enumerate(node.input))
     kept.output.extend(f"y{i}" if name else "" for i, name in enumerate(node.output))
     kept.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
+    captures = {name: f"c{i}" for i, name in enumerate(free_names(kept))}
+    if captures:
+        rename_values(kept, lambda name: captures.get(name, f"_{name}"))
     return kept
 
 
@@ -97,7 +104,7 @@ def _numpy(*inputs: Any, node: ForeignNode, **_: Any) -> tuple[Any, ...]:
     from onnx.reference import ReferenceEvaluator
 
     proto = node.node
-    names = [name for name in proto.input if name]
+    names = [*(name for name in proto.input if name), *free_names(proto)]
     results = [name for name in proto.output if name]
     untyped = onnx.TypeProto()
     graph = helper.make_graph(
@@ -117,6 +124,9 @@ def _onnx(e: Emitter, node: Node, *inputs: str) -> tuple[str, ...]:
         e.imports[proto.domain] = foreign.since
     given = iter(inputs)
     names = [next(given) if name else "" for name in proto.input]
+    actual = dict(zip(free_names(proto), given, strict=True))
+    label = e.unique("foreign") if actual else ""
+    rename_values(proto, lambda name: actual.get(name, f"{label}/{name}"))
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute}
     results = e.node(proto.op_type, *names, outputs=len(proto.output), domain=proto.domain, **attributes)
     results = results if isinstance(results, tuple) else (results,)

@@ -276,10 +276,10 @@ OPERATORS: tuple[Op, ...] = (
     ),
     Op(
         'scatter_elements(x: t[*s], index: i[*k], values: t[*k], axis: int = 0, reduction: str = "none") -> t[*s]',
-        doc="x, with each of the values at the same place in all axes but one, and at the position that `index` gives in that "
-        "one: written there, or, as `reduction` says (add, mul, max, min), combined with what is there. Negative "
-        "positions count from the end. Positions may repeat except where values are written. Ties in max and min "
-        "share the gradient; the second derivative by two factors that are both 0 is 0.",
+        doc="x, with each of the values at the same place in all axes but one, and at the position that `index` gives "
+        "in that one: written there, or, as `reduction` says (add, mul, max, min), combined with what is there. "
+        "Negative positions count from the end. Positions may repeat except where values are written. Ties in max and "
+        "min share the gradient; the second derivative by two factors that are both 0 is 0.",
         numpy=lambda x, index, values, axis, reduction: _combined(x, beside(index, axis), values, reduction),
         vjp=_elements_vjp,
         shape=_elements_shape,
@@ -301,8 +301,8 @@ OPERATORS: tuple[Op, ...] = (
     ),
     Op(
         'scatter_nd(x: t[*s], index: i[*k], values: t[*u], reduction: str = "none") -> t[*s]',
-        doc="x, with each of the values at its position of several coordinates, which the last axis of `index` holds: written "
-        "there, or combined with what is there, as for `scatter_elements`.",
+        doc="x, with each of the values at its position of several coordinates, which the last axis of `index` holds: "
+        "written there, or combined with what is there, as for `scatter_elements`.",
         numpy=lambda x, index, values, reduction: _combined(x, places(index), values, reduction),
         vjp=_nd_vjp,
         shape=_nd_shape,

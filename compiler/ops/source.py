@@ -15,9 +15,8 @@ from ..op import Op, S
 from .reference import torch
 
 if TYPE_CHECKING:
-    from ..builder import Builder
     from ..emit import Emitter
-    from ..ir import Node, Value
+    from ..ir import Node
 
 _NO_INPUT = "it has no input to differentiate by"
 
@@ -45,9 +44,11 @@ def _iota_onnx(e: Emitter, node: Node) -> str:
     return e.node("Range", zero, e.size(node.attributes["count"]), one)
 
 
-def _eye_body(b: Builder, rows: Size, columns: Size, diagonal: int, dtype: str) -> Value:
-    down = b.reshape(b.add(b.iota(count=rows), diagonal), shape=(rows, 1))
-    return b.cast(b.equal(down, b.iota(count=columns)), dtype=dtype)
+def _eye_onnx(e: Emitter, node: Node) -> str:
+    attributes = node.attributes
+    zeros = e.node("ConstantOfShape", e.sizes([attributes["rows"], attributes["columns"]]))
+    found = e.node("EyeLike", zeros, k=attributes["diagonal"])
+    return found if attributes["dtype"] == "f32" else e.node("Cast", found, to=e.onnx_dtype(attributes["dtype"]))
 
 
 def _dim_numpy(size: Size) -> np.ndarray:
@@ -94,9 +95,10 @@ OPERATORS: tuple[Op, ...] = (
         doc="1 on a diagonal and 0 elsewhere. Diagonal 0 is the main one; those above it count from 1 on, those below "
         "from -1 down.",
         numpy=lambda rows, columns, diagonal, dtype: np.eye(rows, columns, diagonal, numpy_dtype(dtype)),
-        body=_eye_body,
+        nondiff=_NO_INPUT,
+        onnx=_eye_onnx,
         samples=(
-            S(rows=3, columns=3, torch=lambda rows, columns: torch.eye(rows, columns)),
+            S(rows=3, columns=3, torch=lambda rows, columns: torch.eye(rows, m=columns)),
             S(rows=2, columns=4, diagonal=1, dtype="i64"),
             S(rows=4, columns=2, diagonal=-2, dtype="bool"),
             S(rows=2, columns=2, diagonal=5),

@@ -15,6 +15,8 @@ from netlang.types import TensorType
 
 from ..ir import Value
 from ..ops.foreign import ForeignNode, OpaqueType, renamed
+from ..ops.subgraphs import free_names, inner_nodes
+from .call import normal_domain
 from .onnx_types import size_names, tensor_type, type_proto
 
 if TYPE_CHECKING:
@@ -24,19 +26,16 @@ if TYPE_CHECKING:
 
 def keep(reader: Reader, call: Call) -> tuple[Value | None, ...]:
     """The results of a node kept as it is; see `Reader.foreign`."""
-    schema = _schema(reader, call)
-    until = _until(schema)
+    schema = _schema(reader, call, call.node)
+    since, until = _window(reader, call, schema)
     if not call.domain and until < reader.model.target:
         return _upgraded(reader, call)
     types, fresh = _result_types(reader, call, schema)
     asked = [i for i, name in enumerate(call.outputs) if name]
     kept = [types[i] for i in asked]
-    node = ForeignNode.of(
-        call.node,
-        schema.since_version,
-        until,
-        tuple(type_ if isinstance(type_, OpaqueType) else None for type_ in kept),
-    )
+    opaque = tuple(type_ if isinstance(type_, OpaqueType) else None for type_ in kept)
+    site = len(reader.b.nodes) if schema.non_deterministic else 0
+    node = ForeignNode.of(call.node, since, until, opaque, site)
     attributes = {
         "node": node,
         "dtypes": tuple(type_.dtype for type_ in kept),
@@ -44,7 +43,9 @@ def keep(reader: Reader, call: Call) -> tuple[Value | None, ...]:
         "sizes": tuple(size for type_ in kept for size in type_.shape),
         "determined": tuple(fresh),
     }
-    values = reader.b.apply("foreign", [value for value in call.inputs if value is not None], attributes)
+    inputs = [value for value in call.inputs if value is not None]
+    captures = [reader.value(name) for name in free_names(call.node)]
+    values = reader.b.apply("foreign", inputs + captures, attributes)
     assert isinstance(values, tuple)
     results: list[Value | None] = [None] * len(call.outputs)
     for i, value in zip(asked, values, strict=True):
@@ -52,17 +53,28 @@ def keep(reader: Reader, call: Call) -> tuple[Value | None, ...]:
     return tuple(results)
 
 
-def _schema(reader: Reader, call: Call) -> onnx.defs.OpSchema:
+def _schema(reader: Reader, call: Call, node: onnx.NodeProto) -> onnx.defs.OpSchema:
+    """The definition of the operator of `call`, or of a node inside it."""
+    domain = normal_domain(node.domain)
+    version = reader.opsets.get(domain, call.version)
     try:
-        return onnx.defs.get_schema(call.op_type, call.version, call.domain)
+        return onnx.defs.get_schema(node.op_type, version, domain)
     except onnx.defs.SchemaError:
-        known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == call.domain}
+        known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == domain}
+        name = f"{domain}:{node.op_type}" if domain else node.op_type
         raise fail(
             "onnx-unsupported",
-            f"ONNX has no operator {call} in version {call.version} of its domain",
+            f"ONNX has no operator `{name}` in version {version} of its domain",
             reader.b.loc,
-            help=did_you_mean(call.op_type, known - {call.op_type}),
+            help=did_you_mean(node.op_type, known - {node.op_type}),
         ) from None
+
+
+def _window(reader: Reader, call: Call, schema: onnx.defs.OpSchema) -> tuple[int, int]:
+    """The first and last operator set in which the node and those inside it mean what they do here."""
+    schemas = [schema, *(_schema(reader, call, node) for node in inner_nodes(call.node))]
+    own = [one for one in schemas if one.domain == schema.domain]
+    return max(one.since_version for one in own), min(map(_until, own))
 
 
 def _until(schema: onnx.defs.OpSchema) -> int:
@@ -111,13 +123,15 @@ def _result_types(
 ) -> tuple[list[TensorType], list[Size]]:
     """The type of each result, and the sizes in them that only the run tells."""
     given = {name: value for name, value in zip(call.node.input, call.inputs, strict=True) if value is not None}
-    known = size_names(*(value.type for value in given.values()))
     fresh: list[Size] = []
 
     def unknown() -> Size:
         fresh.append(reader.b.fresh(call.op_type))
         return fresh[-1]
 
+    for name in free_names(call.node):
+        given[name] = reader.value(name)
+    known = size_names(*(value.type for value in given.values()))
     try:
         found = onnx.shape_inference.infer_node_outputs(
             schema,

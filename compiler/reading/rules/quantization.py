@@ -10,6 +10,7 @@ import numpy as np
 from netlang.types import FLOATS, INTEGERS
 
 from ..onnx_types import DTYPES
+from .elementwise import operands
 from .linear_algebra import centred_product, one_for_each_row
 
 if TYPE_CHECKING:
@@ -85,16 +86,15 @@ def _granularity(
     return scale, zero, {"axis": axis, "block": call.attribute("block_size", 0)}
 
 
-def quantized_matmul(reader: Reader, call: Call) -> Value | None:
+def quantized_matmul(reader: Reader, call: Call) -> Value:
     """QLinearMatMul-10 and -21: the product in i32, then scaled and quantised."""
     b = reader.b
-    x, x_scale, x_zero, y, y_scale, y_zero, scale, zero = call.inputs
-    operands = (x, x_scale, x_zero, y, y_scale, y_zero, scale, zero)
-    if any(value is None for value in operands):
-        return None
+    x, x_scale, x_zero, y, y_scale, y_zero, scale, zero = operands(call)
     total = b.cast(centred_product(b, x, y, x_zero, y_zero), dtype=x_scale.type.dtype)
     wide = b.mul(total, b.mul(one_for_each_row(b, x_scale), y_scale))
-    return b.quantize_linear(wide, scale, zero, axis=-2) if zero.type.rank <= 1 else None
+    if scale.type.shape == (1,):
+        scale, zero = b.reshape(scale, shape=()), b.reshape(zero, shape=())
+    return b.quantize_linear(wide, scale, zero, axis=-2)
 
 
 RULES: dict[str, Rule] = {

@@ -30,28 +30,27 @@ SEEDS = {"seed": "seed of the random numbers", "step": "number of the step, whic
 # --- draws ---------------------------------------------------------------------------------------------------------
 
 
-def uniform(b: Builder, shape: Sequence[Size], dtype: str = "f32") -> Value:
+def uniform(reader: Reader, shape: Sequence[Size], dtype: str = "f32") -> Value:
     """New random numbers, uniform between 0 and 1 without the ends."""
+    b = reader.b
     site = sum(node.op == "random_bits" for node in b.nodes)
-    seed, step = (_seed(b, role) for role in SEEDS)
+    seed, step = (_seed(reader, role) for role in SEEDS)
     bits = b.random_bits(seed, step, b.constant(0, "i64"), shape=tuple(shape), site=site)
     return b.add(b.mul(b.cast(bits, dtype=dtype), 2.0**-32 * (1 - 2.0**-23)), 0.5)
 
 
-def normal(b: Builder, shape: Sequence[Size], dtype: str = "f32") -> Value:
+def normal(reader: Reader, shape: Sequence[Size], dtype: str = "f32") -> Value:
     """New normal random numbers (Box and Muller 1958)."""
-    radius, angle = uniform(b, shape, dtype), uniform(b, shape, dtype)
+    b, radius, angle = reader.b, uniform(reader, shape, dtype), uniform(reader, shape, dtype)
     return b.mul(b.sqrt(b.mul(b.log(radius), -2.0)), b.cos(b.mul(angle, 2 * math.pi)))
 
 
-def _seed(b: Builder, role: str) -> Value:
+def _seed(reader: Reader, role: str) -> Value:
     """The graph's input with this role."""
-    for item in b.inputs:
+    for item in reader.b.inputs:
         if item.role == role:
             return item.value
-    taken = {item.name for item in (*b.inputs, *b.variables)}
-    name = next(name for name in (role, *(f"{role}_{i}" for i in range(len(taken) + 1))) if name not in taken)
-    return b.input(name, TensorType("i64"), role, SEEDS[role])
+    return reader.b.input(reader.model.names.unique(role), TensorType("i64"), role, SEEDS[role])
 
 
 # --- operators -----------------------------------------------------------------------------------------------------
@@ -70,7 +69,7 @@ def dropout(reader: Reader, call: Call) -> Results | None:
     if b.outer is not None:
         return None
     ratio = ratio if ratio.type.dtype == x.type.dtype else b.cast(ratio, dtype=x.type.dtype)
-    kept = b.greater_equal(uniform(b, x.type.shape, x.type.dtype), ratio)
+    kept = b.greater_equal(uniform(reader, x.type.shape, x.type.dtype), ratio)
     factor = b.div(1.0, b.sub(1.0, ratio))
     if known is None:
         kept = b.logical_or(kept, b.logical_not(training))
@@ -108,7 +107,7 @@ def _filled(reader: Reader, call: Call, draw: Any) -> Value | None:
     dtype = like.type.dtype if same else DTYPES.get(call.attribute("dtype", 1))
     if reader.b.outer is not None or dtype not in FLOATS:
         return None
-    return draw(reader.b, shape, dtype)
+    return draw(reader, shape, dtype)
 
 
 def bernoulli(reader: Reader, call: Call) -> Results | None:
@@ -119,7 +118,7 @@ def bernoulli(reader: Reader, call: Call) -> Results | None:
     dtype = x.type.dtype if stated is None else DTYPES.get(stated)
     if b.outer is not None or dtype is None:
         return _foreign(reader, call)
-    return (b.cast(b.less(uniform(b, x.type.shape, x.type.dtype), x), dtype=dtype),)
+    return (b.cast(b.less(uniform(reader, x.type.shape, x.type.dtype), x), dtype=dtype),)
 
 
 def multinomial(reader: Reader, call: Call) -> Results | None:
@@ -130,7 +129,7 @@ def multinomial(reader: Reader, call: Call) -> Results | None:
     dtype = DTYPES.get(call.attribute("dtype", 6))
     if b.outer is not None or dtype is None:
         return _foreign(reader, call)
-    drawn = uniform(b, (batch, call.attribute("sample_size", 1), classes), x.type.dtype)
+    drawn = uniform(reader, (batch, call.attribute("sample_size", 1), classes), x.type.dtype)
     noisy = b.sub(b.reshape(x, shape=(batch, 1, classes)), b.log(b.neg(b.log(drawn))))
     return (b.cast(b.argmax(noisy, axis=-1), dtype=dtype),)
 

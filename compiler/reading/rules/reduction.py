@@ -21,21 +21,28 @@ PER_AXIS = 13
 
 
 def _reduction(name: str) -> Rule:
-    def rule(reader: Reader, call: Call) -> Value | None:
+    def rule(reader: Reader, call: Call) -> Value | Sequence[Value | None]:
         x = call.inputs[0]
         assert x is not None
-        axes = call.attribute("axes")
-        if call.input(1) is not None:
-            known = reader.constant(call.input(1))
-            if known is None:
-                return None  # only the run knows which axes
-            axes = known.reshape(-1).tolist()
-        axis = tuple(int(one) for one in axes or ())
+        axis = _axes(reader, call, x)
+        if axis is None:
+            return reader.foreign(call)
         if not axis and not call.attribute("noop_with_empty_axes", 0):
             axis = tuple(range(x.type.rank))
         return _reduced(reader, name, x, axis, bool(call.attribute("keepdims", 1)))
 
     return rule
+
+
+def _axes(reader: Reader, call: Call, x: Value) -> tuple[int, ...] | None:
+    """The axes, an attribute once and an input now; empty where there are none, None where only the run knows them."""
+    given = call.input(1)
+    if given is None:
+        return tuple(call.attribute("axes", ()))
+    known = reader.constant(given)
+    if known is not None:
+        return tuple(known.reshape(-1).tolist())
+    return {0: (), x.type.rank: tuple(range(x.type.rank))}.get(given.type.shape[0])  # type: ignore[arg-type]
 
 
 def _reduced(reader: Reader, name: str, x: Value, axis: tuple[int, ...], keepdims: bool) -> Value:
@@ -61,10 +68,10 @@ def _position(name: str) -> Rule:
 
 
 def _running(name: str) -> Rule:
-    def rule(reader: Reader, call: Call) -> Value | None:
+    def rule(reader: Reader, call: Call) -> Value | Sequence[Value | None]:
         axis = reader.constant(call.input(1))
         if axis is None:
-            return None
+            return reader.foreign(call)
         flags = {flag: bool(call.attribute(flag, 0)) for flag in ("reverse", "exclusive")}
         return reader.b.apply(name, (call.inputs[0],), {"axis": int(axis.reshape(())), **flags})
 

@@ -194,7 +194,7 @@ def slice_(reader: Reader, call: Call) -> Result:
     count = given(call, 1).type.shape[0]
     axes = _constant_or(reader, call, 3, range(count) if isinstance(count, int) else ())
     steps = _constant_or(reader, call, 4, (1,) * len(axes or ()))
-    if axes is None or steps is None or (not axes == 0 and len(axes) != count):
+    if axes is None or steps is None or len(axes) != count:
         return None
     if starts is None or ends is None:
         return _sliced_at_run_time(reader, call, axes, steps)
@@ -307,13 +307,12 @@ def _cropped(
     reader: Reader, x: Value, before: Sequence[Size], after: Sequence[Size]
 ) -> tuple[Value, tuple[Size, ...], tuple[Size, ...]]:
     """What remains where numbers below 0 have cut off ends, and what is then to be added."""
-    cut = [[min(size, 0) if isinstance(size, int) else 0 for size in sizes] for sizes in (before, after)]
-    added = [
-        tuple(size - less for size, less in zip(*pair, strict=True)) for pair in ((before, cut[0]), (after, cut[1]))
-    ]
-    if any(cut[0]) or any(cut[1]):
-        x = reader.b.pad(x, before=tuple(cut[0]), after=tuple(cut[1]))
-    return x, added[0], added[1]
+    first, last = (tuple(min(size, 0) if isinstance(size, int) else 0 for size in sizes) for sizes in (before, after))
+    if any(first) or any(last):
+        x = reader.b.pad(x, before=first, after=last)
+    pairs = (zip(before, first, strict=True), zip(after, last, strict=True))
+    left, right = (tuple(size - cut for size, cut in one) for one in pairs)
+    return x, left, right
 
 
 def center_crop_pad(reader: Reader, call: Call) -> Result:

@@ -17,7 +17,8 @@ from netlang.compiler.reading import read_model
 from onnx import helper
 
 from netlang.types import FLOATS
-from tests.ops.harness import Arrays, central_difference, run_onnx
+
+from .harness import Arrays, central_difference, run_onnx
 
 
 def model(
@@ -68,13 +69,11 @@ def with_gradients(graph: Graph, feeds: Arrays) -> Graph:
     """`loss`, the sum of all float outputs times random weights, and its gradient by each float input: `grad.` name."""
     b = Builder(graph.name)
     b.adopt(graph)
-    rng = np.random.default_rng(5)
-    shapes = {name: array.shape for name, array in evaluate(graph, feeds).items()}
-    terms = [
-        b.sum(b.mul(output.value, b.constant(rng.standard_normal(shapes[output.name]), output.value.type.dtype)))
-        for output in graph.outputs
-        if output.value.type.dtype in FLOATS
-    ]
+    for output in graph.outputs:
+        b.output(output.name, output.value)
+    results = [output.value for output in graph.outputs if output.value.type.dtype in FLOATS]
+    weights = output_weights(graph, feeds)
+    terms = [b.sum(b.mul(y, weight)) for y, weight in zip(results, weights, strict=True)]
     total = terms[0]
     for term in terms[1:]:
         total = b.add(total, term)
@@ -84,6 +83,13 @@ def with_gradients(graph: Graph, feeds: Arrays) -> Graph:
     for name, value in zip(names, gradients(b, total, [inputs[name] for name in names]), strict=True):
         b.output(f"grad.{name}", value)
     return b.graph()
+
+
+def output_weights(graph: Graph, feeds: Arrays) -> list[np.ndarray]:
+    """A random weight for each element of each float output."""
+    rng = np.random.default_rng(5)
+    arrays = [array for array in evaluate(graph, feeds).values() if dtype_name(array.dtype) in FLOATS]
+    return [rng.standard_normal(array.shape).astype(array.dtype) for array in arrays]
 
 
 def floats(feeds: Arrays) -> list[str]:
