@@ -318,9 +318,9 @@ ELEMENTWISE = (
     "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "select",
     "cast", "clip", "stop_gradient", "acos", "acosh", "asin", "asinh", "atan", "atanh", "cosh", "sinh", "tan",
     "reciprocal", "is_inf", "bit_cast", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
-    "bitwise_right_shift", "bitwise_xor", "logical_xor", "clamp", "fmod", "truncated_divide", "celu", "elu", "gelu_tanh",
-    "hardsigmoid", "hardswish", "leaky_relu", "mish", "prelu", "selu", "shrink", "silu", "softplus", "softsign",
-    "swiglu", "thresholded_relu",
+    "bitwise_right_shift", "bitwise_xor", "logical_xor", "clamp", "fmod", "truncated_divide", "celu", "elu",
+    "gelu_tanh", "hardsigmoid", "hardswish", "leaky_relu", "mish", "prelu", "selu", "shrink", "silu", "softplus",
+    "softsign", "swiglu", "thresholded_relu",
 )
 """Operators that work element by element, with broadcasting."""
 

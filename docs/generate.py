@@ -37,7 +37,7 @@ def command_line() -> Iterator[str]:
     yield "Exit status: 0 done; 1 an error in the program, its data or the machine, which is explained; 2 a usage"
     yield "error; 70 a fault of netlang itself; 130 stopped with Ctrl-C.\n"
     for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
+        name = module.__name__.rpartition(".")[2].rstrip("_")
         yield f"## netlang {name}\n\n{inspect.getdoc(module.command)}\n"
         yield f"```sh\n{textwrap.dedent(module.EXAMPLES)}\n```\n"
         yield "| | |\n|---|---|"

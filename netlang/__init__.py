@@ -21,6 +21,7 @@ _PUBLIC = {
     "check": "netlang.runtime.api",
     "compile": "netlang.runtime.api",
     "format_source": "netlang.runtime.api",
+    "from_onnx": "netlang.runtime.imported",
     "load": "netlang.runtime.api",
     "load_run": "netlang.runtime.api",
     "open_data": "netlang.runtime.data",

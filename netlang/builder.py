@@ -333,12 +333,12 @@ class Builder:
         span: Span,
         sequences: tuple[syntax.Sequence, ...],
         along: Expr,
-        backward: bool | None,
+        backward: Expr | None,
         lengths: Expr | None,
         carries: tuple[syntax.Carry, ...] | None,
         body: Block,
     ) -> syntax.Scan:
-        return syntax.Scan(sequences, along, bool(backward), lengths, carries or (), body, span=span)
+        return syntax.Scan(sequences, along, backward, lengths, carries or (), body, span=span)
 
     def sequences(self, span: Span, *sequences: syntax.Sequence) -> tuple[syntax.Sequence, ...]:
         return sequences
@@ -346,8 +346,8 @@ class Builder:
     def sequence(self, span: Span, name: Token, value: Expr) -> syntax.Sequence:
         return syntax.Sequence(self._name(name), value, span=span)
 
-    def backward(self, span: Span) -> bool:
-        return True
+    def backward(self, span: Span, condition: Expr | None) -> Expr:
+        return syntax.Boolean(True, span=span) if condition is None else condition
 
     def loop(
         self,
@@ -399,7 +399,10 @@ class Builder:
         self.faults.append(fault)
 
     def _misplaced_annotation(self, annotation: syntax.Annotation) -> None:
-        title, way_out = f"there is no annotation `@{annotation.name}`", "annotations are @frozen, @no_decay, @recompute"
+        title, way_out = (
+            f"there is no annotation `@{annotation.name}`",
+            "annotations are @frozen, @no_decay, @recompute",
+        )
         if annotation.name in ("frozen", "no_decay"):
             title = f"`@{annotation.name}` stands before `param` or `state`"
             way_out = "before a layer, a `fn` or a statement there can be `@recompute`"

@@ -82,8 +82,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "branch-mismatch": Explanation(
         "The two branches of an `if` that chooses at run time disagree on the type of a value.",
-        "What stands behind the `if` is compiled once, for both; so shapes and types of elements must be equal. A number "
-        "becomes what the other branch has.",
+        "What stands behind the `if` is compiled once, for both; so shapes and types of elements must be equal. A "
+        "number becomes what the other branch has.",
         "y = if sum(x) > 0 { x } else { mean(x, -1) }",
         "y = if sum(x) > 0 { mean(x * x, -1) } else { mean(x, -1) }",
     ),
@@ -278,6 +278,39 @@ EXPLANATIONS: dict[str, Explanation] = {
         "optimizer sgd(10)",
         "optimizer sgd(cosine(0.1, warmup = 100))\nclip 1.0",
     ),
+    "onnx-dynamic": Explanation(
+        "An ONNX model computes while it runs what has to be known while compiling: the rank of a tensor, an axis, a mode.",
+        "Types are fixed before a network runs. Sizes may stay open; how many dimensions a tensor has may not.",
+        "netlang import detector.onnx -o detector    # permutes axes by a computed list",
+        "netlang import detector-static.onnx -o detector    # exported with constant axes",
+    ),
+    "onnx-external": Explanation(
+        "Weights that an ONNX model keeps in another file cannot be read: the file is missing, too short, or not in the "
+        "folder of the model.",
+        "A model must not be able to read whatever it names: `..`, absolute paths and links out of its folder are refused.",
+        "netlang import model.onnx -o model    # whose weights are said to be in ../../secret",
+        "netlang import model/model.onnx -o model    # with weights.bin beside it",
+    ),
+    "onnx-malformed": Explanation(
+        "A file is no ONNX model, or breaks the rules of ONNX: it is cut short, uses a value that nothing computes, "
+        "holds more or less data than its shapes say, calls an operator as it cannot be called.",
+        "Guessing what was meant would give another network.",
+        "netlang import half-downloaded.onnx -o model",
+        "netlang import model.onnx -o model",
+    ),
+    "onnx-too-large": Explanation(
+        "An ONNX model claims more than is reasonable: graphs nested too deeply, too many nodes, functions that expand "
+        "without end, or tensors too large to hold.",
+        "A small file can describe an endless computation. It is refused before anything of that size is made.",
+        "netlang import bomb.onnx -o model",
+        "netlang import model.onnx -o model",
+    ),
+    "onnx-unsupported": Explanation(
+        "An ONNX model uses an operator, an operator set or a form of one that cannot be read.",
+        "Operators of the standard are read, if need be as they are; those of other domains are known to their makers.",
+        "netlang import fused.onnx -o model    # optimised for one runtime: com.microsoft.FusedMatMul",
+        "netlang import model.onnx -o model    # as it was exported, before it was optimised",
+    ),
     "opset-unsupported": Explanation(
         "The ONNX operator set that was asked for lacks an operator of the network, or does not exist yet.",
         "A runtime that knows an operator set runs the earlier ones too. The compiler takes the lowest that serves, "
@@ -372,8 +405,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "undecidable": Explanation(
         "A condition depends on sizes that stay open until run time, and both answers are possible.",
-        "An `if` on sizes chooses while compiling. Sizes can be fixed, or the condition stated with `where` and checked "
-        "later; an `if` on a tensor chooses at run time.",
+        "An `if` on sizes chooses while compiling. Sizes can be fixed, or the condition stated with `where` and "
+        "checked later; an `if` on a tensor chooses at run time.",
         "if batch > 16 { y = x }",
         "if classes > 16 { y = x }   # where `classes: int` is a setting",
     ),
@@ -391,8 +424,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "unknown-attribute": Explanation(
         "There is nothing of this name behind the `.`, or no such annotation.",
-        "Layers have their parameters and layers as attributes; a tensor has `.T`; annotations are `@frozen`, `@no_decay` "
-        "and `@recompute`.",
+        "Layers have their parameters and layers as attributes; a tensor has `.T`; annotations are `@frozen`, "
+        "`@no_decay` and `@recompute`.",
         "y = x @ table.weights.T",
         "y = x @ table.weight.T",
     ),
@@ -458,7 +491,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         "netlang check lenet.net",
     ),
     "unset-carry": Explanation(
-        "The body of a `scan` or `loop` does not say what a carry is in the next round, or names one that is not there.",
+        "The body of a `scan` or `loop` does not say what a carry is in the next round, or names one that it has not.",
         "A carry is handed from round to round: each sets it once, with `next`, in both branches of an `if`.",
         "y = loop i from 1 to 9 carry h = x { g = h * w }",
         "y = loop i from 1 to 9 carry h = x { next h = h * w }",

@@ -171,7 +171,12 @@ class _Checker:
         self.kind = previous
 
     def _bound_block(
-        self, names: Iterable[Name], block: syntax.Block, outer: _Scope, kind: str = "parameter", has_value: bool = False
+        self,
+        names: Iterable[Name],
+        block: syntax.Block,
+        outer: _Scope,
+        kind: str = "parameter",
+        has_value: bool = False,
     ) -> None:
         """A block with a scope of its own, which begins with `names`."""
         scope = self._new_scope(outer, block)
@@ -253,12 +258,11 @@ class _Checker:
 
     def _block(self, block: syntax.Block, scope: _Scope, has_value: bool = False) -> None:
         returned: Statement | None = None
-        for i, statement in enumerate(block.statements):
+        for i, marked in enumerate(block.statements):
+            statement = marked.statement if isinstance(marked, syntax.Recompute) else marked
             if returned is not None:
                 self._warn("unreachable-code", "nothing after a `return` is executed", statement.span, returned.span)
                 break
-            if isinstance(statement, syntax.Recompute):
-                statement = statement.statement
             if isinstance(statement, syntax.ExpressionStatement):
                 self._expression(statement.value, scope)
                 if not (has_value and i == len(block.statements) - 1):
@@ -384,8 +388,8 @@ class _Checker:
                 for source in sources:
                     self._expression(source, scope)
                 self._bound_block(sources, body, scope, has_value=True)
-            case syntax.Scan(sequences, along, _, lengths, carries, body):
-                for child in (*(s.value for s in sequences), along, lengths, *(c.value for c in carries)):
+            case syntax.Scan(sequences, along, backward, lengths, carries, body):
+                for child in (*(s.value for s in sequences), along, backward, lengths, *(c.value for c in carries)):
                     if child is not None:
                         self._expression(child, scope)
                 self._iteration("scan", [s.name for s in sequences], carries, None, body, scope)

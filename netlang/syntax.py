@@ -154,11 +154,11 @@ class Carry(Node):
 
 @dataclass(frozen=True, slots=True)
 class Scan(Node):
-    """`scan x_t in x along t backward lengths n carry h = … { … }`."""
+    """`scan x_t in x along t backward if c lengths n carry h = … { … }`."""
 
     sequences: tuple[Sequence, ...]
     along: Expr
-    backward: bool
+    backward: Expr | None  # whether it runs from the end
     lengths: Expr | None
     carries: tuple[Carry, ...]
     body: Block

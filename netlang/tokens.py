@@ -37,7 +37,7 @@ CARRIES_ON = frozenset({
 CONTINUES = frozenset({"|>", ">>", "->", "else", "where", "along", "carry", "custom_grad", "{", "}"})
 """Before these at its start, a line continues the one above."""
 CLOSING = {"(": ")", "[": "]", "{": "}"}
-_BEFORE_SCAN_WORDS = frozenset({"NAME", "NUMBER", ")", "]", "backward"})
+_BEFORE_SCAN_WORDS = frozenset({"NAME", "NUMBER", ")", "]", "true", "false", "backward"})
 
 MAX_CHARACTERS = 2_000_000
 MAX_TOKENS = 200_000

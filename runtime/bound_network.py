@@ -119,6 +119,11 @@ class BoundNetwork:
             self._runners[entry] = Runner(graph, weights, self.device)
         return self._runners[entry].run(arrays)
 
+    def __call__(self, *arrays: Any, **named: Any) -> Result:
+        """The results of `forward`, or of the first entry where there is none of that name."""
+        entry = "forward" if "forward" in self.entries else self.entries[0]
+        return getattr(self, entry)(*arrays, **named)
+
     def __getattr__(self, name: str) -> Callable[..., Result]:
         if name.startswith("_") or name not in self.network.entries:
             raise AttributeError(f"{type(self).__name__} has no attribute `{name}`")

@@ -16,6 +16,7 @@ from .bound_network import BoundNetwork
 from .data import DataOptions, Dataset, Table, batches, match, open_data
 from .engine import require_training
 from .evaluate import Evaluator
+from .initial_weights import initial_weights
 from .loader import load, open_source
 from .loop import Callback, Outcome, Plan, check_plan
 from .plot import plot_curves
@@ -27,7 +28,10 @@ from .variables import place_all
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What to train, on what, and how; `out` is the directory of the run. Either `epochs` or `steps` is needed."""
+    """What to train, on what, and how; `out` is the directory of the run. Either `epochs` or `steps` is needed.
+
+    weights: the file of the weights to begin with, where they are not drawn.
+    """
 
     file: str
     out: Path
@@ -43,6 +47,7 @@ class TrainingRequest:
     seed: int = 0
     device: str = "cpu"
     threads: int | None = None
+    weights: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +165,10 @@ def prepare(request: TrainingRequest) -> Training:
         data_options=asdict(request.data_options),
         rows=matched.rows(),
         alphabet=matched.alphabet,
+        weights=None if request.weights is None else str(request.weights),
     )
     refuse_occupied(request.out, config)
-    trainer = Trainer(BoundNetwork(network), request.seed, device.name, device.threads, plan.steps)
+    trainer = _beginning(network, config)
     trainer.run = RunDirectory.create(request.out, config, network)
     return Training(trainer, trainer.run, plan, matched)
 
@@ -245,10 +251,16 @@ def _metrics(run: RunDirectory, network: Network, table: Table, checkpoint: str,
     return Evaluator(network, device).run(place_all(variables, device), batches(table, run.config.batch or 64))
 
 
+def _beginning(network: Network, config: RunConfig) -> Trainer:
+    """A trainer that has not begun, with the weights that the configuration names or drawn ones."""
+    given = None if config.weights is None else initial_weights(network, Path(config.weights), config.seed)
+    bound = BoundNetwork(network, None if given is None else given.arrays)
+    return Trainer(bound, config.seed, config.device, config.threads, config.steps)
+
+
 def _afresh(run: RunDirectory) -> Trainer:
     """The trainer of a run that was stopped before its first checkpoint."""
-    device = run.device()
-    trainer = Trainer(BoundNetwork(run.network()), run.config.seed, device.name, device.threads, run.config.steps)
+    trainer = _beginning(run.network(), run.config)
     trainer.run = run
     run.forget_after(0)
     return trainer

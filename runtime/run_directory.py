@@ -42,6 +42,7 @@ class RunConfig:
 
     file: the source named by the user. model, settings: the network, defaults included. digest: of the two and of all
     sources. sources: where the copy of each is. rows: of each split. alphabet: what the tokens of a text stand for.
+    weights: the file that the training began with.
     """
 
     file: str
@@ -60,6 +61,7 @@ class RunConfig:
     data_options: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     alphabet: str | None = None
+    weights: str | None = None
     versions: dict[str, str] = field(default_factory=versions)
     format: int = _FORMAT
 

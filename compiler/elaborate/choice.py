@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from netlang import syntax
@@ -16,8 +17,6 @@ from .context import Context, Reported
 from .numbers import adapted, natural
 from .regions import RETURNED, Bindings, Place, Region, filled, is_nothing
 from .values import Environment, Poison, describe, is_number
-
-_NO_VALUE: Any = object()
 
 
 def decided(context: Context, expr: syntax.Expr, environment: Environment) -> bool | Value | Poison:
@@ -47,7 +46,7 @@ def chosen_value(
 
     choice = _Choice(context, condition, expr.span)
     values = [
-        choice.elaborate(number, lambda block=block: evaluate_block(context, block, environment, binding))
+        choice.elaborate(number, partial(evaluate_block, context, block, environment, binding))
         for number, block in enumerate((expr.then, expr.otherwise))
     ]
     if any(isinstance(value, Poison) for value in values):
@@ -66,7 +65,7 @@ def chosen_statements(context: Context, statement: syntax.If, condition: Value, 
     for number, block in enumerate((statement.then, statement.otherwise)):
         errors = len(context.diagnostics)
         statements = block.statements if block is not None else ()
-        choice.elaborate(number, lambda statements=statements: execute_all(context, statements, environment))
+        choice.elaborate(number, partial(execute_all, context, statements, environment))
         changes.append(bindings.changes())
         bindings.restore()
         if len(context.diagnostics) > errors:
@@ -87,8 +86,12 @@ def chosen_statements(context: Context, statement: syntax.If, condition: Value, 
 
 def _check_returns(statement: syntax.If, changes: list[dict[tuple[int, str], Any]]) -> None:
     if (RETURNED in changes[0]) != (RETURNED in changes[1]):
-        raise fail("misplaced-statement", "only one branch of this `if` returns, and which runs is known at run time",
-                   statement.condition.span, help="return in both branches, or set a name in both and return it behind")  # fmt: skip
+        raise fail(
+            "misplaced-statement",
+            "only one branch of this `if` returns, and which one runs is known at run time",
+            statement.condition.span,
+            help="return in both branches, or set a name in both and return it behind",
+        )
 
 
 def _check_next(statement: syntax.If, key: tuple[int, str]) -> None:
@@ -147,14 +150,19 @@ class _Choice:
             like = next((x.type for x in (then, otherwise) if isinstance(x, Value)), None)
         pair: list[Value] = []
         for branch, value in enumerate((then, otherwise)):
-            if isinstance(value, bool):
-                value = self.elaborate(branch, lambda value=value: natural(self._context, value, span))
-            elif is_number(value) and like is not None and like.dtype != "bool":
-                value = self.elaborate(branch, lambda value=value: adapted(self._context, value, like, span))
-            if not isinstance(value, Value):
+            tensor = self.elaborate(branch, partial(_as_tensor, self._context, value, like, span))
+            if tensor is None:
                 raise _disagreement(then, otherwise, what, span)
-            pair.append(value)
+            pair.append(tensor)
         return pair[0], pair[1]
+
+
+def _as_tensor(context: Context, value: Any, like: TensorType | None, span: Span) -> Value | None:
+    if isinstance(value, bool):
+        return natural(context, value, span)
+    if is_number(value) and like is not None and like.dtype != "bool":
+        return adapted(context, value, like, span)
+    return value if isinstance(value, Value) else None
 
 
 def _is_plain(value: Any) -> bool:

@@ -143,9 +143,9 @@ def _directions(context: Context, targets: Sequence[Value], given: tuple[Any, Sp
         raise fail("type-mismatch", f"{len(targets)} directions are needed, one for each tensor of `wrt`", span,
                    describe(value))  # fmt: skip
     found: list[Value] = []
-    for target, direction in zip(targets, directions, strict=True):
-        if is_number(direction):
-            direction = adapted(context, direction, target.type, span)
+    for target, given_direction in zip(targets, directions, strict=True):
+        is_plain = is_number(given_direction)
+        direction = adapted(context, given_direction, target.type, span) if is_plain else given_direction
         if not isinstance(direction, Value) or direction.type != target.type:
             raise fail("type-mismatch", "a direction must have the type of what moves along it", span,
                        describe(direction), expected=target.type, found=describe(direction))  # fmt: skip
@@ -177,7 +177,9 @@ def recomputed(context: Context, environment: Environment, span: Span, run: Call
             context.regions[-1].states.append((instance, key))
 
 
-def with_gradient(context: Context, definition: syntax.Definition, environment: Environment, run: Callable[[], None]) -> None:
+def with_gradient(
+    context: Context, definition: syntax.Definition, environment: Environment, run: Callable[[], None]
+) -> None:
     """Executes the body of a `fn` that says how its gradient is computed."""
     frame, gradient = context.frame, definition.gradient
     assert gradient is not None
@@ -293,6 +295,10 @@ def _check_captures(
 
 def _foreign(definition: syntax.Definition) -> DiagnosticError:
     assert definition.gradient is not None
-    return fail("no-gradient", f"`{definition.name.name}` computes with more than its own tensors", definition.gradient.span,
-                "says nothing of the gradient of the others",
-                help="give it everything that it computes with as a parameter")  # fmt: skip
+    return fail(
+        "no-gradient",
+        f"`{definition.name.name}` computes with more than its own tensors",
+        definition.gradient.span,
+        "says nothing of the gradient of the others",
+        help="give it everything that it computes with as a parameter",
+    )

@@ -175,6 +175,18 @@ def _constant(context: Context, arguments: Arguments, value: float) -> Value:
 INTRINSICS: dict[str, Intrinsic] = {
     function.__name__: Intrinsic(function.__name__, function)
     for function in (
-        identity, product, rank, uniform, uniform_like, normal, normal_like, bernoulli_like, zeros, ones, grad, vjp, jvp,
+        identity,
+        product,
+        rank,
+        uniform,
+        uniform_like,
+        normal,
+        normal_like,
+        bernoulli_like,
+        zeros,
+        ones,
+        grad,
+        vjp,
+        jvp,
     )
 }

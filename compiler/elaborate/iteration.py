@@ -34,6 +34,7 @@ def scan(context: Context, expr: syntax.Scan, environment: Environment) -> Any:
     sequences = [_tensor(context, item.value, environment) for item in expr.sequences]
     axes = [find_axis(context, s, x, expr.along, environment) for s, x in zip(expr.sequences, sequences, strict=True)]
     length = common_length(expr, sequences, axes)
+    reverse = expr.backward is not None and _is_backward(context, expr.backward, environment)
     lengths = None if expr.lengths is None else _lengths(context, expr.lengths, environment)
     run = _Run(context, expr, environment, "scan")
     b = context.builder
@@ -45,9 +46,7 @@ def scan(context: Context, expr: syntax.Scan, environment: Environment) -> Any:
         if active is not None and expr.lengths is not None:
             run.mask(active, expr.lengths.span)
         run.output()
-        finals, stacks = control.scan(
-            b, run.body, run.initial, run.sequences, reverse=expr.backward, recompute=recompute
-        )
+        finals, stacks = control.scan(b, run.body, run.initial, run.sequences, reverse=reverse, recompute=recompute)
         return run.results(finals, [moved(b, x, 0, min(axes[0], x.type.rank - 1)) for x in stacks])
 
 
@@ -55,18 +54,27 @@ def loop(context: Context, expr: syntax.Loop, environment: Environment) -> Any:
     """The value of a `loop`: a scan over numbers where their count is a size, a loop of the graph otherwise."""
     bounds = None if expr.range is None else _bounds(context, expr.range, environment)
     with context.builder.at(expr.span):
-        if expr.range is not None and bounds is not None and expr.condition is None and all(map(is_size, bounds)):
-            return _counted(context, expr, expr.range, environment, bounds)
+        count = _count(expr, bounds)
+        if expr.range is not None and bounds is not None and count is not None:
+            return _counted(context, expr, expr.range, environment, bounds[0], count)
         return _conditional(context, expr, environment, bounds)
 
 
+def _count(expr: syntax.Loop, bounds: tuple[Any, Any] | None) -> Size | None:
+    """How many rounds there are, where a size says it, and not that there are none: a scan needs at least one."""
+    if expr.range is None or bounds is None or expr.condition is not None or not all(map(is_size, bounds)):
+        return None
+    first, last = reversed(bounds) if expr.range.down else bounds
+    count = last - first + 1
+    return None if isinstance(count, int) and count < 1 else count
+
+
 def _counted(
-    context: Context, expr: syntax.Loop, range_: syntax.Range, environment: Environment, bounds: tuple[Any, Any]
+    context: Context, expr: syntax.Loop, range_: syntax.Range, environment: Environment, first: Size, count: Size
 ) -> Any:
     run = _Run(context, expr, environment, "loop")
-    b, (first, last) = context.builder, bounds
-    count = first - last + 1 if range_.down else last - first + 1
-    done = b.iota(count=max(count, 0) if isinstance(count, int) else count)
+    b = context.builder
+    done = b.iota(count=count)
     start = scalar(context, first, "i64", range_.first.span)
     index = run.element(range_.name, b.sub(start, done) if range_.down else b.add(start, done), range_.span)
     run.execute(lambda: index)
@@ -76,15 +84,15 @@ def _counted(
     return run.results(finals, stacks)
 
 
-def _conditional(
-    context: Context, expr: syntax.Loop, environment: Environment, bounds: tuple[Any, Any] | None
-) -> Any:
+def _conditional(context: Context, expr: syntax.Loop, environment: Environment, bounds: tuple[Any, Any] | None) -> Any:
     b, range_ = context.builder, expr.range
     run = _Run(context, expr, environment, "loop", counts=True)
     trips = first = bound = None
     round_ = run.body.inputs[0].value
     if range_ is not None and bounds is not None:
-        first, last = (_as_tensor(context, x, node) for x, node in zip(bounds, (range_.first, range_.last), strict=True))
+        first, last = (
+            _as_tensor(context, x, node) for x, node in zip(bounds, (range_.first, range_.last), strict=True)
+        )
         trips = control.trips_between(b, last, first) if range_.down else control.trips_between(b, first, last)
         known = b.constant_value(trips)
         bound = MAX_ROUNDS if known is None else int(known)
@@ -164,7 +172,7 @@ class _Run:
         """Executes the body; `round_` makes the number of the round. Raises Reported where the body has faults."""
         from .statements import execute_all
 
-        context, errors = self._context, len(self._context.diagnostics)
+        context = self._context
         self._region.round = round_
         context.frame.iterations.append(self._iteration)
         try:
@@ -172,7 +180,7 @@ class _Run:
                 execute_all(context, self._expr.body.statements, self._environment)
         finally:
             context.frame.iterations.pop()
-        if len(context.diagnostics) > errors:
+        if self._iteration.failed:
             raise Reported
         self._check()
 
@@ -239,7 +247,7 @@ class _Run:
                            help=f"`next {name} = …` in the body hands it to the next round")  # fmt: skip
         if not iteration.carries and not iteration.emitted:
             raise fail("no-return", f"this `{iteration.word}` has no result", expr.span,
-                       help="`emit` stacks a value of each round; a `carry` is handed from one to the next")  # fmt: skip
+                       help="`emit` stacks a value of each round; a `carry` is handed on to the next")  # fmt: skip
 
 
 # --- Statements of a body --------------------------------------------------------------------------------------------
@@ -327,6 +335,15 @@ def _tensor(context: Context, expr: syntax.Expr, environment: Environment) -> Va
 
 def _initial(context: Context, carry: syntax.Carry, environment: Environment) -> Value:
     return _tensor(context, carry.value, environment)
+
+
+def _is_backward(context: Context, expr: syntax.Expr, environment: Environment) -> bool:
+    from .expressions import condition
+
+    value = condition(context, expr, environment)
+    if isinstance(value, Poison):
+        raise Reported
+    return value
 
 
 def _lengths(context: Context, expr: syntax.Expr, environment: Environment) -> Value | None:

@@ -19,6 +19,7 @@ from ..initializers import INITIALIZERS
 from ..op import Op
 from ..ops import OPS
 from .context import Context, Frame
+from .foreign import FOREIGN_NAMES
 from .intrinsics import INTRINSICS
 from .values import DType, Environment, Function, Lazy, Namespace, OpFunction
 
@@ -231,6 +232,7 @@ def builtin_environment() -> Environment:
     environment.names.update(INTRINSICS)
     environment.names.update({name: DType(name) for name in DTYPES})
     environment.set("ops", Namespace("ops", dict(operators)))
+    environment.names.update(FOREIGN_NAMES)
     return environment
 
 

@@ -28,6 +28,7 @@ class Iteration:
     emit: syntax.Emit | None = None
     emitted: list[Value] = field(default_factory=list)
     keep: syntax.Keep | None = None
+    failed: bool = False  # a statement was abandoned, so that the results are not known
 
 
 @dataclass(eq=False)

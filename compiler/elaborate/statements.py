@@ -49,6 +49,8 @@ def execute(context: Context, statement: syntax.Statement, environment: Environm
 
 
 def _poison(context: Context, statement: syntax.Statement, environment: Environment) -> None:
+    if context.frame.iterations:
+        context.frame.iterations[-1].failed = True
     match statement:
         case syntax.Assign(targets=targets):
             for target in targets:
@@ -223,7 +225,7 @@ def _check_state_place(context: Context, statement: syntax.SetNext) -> None:
     region = next((region for region in context.regions if region.word != "@recompute"), None)
     if region is not None:
         raise fail("misplaced-statement", f"a state cannot be set inside a `{region.word}`", statement.span,
-                   help="hand the value on with `carry`, and set the state behind; or use a layer without a state")  # fmt: skip
+                   help="hand the value on with `carry`, and set the state behind")  # fmt: skip
 
 
 def _recompute(context: Context, statement: syntax.Recompute, environment: Environment) -> None:

@@ -70,8 +70,8 @@ def plan_of(context: Context, statement: syntax.Statement) -> TrainPlan:
         raise fail("not-callable", f"`{word}` belongs into a `train` block", statement.span)
     if context.regions:
         word = statement.span.text.split(None, 1)[0]
-        raise fail("misplaced-statement", f"`{word}` cannot stand inside a `{context.regions[-1].word}`", statement.span,
-                   help="compute the value there, and give it to a statement of the `train` block")  # fmt: skip
+        raise fail("misplaced-statement", f"`{word}` cannot stand inside a `{context.regions[-1].word}`",
+                   statement.span, help="compute the value there, and give it to a statement of the `train` block")  # fmt: skip
     return plan
 
 

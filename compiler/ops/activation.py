@@ -171,8 +171,8 @@ OPERATORS: tuple[Op, ...] = (
     ),
     Op(
         "gelu_tanh(x: f[*s]) -> f[*s]",
-        doc="x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, the approximation of gelu that GPT-2 and BERT were trained with "
-        "(Hendrycks and Gimpel 2016).",
+        doc="x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, the approximation of gelu that GPT-2 and BERT were trained "
+        "with (Hendrycks and Gimpel 2016).",
         numpy=_gelu_tanh_numpy,
         body=_gelu_tanh_body,
         samples=(
@@ -228,7 +228,7 @@ OPERATORS: tuple[Op, ...] = (
         onnx=attributes_onnx("LeakyRelu", alpha="slope"),
         samples=(
             S((2, 3), torch=torch.nn.functional.leaky_relu),
-            S(_EDGES, slope=-0.5, torch=lambda x, slope: torch.nn.functional.leaky_relu(x, slope)),
+            S(_EDGES, slope=-0.5, torch=lambda x, slope: torch.where(x > 0, x, slope * x)),
         ),
     ),
     Op(
@@ -251,7 +251,7 @@ OPERATORS: tuple[Op, ...] = (
         onnx=attributes_onnx("Elu", alpha="alpha"),
         samples=(
             S((2, 3), torch=torch.nn.functional.elu),
-            S(_EDGES, alpha=0.5, torch=lambda x, alpha: torch.nn.functional.elu(x, alpha)),
+            S(_EDGES, alpha=0.5, torch=torch.nn.functional.elu),
         ),
     ),
     Op(
@@ -261,7 +261,7 @@ OPERATORS: tuple[Op, ...] = (
         body=_celu_body,
         samples=(
             S((2, 3), torch=torch.nn.functional.celu),
-            S(_EDGES, alpha=2.0, torch=lambda x, alpha: torch.nn.functional.celu(x, alpha)),
+            S(_EDGES, alpha=2.0, torch=torch.nn.functional.celu),
         ),
     ),
     Op(
@@ -285,8 +285,8 @@ OPERATORS: tuple[Op, ...] = (
     ),
     Op(
         "shrink(x: f[*s], threshold: float = 0.5, bias: float = 0.0) -> f[*s]",
-        doc="x moved by `bias` towards 0 where it is farther than `threshold` from 0, else 0: hard shrinkage with bias 0, "
-        "soft with bias = threshold (Donoho 1995). The gradient at the thresholds is 0.",
+        doc="x moved by `bias` towards 0 where it is farther than `threshold` from 0, else 0: hard shrinkage with bias "
+        "0, soft with bias = threshold (Donoho 1995). The gradient at the thresholds is 0.",
         numpy=_shrink_numpy,
         body=_shrink_body,
         samples=(

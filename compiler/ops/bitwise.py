@@ -21,7 +21,7 @@ _BITS = "bits have no derivative"
 
 def _shifted(x: TensorType, y: TensorType) -> TensorType:
     if not x.dtype.startswith("u"):
-        raise fail("type-mismatch", "only the bits of unsigned integers are shifted", expected="u8, u32 or u64", found=x)
+        raise fail("type-mismatch", "bits are shifted in unsigned integers", expected="u8, u32 or u64", found=x)
     return TensorType(x.dtype, broadcast(x.shape, y.shape))
 
 
@@ -69,7 +69,11 @@ OPERATORS: tuple[Op, ...] = (
         nondiff=_BITS,
         shape=_shifted,
         onnx=_shift("LEFT"),
-        samples=(S(_WORDS, _SHIFTS), S(_WORDS.astype(np.uint64), np.array(40, np.uint64)), Bad(_LEFT, _RIGHT, code="type-mismatch")),
+        samples=(
+            S(_WORDS, _SHIFTS),
+            S(_WORDS.astype(np.uint64), np.array(40, np.uint64)),
+            Bad(_LEFT, _RIGHT, code="type-mismatch"),
+        ),
     ),
     Op(
         "bitwise_right_shift(x: i[*B], y: i[*B]) -> i[*B]",

@@ -73,7 +73,7 @@ def _operand(term: str, type_: TensorType, equation: str) -> Labels:
 def _expanded(term: str, ellipsis: Labels, equation: str) -> Labels:
     before, dots, after = term.partition("...")
     if not all(letter.isascii() and letter.isalpha() for letter in before + after):
-        raise bad_value("an equation is made of letters, `,`, `->` and `...`", "such as `bij,bjk->bik`", f"`{equation}`")
+        raise bad_value("an equation has letters, `,`, `->` and `...`", "such as `bij,bjk->bik`", f"`{equation}`")
     return (*before, *(ellipsis if dots else ()), *after)
 
 
@@ -90,7 +90,7 @@ def _sizes(operands: Sequence[Labels], types: Sequence[TensorType]) -> dict[str,
         for label, size in zip(labels, type_.shape, strict=True):
             known = sizes.get(label, 1)
             if 1 not in (known, size) and known != size:
-                title = f"`{label}` stands for axes of different sizes" if label.isalpha() else "`...` does not broadcast"
+                title = f"`{label if label.isalpha() else '...'}` stands for axes of different sizes"
                 raise shape_mismatch(title, known, size)
             sizes[label] = size if known == 1 else known
     return sizes
@@ -243,9 +243,10 @@ def _torch(*tensors: Any, equation: str) -> Any:
 OPERATORS: tuple[Op, ...] = (
     Op(
         "einsum(x: n[*s], equation: str) -> n",
-        doc="The sum of products that an equation names: `ij,jk->ik` multiplies matrices. Each term names the axes of one "
-        "tensor by letters; letters missing after `->` are summed over, a letter twice in a term takes the diagonal, "
-        "`...` stands for axes that broadcast. Without `->` the result has the letters that stand once, in order.",
+        doc="The sum of products that an equation names: `ij,jk->ik` multiplies matrices. Each term names the axes of "
+        "one tensor by letters; letters missing after `->` are summed over, a letter twice in a term takes the "
+        "diagonal, `...` stands for axes that broadcast. Without `->` the result has the letters that stand once, in "
+        "order.",
         numpy=_numpy,
         body=_body,
         shape=_shape,

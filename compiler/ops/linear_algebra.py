@@ -34,7 +34,7 @@ def _det_vjp(b: Builder, g: Value, y: Value, x: Value) -> tuple[Value]:
     """The gradient is the matrix of cofactors: determinants again, so it needs no inverse and differentiates again."""
     count = x.type.shape[-1]
     if not isinstance(count, int):
-        raise fail("no-gradient", "the gradient of `det` needs matrices of a known size", expected="a number", found=count)
+        raise fail("no-gradient", "`det` has a gradient for matrices of a known size", expected="a number", found=count)
     last = b.reshape(g, shape=(*g.type.shape, 1, 1))
     if count == 1:
         return (last,)

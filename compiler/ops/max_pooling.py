@@ -178,7 +178,12 @@ _OVERLAP: dict[str, Any] = {"kernel": (3, 3), "stride": (2, 2), "padding": (1, 1
 _ODD: dict[str, Any] = {"kernel": (3, 2), "stride": (1, 2), "padding": (0, 1, 2, 0)}
 _LINE: dict[str, Any] = {"kernel": (3,), "stride": (3,), "padding": (0, 0)}
 _SPARSE: dict[str, Any] = {"kernel": (2, 3), "stride": (1, 2), "padding": (1, 1, 1, 1), "dilation": (3, 2)}
-_SOLID: dict[str, Any] = {"kernel": (2, 2, 1), "stride": (1, 2, 1), "padding": (1, 0, 0, 0, 1, 0), "dilation": (1, 1, 1)}
+_SOLID: dict[str, Any] = {
+    "kernel": (2, 2, 1),
+    "stride": (1, 2, 1),
+    "padding": (1, 0, 0, 0, 1, 0),
+    "dilation": (1, 1, 1),
+}
 
 OPERATORS: tuple[Op, ...] = (
     Op(
@@ -214,12 +219,13 @@ OPERATORS: tuple[Op, ...] = (
         shape=_indexed_shape,
         onnx=_indexed_onnx,
         samples=(
-            S((2, 3, 4, 6), **_TILES, torch=_torch_indexed),
-            S((2, 3, 7, 6), **_OVERLAP, torch=_torch_indexed),
-            S((2, 3, 5, 6), **_ODD, torch=_torch_indexed),
-            S((2, 3, 9), **_LINE, torch=_torch_indexed),
-            S((2, 3, 6, 7), **_SPARSE, torch=_torch_indexed),
-            S((2, 3, 3, 4, 2), **_SOLID, torch=_torch_indexed),
+            S((2, 3, 4, 6), **_TILES, torch=_torch_max_pool),
+            S((2, 3, 7, 6), **_OVERLAP, torch=_torch_max_pool),
+            S((2, 3, 6, 7), **_SPARSE, torch=_torch_max_pool),
+            S((2, 3, 5, 6), **_ODD, torch=_torch_indexed, differentiable=False),
+            S((2, 3, 9), **_LINE, torch=_torch_indexed, differentiable=False),
+            S((2, 3, 6, 7), **_SPARSE, torch=_torch_indexed, differentiable=False),
+            S((2, 3, 3, 4, 2), **_SOLID, torch=_torch_indexed, differentiable=False),
             S(np.ones((1, 2, 4, 4), np.float32), **_OVERLAP, torch=_torch_indexed, differentiable=False),
             Bad((2, 3, 5, 6), **_SPARSE | {"padding": (3, 2, 2, 4)}, code="bad-value"),
             Bad((2, 3), **_LINE, code="rank-mismatch"),

@@ -125,7 +125,8 @@ def _onnx(op_type: str) -> Callable[..., str]:
 
 def _fake_onnx(e: Emitter, node: Node, x: str, scale: str, zero: str) -> str:
     granularity = _granularity(node)
-    return e.node("DequantizeLinear", e.node("QuantizeLinear", x, scale, zero, **granularity), scale, zero, **granularity)
+    steps = e.node("QuantizeLinear", x, scale, zero, **granularity)
+    return e.node("DequantizeLinear", steps, scale, zero, **granularity)
 
 
 def _granularity(node: Node) -> dict[str, int]:
@@ -140,6 +141,10 @@ def _dynamic_numpy(x: np.ndarray) -> tuple[np.ndarray, ...]:
     scale = np.float32((high - low) / 255 if high > low else 1.0)
     zero = np.clip(np.round(-low / scale), 0, 255).astype(np.uint8)
     return _quantize_numpy(x, np.asarray(scale), np.asarray(zero), 0, 0), np.asarray(scale), np.asarray(zero)
+
+
+def _torch_dequantize(x: Any, scale: Any, zero: Any) -> Any:
+    return (x.float() - zero) * scale
 
 
 def _torch_fake(x: Any, scale: Any, zero: Any, axis: int = 1, block: int = 0) -> Any:
@@ -181,8 +186,8 @@ OPERATORS: tuple[Op, ...] = (
         onnx=_onnx("DequantizeLinear"),
         since=21,
         samples=(
-            S(_BYTES, _HALF, np.array(5, np.uint8), torch=lambda x, scale, zero: (x.float() - zero) * scale),
-            S(_BYTES, _COLUMNS, np.array([0, 1, 5, 100], np.uint8), torch=lambda x, scale, zero: (x.float() - zero) * scale),
+            S(_BYTES, _HALF, np.array(5, np.uint8), torch=_torch_dequantize),
+            S(_BYTES, _COLUMNS, np.array([0, 1, 5, 100], np.uint8), torch=_torch_dequantize),
             S(_BYTES, _BLOCKS, np.array([[1, 2], [3, 4]], np.uint8), axis=-1, block=2),
             S(_BYTES[:, :3], _BLOCKS, np.array([[1, 2], [3, 4]], np.uint8), block=2),
             Bad(_BYTES, _COLUMNS[:3], np.ones(3, np.uint8), code="shape-mismatch"),

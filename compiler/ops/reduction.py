@@ -41,6 +41,17 @@ def _numpy(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, axis, keepdims: function(x, axis=axis, keepdims=keepdims).astype(x.dtype)
 
 
+def _extreme(function: Callable[..., Any], sign: int) -> Callable[..., Any]:
+    """The largest (`sign` -1) or smallest of nothing is the bound that everything passes."""
+
+    def meaning(x: np.ndarray, axis: Axes, keepdims: bool) -> np.ndarray:
+        integral = x.dtype.kind in "iu"
+        bound = (np.iinfo(x.dtype).min if sign < 0 else np.iinfo(x.dtype).max) if integral else sign * np.inf
+        return function(x, axis=axis, keepdims=keepdims, initial=bound)
+
+    return meaning
+
+
 def _onnx(op_type: str, otherwise: str = "Identity") -> Callable[..., str]:
     """The lowering to one ONNX node; `otherwise` is what a reduction over no axis comes to."""
 
@@ -177,7 +188,7 @@ OPERATORS: tuple[Op, ...] = (
     Op(
         "max(x: n[*s], axis: ints = none, keepdims: bool = false) -> n",
         doc="Largest element over the given axes, over all where none is given. Ties share the gradient equally.",
-        numpy=_numpy(np.max),
+        numpy=_extreme(np.max, -1),
         vjp=_extreme_vjp,
         shape=_reduced,
         onnx=_onnx("ReduceMax"),
@@ -187,12 +198,13 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 4), axis=(-1,), keepdims=True, torch=torch.amax),
             S(_TIES, axis=(1,), torch=torch.amax, differentiable=False),
             S(np.array([[1, 5, 2]]), axis=(0,), torch=torch.amax),
+            S((0, 3), axis=(0,)),
         ),
     ),
     Op(
         "min(x: n[*s], axis: ints = none, keepdims: bool = false) -> n",
         doc="Smallest element over the given axes, over all where none is given. Ties share the gradient equally.",
-        numpy=_numpy(np.min),
+        numpy=_extreme(np.min, 1),
         vjp=_extreme_vjp,
         shape=_reduced,
         onnx=_onnx("ReduceMin"),
@@ -200,6 +212,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3), torch=torch.amin),
             S((2, 3, 4), axis=(1,), keepdims=True, torch=torch.amin),
             S(_TIES, axis=(0,), torch=torch.amin, differentiable=False),
+            S((2, 0), axis=(1,)),
         ),
     ),
     Op(

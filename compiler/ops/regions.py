@@ -243,7 +243,7 @@ def _torch_align(x: Any, rois: Any, image: Any, size: Ints, scale: float = 1.0, 
     return torch.stack(found)
 
 
-_ROIS = np.array([[0.3, 1.1, 4.6, 5.3], [-1.3, 0.4, 2.9, 6.9], [2.2, 2.3, 3.1, 2.9]], np.float32)
+_ROIS = np.array([[0.3, 1.17, 4.6, 5.3], [-1.3, 0.4, 2.97, 6.9], [2.2, 2.3, 3.1, 2.9]], np.float32)
 _IMAGES = np.array([1, 0, 1])
 _POOLED = np.array([[1, 0, 1, 4, 5], [0, -2, 0, 2, 7], [1, 2, 2, 3, 2], [0, 9, 9, 9, 9]], np.float32)
 

@@ -39,6 +39,11 @@ class _Axis:
     interpolation: Interpolation
 
     @property
+    def is_static(self) -> bool:
+        """Whether both sizes are known while compiling."""
+        return isinstance(self.size, int) and isinstance(self.result, int)
+
+    @property
     def growth(self) -> float:
         """Results per element, as far as that is known."""
         return self.result / self.size if isinstance(self.size, int) and isinstance(self.result, int) else 1.0
@@ -133,7 +138,8 @@ def _runtime_resizes(x: TensorType, axes: list[_Axis]) -> bool:
     plain = kernel.mode == "nearest" or (kernel.mode == "linear" and not kernel.antialias)
     planes = kernel.mode == "nearest" or (2 <= x.rank <= 4 and all(one.axis >= x.rank - 2 for one in axes))
     cropped = kernel.coordinates == "tf_crop_and_resize"
-    return plain and planes and not cropped and x.dtype == "f32" and all(map(_follows_scale, axes))
+    factors = all(map(_follows_scale, axes)) and (_factors(axes) is not None or not _scaled(axes))
+    return plain and planes and not cropped and x.dtype == "f32" and factors
 
 
 def _follows_scale(one: _Axis) -> bool:
@@ -142,10 +148,22 @@ def _follows_scale(one: _Axis) -> bool:
     return not scale or (isinstance(one.size, int) and int(np.float32(one.size) * np.float32(scale)) == one.result)
 
 
+def _scaled(axes: list[_Axis]) -> bool:
+    return any(one.interpolation.scale for one in axes)
+
+
+def _factors(axes: list[_Axis]) -> list[float] | None:
+    """Results per element of each axis; None where they are known only at run time."""
+    known = [one.interpolation.scale or (one.growth if one.is_static else 0.0) for one in axes]
+    return known if all(known) else None
+
+
 def _resized(e: Emitter, x: str, axes: list[_Axis]) -> str:
-    """One Resize node."""
-    scales = np.array([one.interpolation.scale for one in axes], np.float32)
-    target = ("", e.constant(scales)) if scales.any() else ("", "", e.sizes([one.result for one in axes]))
+    """One Resize node, told the factors where any is stated, else the sizes."""
+    if _scaled(axes):
+        target = ["", e.constant(np.array(_factors(axes), np.float32))]
+    else:
+        target = ["", "", e.sizes([one.result for one in axes])]
     return e.node("Resize", x, *target, axes=[one.axis for one in axes], **_onnx_kernel(axes[0].interpolation))
 
 
@@ -155,7 +173,7 @@ def _onnx_kernel(kernel: Interpolation) -> dict[str, Any]:
         "coordinate_transformation_mode": kernel.coordinates,
         "nearest_mode": kernel.rounding,
         "cubic_coeff_a": kernel.cubic,
-        "exclude_outside": int(kernel.exclude_outside),
+        "exclude_outside": int(kernel.exclude_outside and (kernel.mode == "cubic" or kernel.antialias)),
         "antialias": int(kernel.antialias),
     }
 
@@ -173,7 +191,7 @@ def _multiplied(e: Emitter, x: str, shape: Sizes, axis: int, matrix: str, result
 
 def _emitted_matrix(e: Emitter, one: _Axis, dtype: str, flipped: bool) -> str:
     """The matrix as a constant; for sizes known only at run time, the identity resized along its second axis."""
-    if isinstance(one.size, int) and isinstance(one.result, int):
+    if one.is_static:
         matrix = one.matrix(numpy_dtype(dtype))
         return e.constant(np.ascontiguousarray(matrix.T) if flipped else matrix)
     kernel = one.interpolation
@@ -222,11 +240,11 @@ def _torch_resize(x: Any, size: Any, axes: Any = None, mode: str = "nearest", co
     return torch.nn.functional.interpolate(x, size, mode=name, align_corners=corners, antialias=antialias)
 
 
-_FLOOR = {"coordinates": "asymmetric", "rounding": "floor"}
-_CORNERS = {"coordinates": "align_corners"}
-_SOFT = {"cubic": -0.5, "antialias": True, "exclude_outside": True}
-_CROP = {"coordinates": "tf_crop_and_resize", "region": Constant(np.array([[0.1, -0.2], [0.8, 1.1]]))}
-_SCALES = {"coordinates": "asymmetric", "scales": Constant(np.array([1.6, 0.45], np.float32))}
+_FLOOR: dict[str, Any] = {"coordinates": "asymmetric", "rounding": "floor"}
+_CORNERS: dict[str, Any] = {"coordinates": "align_corners"}
+_SOFT: dict[str, Any] = {"cubic": -0.5, "antialias": True, "exclude_outside": True}
+_CROP: dict[str, Any] = {"coordinates": "tf_crop_and_resize", "region": Constant(np.array([[0.1, -0.2], [0.8, 1.1]]))}
+_SCALES: dict[str, Any] = {"coordinates": "asymmetric", "scales": Constant(np.array([1.6, 0.45], np.float32))}
 
 OPERATORS: tuple[Op, ...] = (
     Op(

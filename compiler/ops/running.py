@@ -40,9 +40,7 @@ def _accumulated(function: Any, neutral: float) -> Any:
 # --- sums ----------------------------------------------------------------------------------------------------------
 
 
-def _cumsum_vjp(
-    b: Builder, g: Value, y: Value, x: Value, axis: int, reverse: bool, exclusive: bool
-) -> tuple[Value]:
+def _cumsum_vjp(b: Builder, g: Value, y: Value, x: Value, axis: int, reverse: bool, exclusive: bool) -> tuple[Value]:
     return (b.cumsum(g, axis=axis, reverse=not reverse, exclusive=exclusive),)
 
 
@@ -127,8 +125,8 @@ OPERATORS: tuple[Op, ...] = (
     ),
     Op(
         "cumprod(x: n[*s], axis: int = -1, reverse: bool = false, exclusive: bool = false) -> n[*s]",
-        doc="Running product along an axis, each element included unless `exclusive`; from the end where `reverse`. The "
-        "gradient is exact where there are zeros.",
+        doc="Running product along an axis, each element included unless `exclusive`; from the end where `reverse`. "
+        "The gradient is exact where there are zeros.",
         numpy=_accumulated(np.cumprod, 1),
         body=_cumprod_body,
         shape=_along,

@@ -10,6 +10,7 @@ import numpy as np
 from netlang.dims import Size
 from netlang.types import TensorType
 
+from ..ir import Value
 from ..op import Bad, Op, S
 from .common import bad_value, listed, product, shape_mismatch
 from .reference import torch
@@ -17,7 +18,7 @@ from .reference import torch
 if TYPE_CHECKING:
     from ..builder import Builder, Operand
     from ..emit import Emitter
-    from ..ir import Node, Value
+    from ..ir import Node
 
 Sizes = tuple[Size, ...]
 
@@ -134,10 +135,10 @@ def _taps(
 
 def _positions(b: Builder, grid: Value, size: Operand, align_corners: bool) -> Value:
     """Numbers from -1 to 1 as positions among elements, the first of which is at 0."""
-    fraction = b.mul(b.add(grid, 1.0), 0.5)
+    shifted = b.add(grid, 1.0)
     if align_corners:
-        return b.mul(fraction, _less_one(b, size))
-    return b.sub(b.mul(fraction, size), 0.5)
+        return b.mul(b.mul(shifted, 0.5), _less_one(b, size))
+    return b.mul(b.sub(b.mul(shifted, size), 1.0), 0.5)
 
 
 def _less_one(b: Builder, size: Operand) -> Operand:
@@ -174,7 +175,7 @@ def _reflected(b: Builder, at: Value, size: Operand, align_corners: bool) -> Val
 
 
 def _as_value(b: Builder, number: Operand, like: Value) -> Value:
-    return b.constant(number, like.type.dtype) if isinstance(number, float) else number
+    return number if isinstance(number, Value) else b.constant(number, like.type.dtype)
 
 
 def _clipped(b: Builder, at: Value, size: Size) -> Value:
@@ -219,18 +220,17 @@ def _affine_shape(theta: TensorType, size: Sizes, align_corners: bool) -> Tensor
 
 def _affine_body(b: Builder, theta: Value, size: Sizes, align_corners: bool) -> Value:
     n, axes = theta.type.shape[0], len(size)
-    grid = _column(b, theta, axes)
+    grid = _column(b, theta, axes, axes)
     for axis, one in enumerate(size):
         places = b.reshape(_spaced(b, one, theta.type.dtype, align_corners), shape=(one, *(1,) * (axes - axis)))
-        grid = b.add(grid, b.mul(places, _column(b, theta, axes - 1 - axis)))
+        grid = b.add(grid, b.mul(places, _column(b, theta, axes - 1 - axis, axes)))
     return grid if grid.type.shape == (n, *size, axes) else b.expand(grid, shape=(n, *size, axes))
 
 
-def _column(b: Builder, theta: Value, i: int) -> Value:
+def _column(b: Builder, theta: Value, i: int, axes: int) -> Value:
     """A column of each map, as [n, 1, …, 1, coordinates]."""
-    n, axes, _ = theta.type.shape
     column = b.slice(theta, starts=i, stops=i + 1, axes=2, steps=1)
-    return b.reshape(column, shape=(n, *(1,) * int(axes), axes))
+    return b.reshape(column, shape=(theta.type.shape[0], *(1,) * axes, axes))
 
 
 def _spaced(b: Builder, size: Size, dtype: str, align_corners: bool) -> Value:

@@ -13,6 +13,7 @@ from netlang.types import Mismatch, TensorType, broadcast
 from ..op import Bad, Op, S
 from .common import bad_value, listed, normal_axis, product, shape_mismatch
 from .reference import torch
+from .source import check_sizes
 
 if TYPE_CHECKING:
     from ..builder import Builder
@@ -30,6 +31,7 @@ _BEYOND_FIRST = np.iinfo(np.int64).min + 1
 
 
 def _reshape_shape(x: TensorType, shape: Sizes) -> TensorType:
+    check_sizes(*shape)
     found, wanted = product(x.shape), product(shape)
     if found != wanted and (decide_equal(found, wanted) is False or not _left_to_the_run(found - wanted)):
         title = f"{listed(x.shape)} cannot become {listed(shape)}: they differ in their number of elements"
@@ -66,6 +68,7 @@ def _transpose_onnx(e: Emitter, node: Node, x: str) -> str:
 
 
 def _expand_shape(x: TensorType, shape: Sizes) -> TensorType:
+    check_sizes(*shape)
     try:
         fits = broadcast(x.shape, shape) == shape
     except Mismatch:
@@ -276,6 +279,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 0), shape=(0, 5), torch=torch.reshape),
             S(np.array([True, False]), shape=(2, 1), torch=torch.reshape),
             Bad((2, 3), shape=(4, 2), code="shape-mismatch"),
+            Bad((2, 3), shape=(-2, -3), code="bad-value"),
         ),
     ),
     Op(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
 import onnx
@@ -61,14 +61,14 @@ def check_opsets(imports: Sequence[onnx.OperatorSetIdProto]) -> None:
     for imported in imports:
         if normal_domain(imported.domain) == "":
             latest = onnx.defs.onnx_opset_version()
-            if not OLDEST_OPSET <= imported.version <= latest:
-                raise fail(
-                    "onnx-unsupported",
-                    f"operator set {imported.version} is not known",
-                    expected=f"{OLDEST_OPSET} to {latest}",
-                    found=imported.version,
-                    help="onnx.version_converter brings older models to a later operator set",
-                )
+            if not 1 <= imported.version <= latest:
+                title = f"operator set {imported.version} is not known"
+                raise fail("onnx-unsupported", title, expected=f"{OLDEST_OPSET} to {latest}", found=imported.version)
+
+
+def opset_versions(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    """The version of each operator domain that is imported."""
+    return {normal_domain(imported.domain): imported.version for imported in imports}
 
 
 def check_tensor(tensor: onnx.TensorProto) -> None:
@@ -78,7 +78,10 @@ def check_tensor(tensor: onnx.TensorProto) -> None:
         raise malformed(f"{name} has the unknown element type {tensor.data_type}")
     if any(size < 0 for size in tensor.dims):
         raise malformed(f"{name} has a negative dimension", expected="sizes from 0 on", found=list(tensor.dims))
-    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        if DTYPES[tensor.data_type] == "string":
+            raise malformed(f"{name} is of text, which cannot be external")
+    else:
         expected, found = _lengths(tensor)
         if expected != found:
             raise malformed(f"{name} has too much or too little data", expected=expected, found=found)
@@ -89,9 +92,13 @@ def check_node(node: onnx.NodeProto, opsets: dict[str, int]) -> None:
     for attribute in node.attribute:
         for tensor in _tensors(attribute):
             check_tensor(tensor)
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                raise fail("onnx-unsupported", f"an attribute of `{node.op_type}` has external data")
     schema = _schema(node, opsets)
     if schema is None:
         return
+    if not schema.domain and opsets[""] < OLDEST_OPSET:
+        _check_age(node, schema, opsets[""])
     where = f"`{node.op_type}`" + (f" (node `{node.name}`)" if node.name else "")
     if not schema.min_input <= len(node.input) <= schema.max_input:
         expected = f"{schema.min_input} to {schema.max_input}"
@@ -105,6 +112,19 @@ def check_node(node: onnx.NodeProto, opsets: dict[str, int]) -> None:
 def malformed(title: str, expected: object = None, found: object = None) -> DiagnosticError:
     """The error about a model that breaks the rules of ONNX."""
     return fail("onnx-malformed", title, expected=expected, found=found)
+
+
+def _check_age(node: onnx.NodeProto, schema: onnx.defs.OpSchema, version: int) -> None:
+    """Raises DiagnosticError (`onnx-unsupported`) where an operator has changed since a very old operator set."""
+    later = _schema(node, {"": OLDEST_OPSET})
+    if later is None or later.since_version != schema.since_version:
+        raise fail(
+            "onnx-unsupported",
+            f"`{node.op_type}` of operator set {version} is too old",
+            expected=f"{OLDEST_OPSET} or later",
+            found=version,
+            help="onnx.version_converter brings older models to a later operator set",
+        )
 
 
 def _check_attributes(node: onnx.NodeProto, schema: onnx.defs.OpSchema, where: str) -> None:
@@ -132,34 +152,35 @@ def _schema(node: onnx.NodeProto, opsets: dict[str, int]) -> onnx.defs.OpSchema 
         return None  # a function of the model, or an operator that reading will refuse
 
 
+def data_length(tensor: onnx.TensorProto) -> int:
+    """How many bytes the elements of a tensor take."""
+    dtype = DTYPES[tensor.data_type]
+    return (prod(tensor.dims) * _BITS.get(dtype, 8 * _WIDTHS.get(dtype, 1)) + 7) // 8
+
+
 def _lengths(tensor: onnx.TensorProto) -> tuple[int, int]:
     """How much data the shape asks for and how much there is: in bytes, or in items where they are stored so."""
+    if tensor.HasField("raw_data"):
+        return data_length(tensor), len(tensor.raw_data)
     count = prod(tensor.dims)
     dtype = DTYPES[tensor.data_type]
-    bits = count * _BITS.get(dtype, 8 * _WIDTHS.get(dtype, 1))
-    if tensor.HasField("raw_data"):
-        return (bits + 7) // 8, len(tensor.raw_data)
     if dtype == "string":
         return count, len(tensor.string_data)
     if dtype in ("c64", "c128"):
         count *= 2
     elif dtype in _BITS:  # packed into items of 8 bits
-        count = (bits + 7) // 8
+        count = data_length(tensor)
     fields = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
     return count, sum(map(len, fields))
 
 
 def _graphs(proto: onnx.ModelProto) -> Iterator[tuple[onnx.GraphProto | onnx.FunctionProto, dict[str, int]]]:
     """Every graph of a model, those within others included, with the operator sets in effect."""
-    opsets = _versions(proto.opset_import)
+    opsets = opset_versions(proto.opset_import)
     yield from _nested(proto.graph, opsets, 0)
     for function in proto.functions:
         body = onnx.GraphProto(node=function.node)
-        yield from _nested(body, _versions(function.opset_import), 0)
-
-
-def _versions(imports: Sequence[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    return {normal_domain(imported.domain): imported.version for imported in imports}
+        yield from _nested(body, opset_versions(function.opset_import), 0)
 
 
 def _nested(graph: onnx.GraphProto, opsets: dict[str, int], depth: int) -> Iterator[tuple[onnx.GraphProto, dict[str, int]]]:

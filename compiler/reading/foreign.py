@@ -144,13 +144,25 @@ def _result_types(
         raise reader.malformed(f"{call} does not accept its inputs: {error}") from None
     types: list[TensorType] = []
     for name in call.outputs:
-        type_ = tensor_type(found.get(name, onnx.TypeProto()), known, unknown)
-        if type_ is None and name in reader.model.declared:
-            type_ = tensor_type(reader.model.declared[name], known, unknown)
+        type_ = tensor_type(_merged(found.get(name), reader.model.declared.get(name)), known, unknown)
         if type_ is None and name:
             raise fail("onnx-dynamic", f"the rank of `{name}`, a result of {call}, cannot be told", reader.b.loc)
         types.append(type_ or TensorType("bool"))
     return types, fresh
+
+
+def _merged(found: onnx.TypeProto | None, declared: onnx.TypeProto | None) -> onnx.TypeProto:
+    """The type that ONNX infers, with what only the model states of it."""
+    if found is None or declared is None:
+        return found or declared or onnx.TypeProto()
+    dims, stated = found.tensor_type.shape.dim, declared.tensor_type.shape.dim
+    if declared.HasField("tensor_type") and not found.tensor_type.HasField("shape"):
+        return declared
+    if len(dims) == len(stated):
+        for dim, known in zip(dims, stated, strict=True):
+            if dim.WhichOneof("value") is None:
+                dim.CopyFrom(known)
+    return found
 
 
 def _content(reader: Reader, value: Value) -> onnx.TensorProto | None:

@@ -14,12 +14,15 @@ from netlang.types import FLOATS, TensorType
 from ..builder import Builder
 from ..emit import BASELINE_OPSET, LATEST_OPSET
 from ..ir import Graph, Init, Value
+from ..ops.subgraphs import graphs_of
 from ..passes.dead import dead
 from .call import normal_domain
+from .checks import check_model, opset_versions, parse
 from .listing import Listing
 from .names import NameTable, dotted
 from .onnx_types import DTYPES, tensor_type
-from .reader import Model, Reader, opset_versions
+from .reader import Model, Reader
+from .weights import External, dense, no_external
 
 STATISTICS = {("BatchNormalization", 3), ("BatchNormalization", 4)}
 """Inputs of operators that are running statistics, not trained."""
@@ -33,14 +36,21 @@ class Reading:
     weights: dict[str, np.ndarray]
 
 
-def read_model(proto: onnx.ModelProto, *, name: str | None = None) -> Reading:
-    """The graph of an ONNX model of operator set 7 or later.
+def read_model(
+    model: onnx.ModelProto | bytes, *, name: str | None = None, external: External = no_external
+) -> Reading:
+    """The graph of an ONNX model, or of a serialised one, of operator set 7 or later.
 
     Initialisers of floats become parameters (running statistics: states), others constants. Inputs keep their names
-    and those of their open dimensions. Raises DiagnosticError where the model cannot be read.
+    and those of their open dimensions. `external` reads the weights that lie outside the model.
+
+    Raises DiagnosticError where the model cannot be read: `onnx-malformed`, `onnx-unsupported`, `onnx-dynamic`,
+    `onnx-external` or `onnx-too-large`.
     """
+    proto = parse(model) if isinstance(model, bytes) else model
+    check_model(proto)
     title = name or dotted(proto.graph.name) or "model"
-    reading = _ModelReader(proto, title)
+    reading = _ModelReader(proto, title, external)
     reading.inputs()
     reading.initializers()
     listing = Listing(f"{title}.onnx", proto.graph.node)
@@ -52,15 +62,14 @@ def read_model(proto: onnx.ModelProto, *, name: str | None = None) -> Reading:
 class _ModelReader:
     """The reading of one model's main graph."""
 
-    def __init__(self, proto: onnx.ModelProto, name: str) -> None:
+    def __init__(self, proto: onnx.ModelProto, name: str, external: External) -> None:
         self._proto = proto.graph
         self._symbols: dict[str, Size] = {}
         self._b = Builder(name)
-        infos = (*proto.graph.value_info, *proto.graph.output)
         functions = {(normal_domain(f.domain), f.name): f for f in proto.functions}
         opsets = opset_versions(proto.opset_import)
         target = min(max(opsets.get("", BASELINE_OPSET), BASELINE_OPSET), LATEST_OPSET)
-        model = Model(target, functions=functions, declared={info.name: info.type for info in infos})
+        model = Model(target, external, functions=functions, declared=_declared(proto.graph))
         self.reader = Reader(self._b, model, opsets)
 
     def inputs(self) -> None:
@@ -87,6 +96,9 @@ class _ModelReader:
         for tensor in self._proto.initializer:
             kind = "state" if tensor.name in statistics else "param"
             self.reader.bind(tensor.name, self.reader.initializer(tensor, kind))
+        for sparse in self._proto.sparse_initializer:
+            tensor = numpy_helper.from_array(dense(sparse, self.reader.model.external), sparse.values.name)
+            self.reader.bind(tensor.name, self.reader.initializer(tensor))
 
     def outputs(self) -> None:
         """Makes the outputs of the model outputs of the graph."""
@@ -101,6 +113,15 @@ class _ModelReader:
         variables = tuple(variable for variable in graph.variables if variable.value in used)
         weights = {variable.name: self.reader.model.weights[variable.value] for variable in variables}
         return Reading(_with_variables(graph, variables), weights)
+
+
+def _declared(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
+    """The types that a graph and those inside it state for what their nodes compute."""
+    found = {info.name: info.type for info in (*graph.value_info, *graph.output)}
+    for node in graph.node:
+        for inner in graphs_of(node):
+            found |= _declared(inner)
+    return found
 
 
 def _statistics(graph: onnx.GraphProto) -> set[str]:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from netlang.diagnostics import DiagnosticError, fail
-from netlang.dims import Size
+from netlang.dims import Dim, Size, symbols
 from netlang.types import DTYPES as LANGUAGE_DTYPES
 from netlang.types import FLOATS, Mismatch, TensorType
 
@@ -19,7 +18,7 @@ from ..builder import Builder
 from ..dtypes import numpy_dtype
 from ..ir import Init, Value
 from .call import Call, normal_domain
-from .checks import DEPTH_LIMIT, too_deep
+from .checks import DEPTH_LIMIT, opset_versions, too_deep
 from .foreign import keep
 from .functions import body_nodes, definition
 from .listing import Listing
@@ -27,16 +26,25 @@ from .names import NameTable, scope_of
 from .onnx_types import DTYPES
 from .rules import RULES
 from .sizes import SizeTracker
+from .weights import External, content, no_external
+
+NODE_LIMIT = 500_000
+"""How many nodes are read, those of functions at each of their uses: a small file can describe very many."""
+
+MISMATCHES = ("rank-mismatch", "shape-mismatch", "type-mismatch")
+"""Codes of what operators say about inputs that do not fit."""
+
 
 @dataclass
 class Model:
     """What the readers of one model share.
 
-    target: the operator set in which foreign nodes are kept. weights: content of the variables. declared: types that the
+    target: the operator set in which foreign nodes are kept. external: reads weights outside the model. weights: content of the variables. declared: types that the
     model states for its values. elements: sequences whose elements are known.
     """
 
     target: int
+    external: External = no_external
     names: NameTable = field(default_factory=NameTable)
 
     functions: Mapping[tuple[str, str], onnx.FunctionProto] = field(default_factory=dict)
@@ -44,11 +52,13 @@ class Model:
     weights: dict[Value, np.ndarray] = field(default_factory=dict)
     elements: dict[Value, tuple[Value, ...]] = field(default_factory=dict)
     sizes: SizeTracker = field(default_factory=SizeTracker)
+    nodes: int = 0
 
-
-def opset_versions(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    """The version of each operator domain that is imported."""
-    return {normal_domain(imported.domain): imported.version for imported in imports}
+    def count(self, b: Builder) -> None:
+        """Counts a node that is read. Raises DiagnosticError (`onnx-too-large`) where there are too many."""
+        self.nodes += 1
+        if self.nodes > NODE_LIMIT:
+            raise fail("onnx-too-large", f"the model expands to more than {NODE_LIMIT} nodes", b.loc)
 
 
 class Reader:
@@ -150,7 +160,7 @@ class Reader:
         """A tensor known while compiling."""
         dtype = DTYPES.get(tensor.data_type)
         if dtype in LANGUAGE_DTYPES:
-            return self.b.constant(numpy_helper.to_array(tensor), dtype)
+            return self.b.constant(content(tensor, self.model.external), dtype)
         (value,) = self.run("Constant", (), value=tensor)
         assert value is not None
         return value
@@ -162,7 +172,7 @@ class Reader:
             return self.literal(tensor)
         type_ = TensorType(dtype, tuple(tensor.dims))
         value = self.b.variable(self.model.names.unique(tensor.name), type_, kind, Init("zeros"))
-        self.model.weights[value] = numpy_helper.to_array(tensor)
+        self.model.weights[value] = content(tensor, self.model.external)
         return value
 
     def inner(self, b: Builder, opsets: Mapping[str, int] | None = None) -> Reader:
@@ -215,21 +225,41 @@ class Reader:
             if expansion is not None:
                 return self._expand(call, expansion)
         except Mismatch:
-            pass  # of types that the language keeps apart, or cannot prove equal; the runtime may know better
+            pass  # of types that the language keeps apart, or sizes it cannot prove equal; the runtime may know better
+        except DiagnosticError as error:
+            if error.diagnostics[0].code not in MISMATCHES:
+                raise
         return self.foreign(call)
 
     def _node(self, node: onnx.NodeProto) -> None:
+        self.model.count(self.b)
         version = self.opsets.get(normal_domain(node.domain))
         if version is None:
             raise self.malformed(f"the model does not import the operator domain `{node.domain}` of `{node.op_type}`")
         call = Call(node, version, tuple(self.value(name) if name else None for name in node.input))
-        results = self.results(call)
+        try:
+            results = self.results(call)
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Rules trust that calls are well formed; what of that the checks cannot see shows here.
+            raise self.malformed(f"{call} cannot be called so: {type(error).__name__}: {error}") from error
         for index, name in enumerate(node.output):
             if name:
                 value = results[index] if index < len(results) else None
                 if value is None:
                     raise self.refuse(call, f"its result {index} (`{name}`) is asked for")
-                self.bind(name, value)
+                self.bind(name, self._as_declared(name, value))
+
+    def _as_declared(self, name: str, value: Value) -> Value:
+        """`value`, with those sizes that only the run tells as the model states them."""
+        declared = self.model.declared.get(name)
+        if declared is None or value.type.dtype not in LANGUAGE_DTYPES or not any("#" in symbol for size in value.type.shape for symbol in symbols(size)):
+            return value
+        stated = [dim.dim_value for dim in declared.tensor_type.shape.dim]
+        if len(stated) != value.type.rank:
+            return value
+        pairs = zip(value.type.shape, stated, strict=True)
+        shape = tuple(known if known and isinstance(size, Dim) else size for size, known in pairs)
+        return value if shape == value.type.shape else self.b.reshape(value, shape=shape)
 
     def _expand(self, call: Call, function: onnx.FunctionProto) -> tuple[Value | None, ...]:
         """The results of a function, its nodes read in place of the call."""

@@ -136,11 +136,16 @@ def _by_numpy(name: str) -> Callable[..., Any]:
     return lambda *inputs, **attrs: OPS[name].numpy(*inputs, **attrs)  # type: ignore[misc]
 
 
-_MOVING = ("concat", "expand", "gather", "reshape", "slice", "split", "stack", "squeeze", "tile", "transpose")
+def _gather(x: np.ndarray, index: np.ndarray, **attrs: Any) -> np.ndarray:
+    return OPS["gather"].numpy(x, index.astype(np.int64), **attrs)  # type: ignore[misc]
+
+
+_MOVING = ("concat", "expand", "reshape", "slice", "split", "stack", "squeeze", "tile", "transpose")
 """Operators that only move elements, whatever they are."""
 
 RULES: dict[str, Callable[..., Any]] = {
     **{name: _by_numpy(name) for name in _MOVING},
+    "gather": _gather,
     "dim": lambda size: size,
     "iota": _iota,
     "cast": _same,

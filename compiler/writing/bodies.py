@@ -13,8 +13,8 @@ from .expressions import INFIX, PIPE, POSTFIX, PREFIX, Text, call, infix, listed
 from .names import Names
 from .numbers import value_text
 from .operators import ELEMENTWISE, arguments, constant_like, function_name, index, is_index, swaps_last
-from .scopes import identifier, stem
-from .steps import CALL, LAYER, OPERATOR, REPEAT, VARIABLE, Carried, Facts, Step, leaves
+from .scopes import identifier, stem, without_number
+from .steps import CALL, LAYER, OPERATOR, REPEAT, VARIABLE, Body, Carried, Facts, Step, leaves
 
 MAX_BULK = 5
 """Applications in one expression, chains not counted; what is larger is cut by giving its parts names."""
@@ -66,7 +66,7 @@ class BodyWriter:
         for place, step in steps:
             if step.kind not in (LAYER, CALL) or not self._names.is_free(step.hint) or self._is_function(step):
                 continue
-            if re.fullmatch(rf"{self._callee(step)}(_\d+)?", step.hint):
+            if without_number(step.hint) == self._callee(step):
                 continue
             self._create_one(place, step, self._names.member(step.hint))
 
@@ -104,20 +104,13 @@ class BodyWriter:
     def _declare(self, place: Place, step: Step) -> None:
         """`param weight: f32[out, i] ~ …`, or a state that nothing changes."""
         (value,) = step.outputs
-        name = self._names.member(self._weight_stem(value) if step.callee == "param" else "table")
+        name = self._names.member(weight_stem(value, self._definition.body) if step.callee == "param" else "table")
         dims = [self._number(place, "shape", axis) for axis in range(value.type.rank)]
         type_ = value.type.dtype + (listed(dims) if dims else "")
         self._lines.append(f"{step.callee} {name}: {type_} ~ {_initial(step)}")
         self.layout[place] = self._names.layer(name)
         self._named[value] = name
         self._fixed.add(value)
-
-    def _weight_stem(self, value: Value) -> str:
-        """What a parameter is called: the last part of its name, or the one before where that says more."""
-        *scopes, last = value.name.split(".")
-        parent = stem(".".join(scopes))
-        generic = last in _GENERIC and parent and parent not in self._definition.body.names
-        return (parent if generic else identifier(last)) or "weight"
 
     def _assign(self, place: Place, step: Step) -> None:
         """Gives the results of a step names."""
@@ -302,16 +295,27 @@ class BodyWriter:
         if step.callee in PREFIX:
             return prefix(step.callee, self._operand(place, step, 0))
         if swaps_last(step):
-            return Text(f"{self._operand(place, step, 0).inside(POSTFIX)}.T", POSTFIX)
+            x = self._operand(place, step, 0)
+            return Text(f"{x.inside(POSTFIX)}.T", POSTFIX)
         if is_index(step):
             x = self._operand(place, step, 0)
             return index(x, step, lambda name, i: self._number(place, name, i))
-        if step.callee == "gather":
-            table = self._operand(place, step, 0)
-            return Text(f"{table.inside(POSTFIX)}[{self._operand(place, step, 1).text}]", POSTFIX)
+        if step.callee == "gather" and (self._is_row(step) or not step.settings):
+            return self._row(place, step)
         if step.callee == "cast":
             return call(step.settings["dtype"], [self._operand(place, step, 0).text])
         return self._application(place, step, context)
+
+    def _is_row(self, step: Step) -> bool:
+        """Whether a gather takes one row at a place that is known: `x[:, -1]`."""
+        position = self._facts.literal(step.inputs[1])
+        return position is not None and not position.ndim and step.settings.get("axis", 0) >= 0
+
+    def _row(self, place: Place, step: Step) -> Text:
+        table = self._operand(place, step, 0)
+        row = self._number(place, "constant", 1) if self._is_row(step) else self._operand(place, step, 1).text
+        before = ":, " * step.settings.get("axis", 0)
+        return Text(f"{table.inside(POSTFIX)}[{before}{row}]", POSTFIX)
 
     def _application(self, place: Place, step: Step, context: int) -> Text:
         name = function_name(step, self._hidden)
@@ -359,6 +363,14 @@ class BodyWriter:
         if value is None or isinstance(value, bool | str):
             return value_text(value)
         return self._number(place, name, *rest)
+
+
+def weight_stem(value: Value, body: Body) -> str:
+    """What a parameter is called: the last part of its name, or the one before where that says more."""
+    *scopes, last = value.name.split(".")
+    parent = stem(".".join(scopes))
+    generic = last in _GENERIC and parent and parent not in body.names
+    return (parent if generic else identifier(last)) or "weight"
 
 
 _GENERIC = frozenset({"weight", "bias", "scale", "shift", "gamma", "beta"})  # names that say nothing alone

@@ -84,9 +84,7 @@ class _Finder:
         node = self._producers.get(value)
         return node if node is not None and node.op == op and self.alone(value) else None
 
-    def found(
-        self, nodes: list[Node], name: str, x: Value, settings: dict[str, Any], owned: dict[str, Stored]
-    ) -> None:
+    def found(self, nodes: list[Node], name: str, x: Value, settings: dict[str, Any], owned: dict[str, Stored]) -> None:
         """Notes a layer; the first of its `nodes` says where it comes from, the last gives its result."""
         self._taken.update(nodes)
         step = Step(LAYER, name, (x,), nodes[-1].outputs[:1], path_of(nodes[0].scope), settings=settings, owned=owned)
@@ -172,7 +170,8 @@ def _pool(finder: _Finder, node: Node) -> None:
         return
     kernel, stride, pad = (window[0] for window in windows)
     settings = {"kernel": kernel}
-    settings |= {key: value for key, value, default in (("stride", stride, kernel), ("pad", pad, 0)) if value != default}
+    settings |= {"stride": stride} if stride != kernel else {}
+    settings |= {"pad": pad} if pad else {}
     finder.found([node], f"{node.op}{x.type.rank - 2}d", x, settings, {})
 
 
@@ -205,7 +204,8 @@ def _eps(node: Node) -> dict[str, Any]:
 
 def _embedding(finder: _Finder, node: Node) -> None:
     table, index = node.inputs
-    if finder.own(table) and table.type.rank == 2 and index.type.dtype == "i64":
+    first = not node.attributes.get("axis")
+    if first and finder.own(table) and table.type.rank == 2 and index.type.dtype == "i64":
         rows, width = table.type.shape
         finder.found([node], "embedding", index, {"rows": rows, "d": width}, {"weight": Stored(table)})
 

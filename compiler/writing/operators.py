@@ -78,8 +78,8 @@ def index(x: Text, step: Step, written: Callable[[str, int], str]) -> Text:
     """`x[1:, 0:t:2]`."""
     type_: TensorType = step.inputs[0].type
     items = [":"] * type_.rank
-    for i, axis in enumerate(step.settings["axes"]):
-        axis = axis % type_.rank
+    for i, written_axis in enumerate(step.settings["axes"]):
+        axis = written_axis % type_.rank
         start = "" if step.settings["starts"][i] == 0 else written("starts", i)
         stop = "" if step.settings["stops"][i] == type_.shape[axis] else written("stops", i)
         by = step.settings["steps"][i]

@@ -12,15 +12,15 @@ from netlang.source import Source
 from netlang.tokens import KEYWORDS, RESERVED
 
 from ..elaborate.modules import builtin_names
-from ..ir import Graph
-from ..passes.dead import dead
-from .bodies import BodyWriter, Place
+from ..ir import Graph, Value
+from .bodies import BodyWriter, Place, weight_stem
 from .definitions import Definition, model_definition
 from .layers import MODULES
 from .names import Names
 from .scopes import identifier
 from .steps import CALL, LAYER, REPEAT, Body, Step, Stored
 from .structure import structure
+from .tidy import tidy
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def write_program(
 
     `name` is for the model; `prelude` are the library's names that need no import; `doc` is what the file says first.
     """
-    return _Program(dead(graph), weights, prelude).write(identifier_of_model(name), doc)
+    return _Program(tidy(graph, weights), weights, prelude).write(identifier_of_model(name), doc)
 
 
 def identifier_of_model(name: str) -> str:
@@ -92,12 +92,17 @@ class _Program:
 
     def _definition(self, definition: Definition) -> str:
         names = Names({*self._reserved, *definition.settings, *self._definition_names, *_dims(definition)})
-        inputs = [names.fresh("x", "y", "z") for _ in definition.body.inputs]
+        inputs = [self._input_name(value, definition, names) for value in definition.body.inputs]
         settings = ", ".join(f"{name}: {type_}" for name, type_ in definition.settings.items())
         head = f"{definition.keyword} {definition.name}"
         if definition.keyword == "layer" or settings:
             head += f"({settings})"
         return self._block(head, definition, inputs, names)
+
+    def _input_name(self, value: Value, definition: Definition, names: Names) -> str:
+        if value in self._facts.variables:
+            return names.numbered(weight_stem(value, definition.body))
+        return names.numbered("mask") if value.type.dtype == "bool" else names.fresh()
 
     def _model(self, model: Definition) -> str:
         names = Names({*self._reserved, *self._definition_names, *_dims(model)})

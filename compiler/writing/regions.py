@@ -103,7 +103,7 @@ def _by_runs(steps: Sequence[Step], labels: Sequence[str | None]) -> list[Group]
 
 
 def _sorted(groups: Sequence[Group]) -> list[Group] | None:
-    """Groups so that each comes after those it needs, else in the order of the graph; None where they need each other."""
+    """Groups in the order of the graph, each after those it needs; None where they need each other."""
     owner = {value: i for i, (_, steps) in enumerate(groups) for step in steps for value in step.outputs}
     waiting: Counter[int] = Counter()
     followers: dict[int, list[int]] = defaultdict(list)

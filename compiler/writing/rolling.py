@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -11,11 +12,17 @@ import numpy as np
 from netlang.types import TensorType
 
 from ..ir import Value
+from .scopes import without_number
 from .steps import OPERATOR, REPEAT, VARIABLE, Body, Carried, Facts, Step
 
-Source = tuple[str, int, int] | tuple[str, Value]
-"""Where an input of a step is from: ("same", step, result) or ("last", step, result) of this round or the one before
-it, or ("outside", value)."""
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an input of a step is from: "same" or "last" round, with the step and its result there, or "outside"."""
+
+    where: str
+    slot: tuple[int, int] = (-1, -1)
+    value: Value | None = None
 
 
 def roll(body: Body, facts: Facts) -> None:
@@ -37,7 +44,13 @@ def equality_key(step: Step, facts: Facts) -> tuple[Any, ...]:
     constants = tuple(_content(x, facts) for x in step.inputs)
     settings = tuple((key, repr(type(value)), value) for key, value in step.settings.items())
     owned = tuple((name, stored.transposed) for name, stored in step.owned.items())
-    return step.kind, step.callee, id(step.definition), settings, owned, types, constants, len(step.outputs)
+    hint = "" if without_number(step.hint) == callee_name(step) else step.hint
+    return step.kind, step.callee, hint, id(step.definition), settings, owned, types, constants, len(step.outputs)
+
+
+def callee_name(step: Step) -> str:
+    """What a step applies, where that has a name already."""
+    return step.callee if step.definition is None else step.definition.body.names[0]
 
 
 def _content(value: Value, facts: Facts) -> Any:
@@ -91,30 +104,29 @@ def _carried(body: Body, start: int, period: int, count: int, facts: Facts) -> t
         return None
     initial: dict[tuple[int, int], Value] = {}
     for first, later in zip(sources[0], sources[1], strict=True):
-        if later[0] == "last":
-            slot = later[1], later[2]  # type: ignore[misc]
-            if first[0] != "outside" or initial.setdefault(slot, first[1]) is not first[1]:
+        if later.where == "last":
+            if first.value is None or initial.setdefault(later.slot, first.value) is not first.value:
                 return None
         elif not _agree(first, later, facts):
             return None
-    outside = [source[1] for source in sources[1] if source[0] == "outside"]
+    outside = [source.value for source in sources[1]]
     if not initial or any(value in outside for value in initial.values()) or not _contained(body, rounds, initial):
         return None
     return tuple(Carried(value, tuple(one[j].outputs[o] for one in rounds)) for (j, o), value in initial.items())
 
 
 def _agree(first: Source, later: Source, facts: Facts) -> bool:
-    if first == later:
-        return True
-    constants = first[0] == later[0] == "outside" and facts.literal(first[1]) is not None  # type: ignore[arg-type]
-    return constants and facts.literal(later[1]) is not None  # type: ignore[arg-type]
+    """Whether the first round takes an input from where later ones do; equal constants are equal already."""
+    if first == later or first.value is None or later.value is None:
+        return first == later
+    return facts.literal(first.value) is not None and facts.literal(later.value) is not None
 
 
 def _sources(steps: Sequence[Step], before: Sequence[Step]) -> list[Source]:
-    here = {value: ("same", j, o) for j, step in enumerate(steps) for o, value in enumerate(step.outputs)}
-    last = {value: ("last", j, o) for j, step in enumerate(before) for o, value in enumerate(step.outputs)}
+    here = {value: Source("same", (j, o)) for j, step in enumerate(steps) for o, value in enumerate(step.outputs)}
+    last = {value: Source("last", (j, o)) for j, step in enumerate(before) for o, value in enumerate(step.outputs)}
     values = (value for step in steps for value in step.inputs)
-    return [here.get(value) or last.get(value) or ("outside", value) for value in values]
+    return [here.get(value) or last.get(value) or Source("outside", value=value) for value in values]
 
 
 def _contained(body: Body, rounds: Sequence[Sequence[Step]], initial: dict[tuple[int, int], Value]) -> bool:

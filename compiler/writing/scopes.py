@@ -37,6 +37,11 @@ def index(part: str) -> int | None:
     return int(last) if _INDEX.fullmatch(last) else None
 
 
+def without_number(name: str) -> str:
+    """`linear` of `linear_2` and `linear2`."""
+    return re.sub(r"_?\d+$", "", name)
+
+
 def identifier(text: str) -> str:
     """The nearest name to a text, in lower case; "" where nothing of it can be in a name."""
     name = _UNWANTED.sub("_", text).strip("_")

@@ -10,7 +10,7 @@ from .definitions import Definition, define
 from .layers import steps_of
 from .regions import Region, lift, regions
 from .rolling import roll
-from .scopes import index, stem
+from .scopes import index, stem, without_number
 from .steps import CALL, LAYER, REPEAT, VARIABLE, Body, Facts, Step, Stored
 
 INLINE_STEPS = 3
@@ -116,7 +116,7 @@ class _Structure:
 
 def _as_table(value: Value, user: Step) -> bool:
     """Makes an embedding of the rows that the first user of a matrix takes from it; the others use its weight."""
-    if user.callee != "gather" or user.inputs[0] is not value or user.inputs[1] is value:
+    if user.callee != "gather" or user.settings or user.inputs[0] is not value or user.inputs[1] is value:
         return False
     index = user.inputs[1]
     if value.type.rank != 2 or value.type.dtype != "f32" or index.type.dtype != "i64":
@@ -130,12 +130,13 @@ def _as_table(value: Value, user: Step) -> bool:
 
 
 def _declaration(value: Value, user: Step, facts: Facts) -> Step:
-    return Step(VARIABLE, facts.variables.get(value, "state"), (), (value,), order=user.order, owned={"": Stored(value)})
+    kind = facts.variables.get(value, "state")
+    return Step(VARIABLE, kind, (), (value,), order=user.order, owned={"": Stored(value)})
 
 
 def _names(region: Region) -> tuple[str, ...]:
     """What a definition of a region can be called: `layers.3` of an encoder is an `encoder_layer`."""
-    name, parent = stem(region.part), stem(region.parent)
+    name, parent = without_number(stem(region.part)), without_number(stem(region.parent))
     if index(region.part) is not None and name.endswith("s") and not name.endswith("ss"):
         name = name[:-1]
     own = (name,) if len(name) > 1 else ()

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from . import check, compile, eval, explain, export, fmt, ops, run, summary, train
+from . import check, compile, eval, explain, export, fmt, import_, ops, run, summary, train
 
-COMMANDS = (check, fmt, summary, compile, train, eval, run, export, explain, ops)
+COMMANDS = (check, fmt, summary, compile, train, eval, run, export, import_, explain, ops)
 """One module a command, in the order of the help: `command` does the work, `EXAMPLES` closes its help."""
 
 app = typer.Typer(
@@ -52,5 +52,5 @@ def _print_versions() -> None:
 
 
 for module in COMMANDS:
-    name = module.__name__.rpartition(".")[2]
+    name = module.__name__.rpartition(".")[2].rstrip("_")
     app.command(name, epilog=f"\b\nExamples:\n{module.EXAMPLES}")(module.command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from netlang.diagnostics import did_you_mean
 
-from .options import FileArgument, ModelArgument, OpsetOption, SeedOption, SetOption, settings
+from .options import FileArgument, ModelArgument, OpsetOption, SeedOption, SetOption, WeightsOption, settings
 
 if TYPE_CHECKING:
     from ...compiler import Network
@@ -34,27 +35,31 @@ def command(
     ] = None,
     opset: OpsetOption = None,
     seed: SeedOption = 0,
+    weights: WeightsOption = None,
     dump_after: Annotated[
         list[str] | None,
         typer.Option("--dump-after", metavar="PASS", help="Print every graph after this pass. Repeatable."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Verify every graph after every pass.")] = False,
 ) -> None:
-    """Write the ONNX graphs of a model and its initial weights.
+    """Write the ONNX graphs of a model and its weights: initial ones, or those of a file.
 
     That is: inference, the training step, its two halves, evaluation, and a manifest of all inputs and outputs.
     """
     from ..artifacts import compile_network
     from ..bound_network import BoundNetwork
+    from ..initial_weights import initial_weights
     from ..job import open_network
 
     _check_passes(dump_after or ())
     network = open_network(file, model, settings(set))
     if dump_after or check:
         _watch(network, entry or network.entries, dump_after or (), check)
-    paths = compile_network(
-        BoundNetwork(network, seed=seed), out or Path("build") / network.name, entries=entry, opset=opset
-    )
+    begin = initial_weights(network, weights, seed) if weights is not None else None
+    if begin is not None and begin.new:
+        print(begin.note, file=sys.stderr)
+    bound = BoundNetwork(network, None if begin is None else begin.arrays, seed=seed)
+    paths = compile_network(bound, out or Path("build") / network.name, entries=entry, opset=opset)
     for path in paths:
         print(path)
 

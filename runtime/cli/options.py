@@ -48,6 +48,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 OpsetOption = Annotated[
     int | None, typer.Option("--opset", min=1, help="ONNX operator set; by default, the lowest that serves.")
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option("--weights", metavar="FILE", help="Begin with these weights: a .safetensors file, names as here."),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the initial weights.")]
 
 Setting = int | float | bool | str

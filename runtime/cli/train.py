@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .failures import INTERRUPTED
-from .options import JsonOption, LengthOption, LimitOption, ModelArgument, SetOption, ThreadsOption, settings
+from .options import (
+    JsonOption,
+    LengthOption,
+    LimitOption,
+    ModelArgument,
+    SetOption,
+    ThreadsOption,
+    WeightsOption,
+    settings,
+)
 from .terminal import count, finite, numbers, print_json
 
 if TYPE_CHECKING:
@@ -51,6 +60,7 @@ def command(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of everything that is random.  [default: 0]")
     ] = None,
+    weights: WeightsOption = None,
     length: LengthOption = None,
     limit: LimitOption = None,
     validation: Annotated[
@@ -76,7 +86,7 @@ def command(
     _check_length(epochs, steps)
     fresh = {
         "data": data, "epochs": epochs, "steps": steps, "batch": batch, "seed": seed, "device": device,
-        "threads": threads, "evaluate_every": evaluate_every, "log_every": log_every,
+        "threads": threads, "weights": weights, "evaluate_every": evaluate_every, "log_every": log_every,
     }  # fmt: skip
     reading = {"limit": limit, "length": length, "validation": validation, "test": test}
     if resume is not None:

@@ -15,7 +15,7 @@ from netlang.runtime.cli.application import COMMANDS
 
 from .conftest import netlang as run
 
-NAMES = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+NAMES = [module.__name__.rpartition(".")[2].rstrip("_") for module in COMMANDS]
 SCRIPT = [sys.executable, "-c", "import sys; from netlang.runtime.cli import main; sys.exit(main())"]
 ESCAPE = "\x1b["
 

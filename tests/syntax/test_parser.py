@@ -162,7 +162,7 @@ def test_assignments() -> None:
     assert isinstance(fourth, syntax.Assign)
     assert fourth.keyword == "const"
     assert isinstance(fifth, syntax.SetNext)
-    assert (fifth.name.name, fifth.name.span.text) == ("s", "s")
+    assert (fifth.names[0].name, fifth.names[0].span.text) == ("s", "s")
 
 
 def test_declared_variables() -> None:

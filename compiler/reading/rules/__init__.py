@@ -17,6 +17,7 @@ from . import (
     convolution,
     data_sized,
     elementwise,
+    image,
     indexing,
     linear_algebra,
     linear_attention,
@@ -30,6 +31,7 @@ from . import (
     scatter,
     sequences,
     shape,
+    signal,
     training,
 )
 
@@ -67,6 +69,8 @@ RULES: dict[str, Rule] = {
     **attention.RULES,
     **losses.RULES,
     **recurrent.RULES,
+    **image.RULES,
+    **signal.RULES,
     **training.RULES,
     **linear_attention.RULES,
     **convolution.RULES,

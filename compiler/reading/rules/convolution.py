@@ -73,7 +73,7 @@ def _transposed(reader: Reader, call: Call, axis: int, count: Size, kernel: Ints
     stride, dilation = stated("strides", 1), stated("dilations", 1)
     extent = (kernel[axis] - 1) * dilation + 1
     full = (count - 1) * stride + extent
-    begin, end, more = _cut(reader, call, axis, len(kernel), full, max(extent - stride, 0))
+    begin, end, more = _cut(reader, call, axis, len(kernel), full, extent - stride)
     taken = min(end, more)
     rest = more - taken
     beyond = rest if rest >= stride else 0  # less than a stride, conv_transpose adds itself
@@ -84,8 +84,9 @@ def _transposed(reader: Reader, call: Call, axis: int, count: Size, kernel: Ints
 def _cut(reader: Reader, call: Call, axis: int, axes: int, full: Size, overlap: int) -> tuple[int, int, int]:
     """What is cut off before and after an axis of `full` elements, and what is put after it again.
 
-    `overlap` is by how much two neighbouring windows overlap: what is cut where the result has `stride` elements for
-    each of the input.
+    `overlap` is by how much neighbouring windows overlap (less than 0: how far they are apart): what there is to cut
+    where the result has `stride` elements for each of the input. Windows that are apart give fewer, as in ONNX
+    Runtime; by the text of ONNX, zeros would make up for them.
     """
     mode, pads, shape = call.attribute("auto_pad", "NOTSET"), call.attribute("pads"), call.attribute("output_shape")
     more = (call.attribute("output_padding") or (0,) * axes)[axis]
@@ -93,19 +94,46 @@ def _cut(reader: Reader, call: Call, axis: int, axes: int, full: Size, overlap: 
         total = full + more - shape[len(shape) - axes + axis]
         if not isinstance(total, int):
             raise reader.refuse(call, "its result has a fixed size while that of its input is open")
-        total, more = max(total, 0), more + max(-total, 0)
+        more += max(-total, 0)
     elif mode in ("SAME_UPPER", "SAME_LOWER"):
         total = overlap + more
     elif mode == "VALID" or not pads:
         return 0, 0, more
     else:
         return pads[axis], pads[axes + axis], more
+    total = max(total, 0)
     half = total // 2
     return (half, total - half, more) if mode == "SAME_UPPER" else (total - half, half, more)
+
+
+def deform_conv(reader: Reader, call: Call) -> Value | None:
+    """DeformConv-19 and -22, over two axes."""
+    b, (x, w, offset) = reader.b, call.inputs[:3]
+    assert x is not None and w is not None and offset is not None
+    kernel = whole(w.type.shape[2:])
+    if x.type.rank != 4 or whole(w.type.shape) is None or kernel is None:
+        return None
+    windows = placed(reader, call, x.type.shape[2:], kernel)
+    n, places, *results = offset.type.shape
+    mask = call.input(4)
+    if mask is None:
+        mask = b.full(shape=(n, places // 2, *results), value=1.0, dtype=x.type.dtype)
+    y = b.deform_conv(
+        x,
+        w,
+        offset,
+        mask,
+        stride=windows.stride,
+        padding=windows.padding(),
+        dilation=windows.dilation,
+        groups=call.attribute("group", 1),
+        offset_groups=call.attribute("offset_group", 1),
+    )
+    return _with_bias(reader, y, call.input(3))
 
 
 def _with_bias(reader: Reader, y: Value, bias: Value | None) -> Value:
     return y if bias is None else reader.b.add(y, per_channel(reader.b, bias, y.type.rank))
 
 
-RULES = {"Conv": conv, "ConvTranspose": conv_transpose}
+RULES = {"Conv": conv, "ConvTranspose": conv_transpose, "DeformConv": deform_conv}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,15 +12,14 @@ from netlang.types import DTYPES as LANGUAGE_DTYPES
 from netlang.types import FLOATS
 
 from ..onnx_types import DTYPES
+from .shape import Result, given
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ...ir import Value
     from ..call import Call
     from ..reader import Reader
 
-    Rule = Callable[[Reader, Call], Value | Sequence[Value | None] | None]
+Rule = Callable[["Reader", "Call"], Result]
 
 INT_LIMITS = ("i32", "i64", "u32", "u64")
 """Integers of which ONNX Runtime compares two tensors for the larger."""
@@ -31,23 +30,25 @@ def operands(call: Call) -> list[Value]:
     return [value for value in call.inputs if value is not None]
 
 
+def apply(reader: Reader, name: str, *tensors: Value, **attributes: Any) -> Value:
+    """The result of an operator of the table."""
+    return getattr(reader.b, name)(*tensors, **attributes)
+
+
 def named(name: str, **attributes: tuple[str, Any]) -> Rule:
     """The rule of an operator that is one of ours: `attributes` maps ours to ONNX's and its default."""
 
-    def rule(reader: Reader, call: Call) -> Value | tuple[Value, ...]:
-        given = {ours: call.attribute(*theirs) for ours, theirs in attributes.items()}
-        return reader.b.apply(name, operands(call), given)
-
-    return rule
-
-
-def _folded(name: str) -> Rule:
-    """An operator of any number of tensors, as one of two applied again and again."""
-
     def rule(reader: Reader, call: Call) -> Value:
-        return reduce(lambda x, y: reader.b.apply(name, (x, y), {}), operands(call))  # type: ignore[return-value]
+        return apply(
+            reader, name, *operands(call), **{ours: call.attribute(*theirs) for ours, theirs in attributes.items()}
+        )
 
     return rule
+
+
+def _folded(name: str) -> Callable[[Reader, Call], Value]:
+    """An operator of any number of tensors, as one of two applied again and again."""
+    return lambda reader, call: reduce(partial(apply, reader, name), operands(call))
 
 
 def mean(reader: Reader, call: Call) -> Value:
@@ -87,8 +88,7 @@ def _cast(reader: Reader, x: Value, dtype: str) -> Value:
 
 def clip(reader: Reader, call: Call) -> Value | None:
     """Clip-6, with bounds as attributes, to -13, with bounds as inputs that may be known at run time only."""
-    x = call.inputs[0]
-    assert x is not None
+    x = given(call)
     low, high = call.input(1), call.input(2)
     if x.type.dtype in FLOATS:
         return _clip_floats(reader, call, x, low, high)
@@ -124,14 +124,11 @@ def cast(reader: Reader, call: Call) -> Value | None:
 
 def cast_like(reader: Reader, call: Call) -> Value | None:
     """CastLike-15 to -25."""
-    like = call.inputs[1]
-    assert like is not None
-    return _converted(reader, call, like.type.dtype)
+    return _converted(reader, call, given(call, 1).type.dtype)
 
 
 def _converted(reader: Reader, call: Call, dtype: str) -> Value | None:
-    x = call.inputs[0]
-    assert x is not None
+    x = given(call)
     if not {dtype, x.type.dtype} <= set(LANGUAGE_DTYPES):
         return None
     return _cast(reader, x, dtype)
@@ -149,13 +146,13 @@ def bit_shift(reader: Reader, call: Call) -> Value | None:
     if not x.type.dtype.startswith("u"):
         return None
     shift = "bitwise_left_shift" if call.attribute("direction") == "LEFT" else "bitwise_right_shift"
-    return reader.b.apply(shift, (x, places), {})  # type: ignore[return-value]
+    return apply(reader, shift, x, places)
 
 
 def gelu(reader: Reader, call: Call) -> Value:
     """Gelu-20."""
     name = "gelu_tanh" if call.attribute("approximate", "none") == "tanh" else "gelu"
-    return reader.b.apply(name, operands(call), {})  # type: ignore[return-value]
+    return apply(reader, name, *operands(call))
 
 
 RULES: dict[str, Rule] = {
@@ -169,9 +166,7 @@ RULES: dict[str, Rule] = {
     "Elu": named("elu", alpha=("alpha", 1.0)),
     "Gelu": gelu,
     "HardSigmoid": named("hardsigmoid", alpha=("alpha", 0.2), beta=("beta", 0.5)),
-    "IsInf": named(
-        "is_inf", detect_negative=("detect_negative", 1), detect_positive=("detect_positive", 1)
-    ),
+    "IsInf": named("is_inf", detect_negative=("detect_negative", 1), detect_positive=("detect_positive", 1)),
     "LeakyRelu": named("leaky_relu", slope=("alpha", 0.01)),
     "Max": _folded("maximum"),
     "Mean": mean,

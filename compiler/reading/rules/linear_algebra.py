@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from .elementwise import Rule, operands
+from .shape import given
 
+if TYPE_CHECKING:
     from ...builder import Builder
     from ...ir import Value
     from ..call import Call
     from ..reader import Reader
-
-    Rule = Callable[[Reader, Call], Value | Sequence[Value | None] | None]
 
 
 def product_of_matrices(b: Builder, x: Value, y: Value) -> Value:
@@ -30,16 +28,13 @@ def product_of_matrices(b: Builder, x: Value, y: Value) -> Value:
 
 def matmul(reader: Reader, call: Call) -> Value:
     """MatMul-1 to -13."""
-    x, y = call.inputs
-    assert x is not None
-    assert y is not None
-    return product_of_matrices(reader.b, x, y)
+    return product_of_matrices(reader.b, given(call), given(call, 1))
 
 
 def gemm(reader: Reader, call: Call) -> Value:
     """Gemm-7 to -13: alpha A B + beta C."""
     b = reader.b
-    left, right, offset = call.inputs[0], call.inputs[1], call.input(2)
+    left, right, offset = given(call), given(call, 1), call.input(2)
     left = b.t(left) if call.attribute("transA", 0) else left
     right = b.t(right) if call.attribute("transB", 0) else right
     result = _scaled(b, b.matmul(left, right), call.attribute("alpha", 1.0))
@@ -70,15 +65,12 @@ def one_for_each_row(b: Builder, values: Value) -> Value:
 
 def matmul_integer(reader: Reader, call: Call) -> Value:
     """MatMulInteger-10."""
-    x, y = call.inputs[:2]
-    assert x is not None
-    assert y is not None
-    return centred_product(reader.b, x, y, call.input(2), call.input(3))
+    return centred_product(reader.b, given(call), given(call, 1), call.input(2), call.input(3))
 
 
 def einsum(reader: Reader, call: Call) -> Value:
     """Einsum-12."""
-    return reader.b.einsum(*call.inputs, equation=call.attribute("equation"))
+    return reader.b.einsum(*operands(call), equation=call.attribute("equation"))
 
 
 RULES: dict[str, Rule] = {

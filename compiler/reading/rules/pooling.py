@@ -55,7 +55,7 @@ def average_pool(reader: Reader, call: Call) -> Value:
         x = widened(b, x, windows.begin, windows.stated_end)
         windows = _without(windows)
         include = False
-    elif windows.padding() is None and not include:
+    if windows.padding() is None and not include:
         return _open_average(reader, x, windows)
     x, padding = windows.around(b, x)
     return b.avg_pool(x, padding=padding, include_padding=include, **windows.geometry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,25 +9,20 @@ import numpy as np
 from netlang.types import FLOATS, INTEGERS
 
 from ..onnx_types import DTYPES
-from .elementwise import operands
+from .elementwise import Rule, operands
 from .linear_algebra import centred_product, one_for_each_row
+from .shape import given
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ...ir import Node, Value
     from ..call import Call
     from ..reader import Reader
-
-    Rule = Callable[[Reader, Call], Value | Sequence[Value | None] | None]
 
 
 def quantize(reader: Reader, call: Call) -> Value | None:
     """QuantizeLinear-10 to -25. Kept foreign: dtypes that the language does not have, and another `precision`."""
     b = reader.b
-    x, scale = call.inputs[:2]
-    assert x is not None
-    assert scale is not None
+    x, scale = given(call), given(call, 1)
     zero = _zero(reader, scale, call.input(2), DTYPES.get(call.attribute("output_dtype", 0), "u8"))
     precision = DTYPES.get(call.attribute("precision", 0), scale.type.dtype)
     if zero.type.dtype not in INTEGERS or scale.type.dtype not in FLOATS or precision != scale.type.dtype:
@@ -41,9 +35,7 @@ def quantize(reader: Reader, call: Call) -> Value | None:
 def dequantize(reader: Reader, call: Call) -> Value | None:
     """DequantizeLinear-10 to -25. After QuantizeLinear with the same numbers the two are one, which has a gradient."""
     b = reader.b
-    x, scale = call.inputs[:2]
-    assert x is not None
-    assert scale is not None
+    x, scale = given(call), given(call, 1)
     zero = _zero(reader, scale, call.input(2), x.type.dtype)
     dtype = DTYPES.get(call.attribute("output_dtype", 0), scale.type.dtype)
     if x.type.dtype not in INTEGERS or scale.type.dtype not in FLOATS:
@@ -99,7 +91,7 @@ def quantized_matmul(reader: Reader, call: Call) -> Value:
 
 RULES: dict[str, Rule] = {
     "DequantizeLinear": dequantize,
-    "DynamicQuantizeLinear": lambda reader, call: reader.b.dynamic_quantize_linear(call.inputs[0]),
+    "DynamicQuantizeLinear": lambda reader, call: reader.b.dynamic_quantize_linear(given(call)),
     "QLinearMatMul": quantized_matmul,
     "QuantizeLinear": quantize,
 }

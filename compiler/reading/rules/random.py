@@ -103,8 +103,9 @@ def _filled(reader: Reader, call: Call, draw: Any) -> Value | None:
     """Draws of the shape and dtype that the node states, or those of its input; None where that cannot be done."""
     like = call.input(0)
     shape = tuple(call.attribute("shape", ())) if like is None else like.type.shape
-    same = like is not None and "dtype" not in call.attributes
-    dtype = like.type.dtype if same else DTYPES.get(call.attribute("dtype", 1))
+    dtype = DTYPES.get(call.attribute("dtype", 1))
+    if like is not None and "dtype" not in call.attributes:
+        dtype = like.type.dtype
     if reader.b.outer is not None or dtype not in FLOATS:
         return None
     return draw(reader, shape, dtype)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...ops.common import normal_axis, product
+from .elementwise import Rule, apply
+from .shape import Result, given
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ...ir import Value
     from ..call import Call
     from ..reader import Reader
-
-    Rule = Callable[[Reader, Call], Value | Sequence[Value | None] | None]
 
 PER_AXIS = 13
 """The operator set from which on softmax works along one axis; before, along all axes from the given one on."""
 
 
 def _reduction(name: str) -> Rule:
-    def rule(reader: Reader, call: Call) -> Value | Sequence[Value | None]:
-        x = call.inputs[0]
-        assert x is not None
+    def rule(reader: Reader, call: Call) -> Result:
+        x = given(call)
         axis = _axes(reader, call, x)
         if axis is None:
             return reader.foreign(call)
@@ -36,44 +32,43 @@ def _reduction(name: str) -> Rule:
 
 def _axes(reader: Reader, call: Call, x: Value) -> tuple[int, ...] | None:
     """The axes, an attribute once and an input now; empty where there are none, None where only the run knows them."""
-    given = call.input(1)
-    if given is None:
+    axes = call.input(1)
+    if axes is None:
         return tuple(call.attribute("axes", ()))
-    known = reader.constant(given)
+    known = reader.constant(axes)
     if known is not None:
         return tuple(known.reshape(-1).tolist())
-    return {0: (), x.type.rank: tuple(range(x.type.rank))}.get(given.type.shape[0])  # type: ignore[arg-type]
+    count = axes.type.shape[0]
+    return tuple(range(x.type.rank))[:count] if isinstance(count, int) and count in (0, x.type.rank) else None
 
 
 def _reduced(reader: Reader, name: str, x: Value, axis: tuple[int, ...], keepdims: bool) -> Value:
     """Truth values are reduced as integers: their largest is `any`, their smallest `all`."""
-    b = reader.b
-    given = b.cast(x, dtype="i32") if x.type.dtype == "bool" else x
-    result = b.apply(name, (given,), {"axis": axis, "keepdims": keepdims})
-    return b.cast(result, dtype="bool") if x.type.dtype == "bool" else result
+    if x.type.dtype != "bool":
+        return apply(reader, name, x, axis=axis, keepdims=keepdims)
+    result = apply(reader, name, reader.b.cast(x, dtype="i32"), axis=axis, keepdims=keepdims)
+    return reader.b.cast(result, dtype="bool")
 
 
 def _position(name: str) -> Rule:
     def rule(reader: Reader, call: Call) -> Value:
-        b = reader.b
-        x = call.inputs[0]
-        assert x is not None
+        x = given(call)
         axis = normal_axis(call.attribute("axis", 0), x.type.rank)
-        found = b.apply(name, (x,), {"axis": axis, "last": bool(call.attribute("select_last_index", 0))})
+        found = apply(reader, name, x, axis=axis, last=bool(call.attribute("select_last_index", 0)))
         if not call.attribute("keepdims", 1):
             return found
-        return b.reshape(found, shape=(*x.type.shape[:axis], 1, *x.type.shape[axis + 1 :]))
+        return reader.b.reshape(found, shape=(*x.type.shape[:axis], 1, *x.type.shape[axis + 1 :]))
 
     return rule
 
 
 def _running(name: str) -> Rule:
-    def rule(reader: Reader, call: Call) -> Value | Sequence[Value | None]:
+    def rule(reader: Reader, call: Call) -> Result:
         axis = reader.constant(call.input(1))
         if axis is None:
             return reader.foreign(call)
         flags = {flag: bool(call.attribute(flag, 0)) for flag in ("reverse", "exclusive")}
-        return reader.b.apply(name, (call.inputs[0],), {"axis": int(axis.reshape(())), **flags})
+        return apply(reader, name, given(call), axis=int(axis.reshape(())), **flags)
 
     return rule
 
@@ -83,15 +78,14 @@ def _along(name: str) -> Rule:
 
     def rule(reader: Reader, call: Call) -> Value:
         b = reader.b
-        x = call.inputs[0]
-        assert x is not None
+        x = given(call)
         if call.version >= PER_AXIS:
-            return b.apply(name, (x,), {"axis": call.attribute("axis", -1)})
+            return apply(reader, name, x, axis=call.attribute("axis", -1))
         axis = call.attribute("axis", 1)
         at = axis % x.type.rank if axis < 0 else axis
         rows, columns = product(x.type.shape[:at]), product(x.type.shape[at:])
         flat = b.reshape(x, shape=(rows, columns))
-        return b.reshape(b.apply(name, (flat,), {"axis": 1}), shape=x.type.shape)
+        return b.reshape(apply(reader, name, flat, axis=1), shape=x.type.shape)
 
     return rule
 

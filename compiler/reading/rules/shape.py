@@ -276,8 +276,9 @@ def pad(reader: Reader, call: Call) -> Result:
     mode = call.attribute("mode", "constant")
     if mode == "constant":
         return _with_value(reader, call, x, before, after)
+    x, first, last = _cropped(reader, x, before, after)
     try:
-        return reader.b.pad_mode(*_cropped(reader, x, before, after), mode=mode)
+        return reader.b.pad_mode(x, before=first, after=last, mode=mode)
     except DiagnosticError:  # further than there are elements to copy: the runtime goes round again
         return None
 
