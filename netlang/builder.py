@@ -75,8 +75,7 @@ class Builder:
         return syntax.Const(self._name(name), value, self._doc(span), span=span)
 
     def fn(self, span: Span, *parts: Any) -> syntax.Definition:
-        *parts, gradient = parts
-        return replace(self._definition("fn", span, parts), gradient=gradient)
+        return replace(self._definition("fn", span, parts[:-1]), gradient=parts[-1])
 
     def custom_grad(self, span: Span, names: tuple[Name, ...], body: Block) -> syntax.CustomGradient:
         return syntax.CustomGradient(names, body, span=span)

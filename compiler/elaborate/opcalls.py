@@ -12,6 +12,9 @@ from netlang.dims import Dim, maximum, minimum
 from netlang.source import Span
 from netlang.types import INTEGERS, TensorType
 
+from ..builder import Builder
+from ..dtypes import numpy_dtype
+from ..interpret import evaluate
 from ..ir import Value
 from ..op import REQUIRED, AttributeParameter, Op
 from .context import Context
@@ -179,7 +182,8 @@ _WORDS = {
 
 def _require(op: Op, attrs: dict[str, Any], span: Span) -> None:
     for attribute in op.signature.attributes:
-        if attribute.default is REQUIRED and attribute.name not in attrs:
+        given = attribute.name in attrs or attribute.name in op.determines
+        if attribute.default is REQUIRED and not given:
             raise fail("missing-argument", f"`{op.name}` needs `{attribute.name}`", span, help=f"it is `{op.text}`")
 
 
@@ -207,22 +211,25 @@ def _compute_now(context: Context, op: Op, operands: list[tuple[Any, Span]], att
                   for v in numbers]  # fmt: skip
         return apply_op(context, op.name, values, attrs, span, [place for _, place in operands])
     _require(op, attrs, span)
-    for attribute in op.signature.attributes:
-        given = attrs.setdefault(attribute.name, attribute.default)
-        attrs[attribute.name] = (given,) if attribute.type in ("ints", "sizes") and is_size(given) else given
     whole = all(isinstance(value, int) for value in numbers) and op.name in _WHOLE
-    types = [TensorType("i64" if whole else "f64")] * len(numbers)
     with explained(context, op.name, numbers, span, [place for _, place in operands], f"`{op.name}`"):
-        op.infer(types, attrs)
-    arrays = [np.asarray(value, np.int64 if whole else np.float64) for value in numbers]
-    with np.errstate(all="ignore"):
-        result = op.numpy(*arrays, **attrs)
-    if isinstance(result, tuple) or np.ndim(result):
+        result = _computed(op, numbers, "i64" if whole else "f64", attrs)
+    if len(result) > 1 or result[0].ndim:
         raise fail("type-mismatch", f"`{op.name}` needs a tensor", operands[0][1], describe(numbers[0]))
-    number = np.asarray(result).item()
+    number = result[0].item()
     if isinstance(number, float) and not np.isfinite(number):
         raise fail("bad-value", f"`{op.name}` of {', '.join(map(str, numbers))} is not a number", span)
     return number
+
+
+def _computed(op: Op, numbers: list[Any], dtype: str, attrs: dict[str, Any]) -> list[np.ndarray]:
+    """What the operator makes of scalars of this dtype."""
+    b = Builder(op.name)
+    feeds = {f"x{i}": np.asarray(value, numpy_dtype(dtype)) for i, value in enumerate(numbers)}
+    results = b.apply(op.name, [b.input(name, TensorType(dtype)) for name in feeds], attrs)
+    for i, result in enumerate(results if isinstance(results, tuple) else (results,)):
+        b.output(f"y{i}", result)
+    return list(evaluate(b.graph(), feeds, "f64").values())
 
 
 _WHOLE = ("maximum", "minimum", "abs", "neg", "sign", "floor_divide", "mod", "add", "sub", "mul")

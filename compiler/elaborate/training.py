@@ -71,7 +71,7 @@ def plan_of(context: Context, statement: syntax.Statement) -> TrainPlan:
     if context.regions:
         word = statement.span.text.split(None, 1)[0]
         raise fail("misplaced-statement", f"`{word}` cannot stand inside a `{context.regions[-1].word}`",
-                   statement.span, help="compute the value there, and give it to a statement of the `train` block")  # fmt: skip
+                   statement.span, help="compute the value there, and use it behind")  # fmt: skip
     return plan
 
 

@@ -11,7 +11,7 @@ from netlang.types import TensorType
 
 from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
-from .common import normal_axis
+from .common import bad_value, normal_axis
 from .reference import torch
 
 if TYPE_CHECKING:
@@ -86,37 +86,42 @@ def _softplus_onnx(e: Emitter, node: Node, x: str) -> str:
 # --- pieces of lines and exponentials ------------------------------------------------------------------------------
 
 
-def _negative(b: Builder, x: Value) -> Value:
-    """min(x, 0), with the gradient of x at 0."""
-    return b.clip(x, high=0.0)
-
-
 def _leaky_relu_vjp(b: Builder, g: Value, y: Value, x: Value, slope: float) -> tuple[Value]:
     mask = b.cast(b.greater(x, 0.0), dtype=g.type.dtype)
     return (b.mul(g, b.add(b.mul(mask, 1.0 - slope), slope)),)
 
 
-def _elu_tail(b: Builder, x: Value, alpha: float) -> Value:
-    """alpha (eˣ - 1) below 0, and 0 above it."""
-    return b.mul(b.sub(b.exp(_negative(b, x)), 1.0), alpha)
+def _elu_vjp(b: Builder, g: Value, y: Value, x: Value, alpha: float) -> tuple[Value]:
+    """From the output: y + alpha below 0, and 1 above it."""
+    slope = b.add(b.clip(y, high=0.0), alpha)
+    if alpha != 1.0:
+        slope = b.add(slope, b.mul(b.cast(b.greater(y, 0.0), dtype=g.type.dtype), 1.0 - alpha))
+    return (b.mul(g, slope),)
 
 
 def _celu_body(b: Builder, x: Value, alpha: float) -> Value:
-    return b.add(b.relu(x), b.mul(b.sub(b.exp(b.mul(_negative(b, x), 1.0 / alpha)), 1.0), alpha))
+    return b.elu(x) if alpha == 1.0 else b.mul(b.elu(b.div(x, alpha)), alpha)
 
 
 def _celu_numpy(x: np.ndarray, alpha: float) -> np.ndarray:
     return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha)
 
 
-def _hardsigmoid_body(b: Builder, x: Value, alpha: float, beta: float) -> Value:
-    line = b.add(b.mul(x, alpha), beta)
-    return b.select(b.greater_equal(line, 1.0), 1.0, b.relu(line))
+def _hardsigmoid_vjp(b: Builder, g: Value, y: Value, x: Value, alpha: float, beta: float) -> tuple[Value]:
+    """From the output, which is between 0 and 1 where y (1 - y) is above 0."""
+    inside = b.greater(b.mul(y, b.sub(1.0, y)), 0.0)
+    return (b.mul(g, b.mul(b.cast(inside, dtype=g.type.dtype), alpha)),)
 
 
 def _shrink_body(b: Builder, x: Value, threshold: float, bias: float) -> Value:
-    above = b.select(b.greater(x, threshold), b.sub(x, bias), 0.0)
-    return b.select(b.less(x, -threshold), b.add(x, bias), above)
+    moved = b.sub(x, b.mul(b.sign(x), bias)) if bias else x
+    return b.mul(moved, b.cast(b.greater(b.abs(x), threshold), dtype=x.type.dtype))
+
+
+def _shrink_shape(x: TensorType, threshold: float, bias: float) -> TensorType:
+    if threshold < 0:
+        raise bad_value("`threshold` is a distance from 0", "0 or more", threshold)
+    return x
 
 
 def _shrink_numpy(x: np.ndarray, threshold: float, bias: float) -> np.ndarray:
@@ -235,7 +240,7 @@ OPERATORS: tuple[Op, ...] = (
         "prelu(x: f[*B], slope: f[*B]) -> f[*B]",
         doc="x where x > 0, else slope x, with a slope that is learned; it broadcasts (He et al. 2015).",
         numpy=lambda x, slope: np.where(x > 0, x, slope * x),
-        body=lambda b, x, slope: b.add(b.relu(x), b.mul(_negative(b, x), slope)),
+        body=lambda b, x, slope: b.add(b.relu(x), b.mul(b.clip(x, high=0.0), slope)),  # clip has a slope at 0
         samples=(
             S((2, 3), (1,), torch=torch.nn.functional.prelu),
             S((2, 3, 4), (3, 1), torch=lambda x, slope: torch.nn.functional.prelu(x, slope[:, 0])),
@@ -247,7 +252,7 @@ OPERATORS: tuple[Op, ...] = (
         "elu(x: f[*s], alpha: float = 1.0) -> f[*s]",
         doc="x where x > 0, else alpha (eˣ - 1). The gradient at 0 is alpha (Clevert et al. 2015).",
         numpy=lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-        body=lambda b, x, alpha: b.add(b.relu(x), _elu_tail(b, x, alpha)),
+        vjp=_elu_vjp,
         onnx=attributes_onnx("Elu", alpha="alpha"),
         samples=(
             S((2, 3), torch=torch.nn.functional.elu),
@@ -268,7 +273,7 @@ OPERATORS: tuple[Op, ...] = (
         f"selu(x: f[*s], alpha: float = {_SELU_ALPHA}, gamma: float = {_SELU_GAMMA}) -> f[*s]",
         doc="gamma elu(x, alpha), which keeps mean and variance (Klambauer et al. 2017).",
         numpy=lambda x, alpha, gamma: gamma * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-        body=lambda b, x, alpha, gamma: b.add(b.mul(b.relu(x), gamma), _elu_tail(b, x, alpha * gamma)),
+        body=lambda b, x, alpha, gamma: b.mul(b.elu(x, alpha=alpha), gamma),
         onnx=attributes_onnx("Selu", alpha="alpha", gamma="gamma"),
         samples=(S((2, 3), torch=torch.nn.functional.selu), S(_EDGES, torch=torch.nn.functional.selu)),
     ),
@@ -289,9 +294,12 @@ OPERATORS: tuple[Op, ...] = (
         "0, soft with bias = threshold (Donoho 1995). The gradient at the thresholds is 0.",
         numpy=_shrink_numpy,
         body=_shrink_body,
+        shape=_shrink_shape,
         samples=(
             S(_EDGES, threshold=0.75, bias=0.0, torch=_torch_shrink),
             S((2, 3), threshold=0.5, bias=0.5, torch=_torch_shrink),
+            S(_EDGES, threshold=0.75, bias=0.2),
+            Bad((2, 3), threshold=-0.5, code="bad-value"),
         ),
     ),
     Op(
@@ -306,7 +314,7 @@ OPERATORS: tuple[Op, ...] = (
         "hardsigmoid(x: f[*s], alpha: float = 0.16666666666666666, beta: float = 0.5) -> f[*s]",
         doc="alpha x + beta limited to 0 … 1. The gradient at its ends is 0 (Courbariaux et al. 2015).",
         numpy=lambda x, alpha, beta: np.clip(x * alpha + beta, 0, 1),
-        body=_hardsigmoid_body,
+        vjp=_hardsigmoid_vjp,
         onnx=attributes_onnx("HardSigmoid", alpha="alpha", beta="beta"),
         samples=(
             S((2, 3), torch=torch.nn.functional.hardsigmoid),

@@ -42,10 +42,10 @@ class OpaqueType(TensorType):
 class ForeignNode:
     """An ONNX node without its place in a graph, for operator sets `since` to `until` of its domain.
 
-    `content` is the serialised node: inputs are called x0, x1, … or "" where left out, results y0, y1, … or "", and what
-    the graphs inside it use of the graph around c0, c1, …; these captures are further inputs. `types`: of each result
-    that is asked for, its type where that is opaque. `site` tells apart nodes whose results differ in spite of equal
-    inputs.
+    `content` is the serialised node: inputs are called x0, x1, … or "" where left out, results y0, y1, … or "", and
+    what the graphs inside it use of the graph around c0, c1, …; these captures are further inputs. `types`: of each
+    result that is asked for, its type where that is opaque. `site` tells apart nodes whose results differ in spite of
+    equal inputs.
     """
 
     content: bytes

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netlang.diagnostics import fail
 from netlang.dims import Size, decide_less
 from netlang.types import TensorType
 
 from ..op import Bad, Op, S
 from .common import bad_value, listed, normal_axis, product, shape_mismatch
 from .reference import torch
+from .source import check_sizes
 
 if TYPE_CHECKING:
     from ..builder import Builder
@@ -63,6 +67,19 @@ def beside(index: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
     along: list[np.ndarray] = list(np.indices(index.shape, sparse=True))
     along[axis] = index
     return tuple(along)
+
+
+def at_positions(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """The meaning of an operator where a position outside is an error (`bad-index`), as it is at run time."""
+
+    @wraps(function)
+    def checked(*arrays: np.ndarray, **attributes: Any) -> np.ndarray:
+        try:
+            return function(*arrays, **attributes)
+        except IndexError as error:
+            raise fail("bad-index", f"a position lies outside the tensor: {error}") from None
+
+    return checked
 
 
 # --- gather: whole slices ------------------------------------------------------------------------------------------
@@ -173,6 +190,11 @@ def _one_hot_numpy(index: np.ndarray, classes: int) -> np.ndarray:
     return (index[..., None] == np.arange(classes)).astype(np.float32)
 
 
+def _one_hot_shape(index: TensorType, classes: Size) -> TensorType:
+    check_sizes(classes)
+    return TensorType("f32", (*index.shape, classes))
+
+
 def _one_hot_onnx(e: Emitter, node: Node, index: str) -> str:
     # A comparison costs a fifth of ONNX's OneHot, which also counts negative positions from the end.
     column = e.node("Unsqueeze", as_i64(e, node, index, 0), e.constant(np.array([-1])))
@@ -237,7 +259,7 @@ OPERATORS: tuple[Op, ...] = (
         "gather(x: t[*s], index: i[*k], axis: int = 0) -> t",
         doc="The slices of x at the given positions along an axis, which is replaced by the axes of `index`. "
         "Positions in an axis of size n lie in -n … n - 1; negative ones count from the end.",
-        numpy=np.take,
+        numpy=at_positions(np.take),
         vjp=_gather_vjp,
         shape=_gather_shape,
         onnx=_gather_onnx,
@@ -259,7 +281,7 @@ OPERATORS: tuple[Op, ...] = (
     Op(
         "take_along(x: t[*s, c], index: i[*s]) -> t[*s]",
         doc="From each last axis of x the element at its position, which lies in -c … c - 1.",
-        numpy=_take_along_numpy,
+        numpy=at_positions(_take_along_numpy),
         vjp=_take_along_vjp,
         onnx=_take_along_onnx,
         samples=(
@@ -273,7 +295,7 @@ OPERATORS: tuple[Op, ...] = (
         "gather_elements(x: t[*s], index: i[*k], axis: int = 0) -> t[*k]",
         doc="For each element of `index`, the element of x at the same place in all axes but one, and at this position "
         "in that one. Negative positions count from the end. PyTorch calls this `gather`.",
-        numpy=lambda x, index, axis: x[beside(index, axis)],
+        numpy=at_positions(lambda x, index, axis: x[beside(index, axis)]),
         vjp=_gather_elements_vjp,
         shape=_gather_elements_shape,
         onnx=_gather_elements_onnx,
@@ -292,7 +314,7 @@ OPERATORS: tuple[Op, ...] = (
         "gather_nd(x: t[*s], index: i[*k], batch_dims: int = 0) -> t",
         doc="The slices of x at positions of several coordinates, which the last axis of `index` holds, for the first "
         "axes of x after the `batch_dims` axes that x and `index` share. Negative coordinates count from the end.",
-        numpy=lambda x, index, batch_dims: x[places(index, batch_dims)],
+        numpy=at_positions(lambda x, index, batch_dims: x[places(index, batch_dims)]),
         vjp=_gather_nd_vjp,
         shape=_gather_nd_shape,
         onnx=_gather_nd_onnx,
@@ -313,6 +335,7 @@ OPERATORS: tuple[Op, ...] = (
         doc="1 at each position and 0 elsewhere; a position outside 0 … classes - 1 gives zeros.",
         numpy=_one_hot_numpy,
         nondiff="its argument is a position",
+        shape=_one_hot_shape,
         onnx=_one_hot_onnx,
         samples=(
             S(
@@ -322,6 +345,7 @@ OPERATORS: tuple[Op, ...] = (
             ),
             S(np.array([[5, -1], [3, 0]], np.int32), classes=4),
             S(np.array(1), classes=2),
+            Bad(np.array(1), classes=-1, code="bad-value"),
         ),
     ),
     Op(

@@ -77,7 +77,8 @@ def _max_pool_onnx(e: Emitter, node: Node, x: str) -> str:
     begin, end = attributes["pads"][:axes], attributes["pads"][axes:]
     lowest = np.array(-np.inf, numpy_dtype(node.inputs[0].type.dtype))
     wide = e.node("Pad", x, e.constant(np.array([0, 0, *begin, 0, 0, *end])), e.constant(lowest))
-    return e.node("MaxPool", wide, **attributes | {"pads": (0,) * 2 * axes})
+    attributes["pads"] = (0,) * 2 * axes
+    return e.node("MaxPool", wide, **attributes)
 
 
 def _fits_onnx(kernel: Ints, padding: Ints) -> bool:
@@ -178,6 +179,7 @@ _OVERLAP: dict[str, Any] = {"kernel": (3, 3), "stride": (2, 2), "padding": (1, 1
 _ODD: dict[str, Any] = {"kernel": (3, 2), "stride": (1, 2), "padding": (0, 1, 2, 0)}
 _LINE: dict[str, Any] = {"kernel": (3,), "stride": (3,), "padding": (0, 0)}
 _SPARSE: dict[str, Any] = {"kernel": (2, 3), "stride": (1, 2), "padding": (1, 1, 1, 1), "dilation": (3, 2)}
+_FAR: dict[str, Any] = _SPARSE | {"padding": (3, 2, 2, 4)}
 _SOLID: dict[str, Any] = {
     "kernel": (2, 2, 1),
     "stride": (1, 2, 1),
@@ -200,7 +202,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 5, 6), **_ODD, torch=_torch_max_pool),
             S((2, 3, 9), **_LINE, torch=_torch_max_pool),
             S((2, 3, 6, 7), **_SPARSE, torch=_torch_max_pool),
-            S((2, 1, 5, 6), **_SPARSE | {"padding": (3, 2, 2, 4)}, torch=_torch_max_pool),
+            S((2, 1, 5, 6), **_FAR, torch=_torch_max_pool),
             S((2, 3, 3, 4, 2), **_SOLID, torch=_torch_max_pool),
             Bad((2, 3, 1, 4), **_TILES, code="shape-mismatch"),
             Bad((2, 3), **_LINE, code="rank-mismatch"),
@@ -227,7 +229,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 6, 7), **_SPARSE, torch=_torch_indexed, differentiable=False),
             S((2, 3, 3, 4, 2), **_SOLID, torch=_torch_indexed, differentiable=False),
             S(np.ones((1, 2, 4, 4), np.float32), **_OVERLAP, torch=_torch_indexed, differentiable=False),
-            Bad((2, 3, 5, 6), **_SPARSE | {"padding": (3, 2, 2, 4)}, code="bad-value"),
+            Bad((2, 3, 5, 6), **_FAR, code="bad-value"),
             Bad((2, 3), **_LINE, code="rank-mismatch"),
         ),
     ),

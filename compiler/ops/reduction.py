@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 
 from netlang.dims import Size
 from netlang.types import TensorType
 
+from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .common import divided, normal_axes, product
 from .reference import torch
@@ -86,13 +88,18 @@ def _extreme_vjp(b: Builder, g: Value, y: Value, x: Value, axis: Axes, keepdims:
 
 def _prod_vjp(b: Builder, g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> tuple[Value]:
     axes = normal_axes(axis, x.type.rank)
+    others = products_of_others(b, x, axes[0]) if len(axes) == 1 else _products_over_several(b, x, axes)
+    return (b.mul(_kept_axes(b, g, x, axis), others),)
+
+
+def _products_over_several(b: Builder, x: Value, axes: tuple[int, ...]) -> Value:
+    """For each element, the product of the others over these axes: as one axis, at the end."""
     order = (*(i for i in range(x.type.rank) if i not in axes), *axes)
     moved = b.transpose(x, perm=order)
     kept = moved.type.shape[: x.type.rank - len(axes)]
     rows = b.reshape(moved, shape=(*kept, product(x.type.shape[i] for i in axes)))
-    others = b.reshape(products_of_others(b, rows), shape=moved.type.shape)
-    inverse = tuple(int(i) for i in np.argsort(order))
-    return (b.mul(_kept_axes(b, g, x, axis), b.transpose(others, perm=inverse)),)
+    others = b.reshape(products_of_others(b, rows, len(kept)), shape=moved.type.shape)
+    return b.transpose(others, perm=tuple(int(i) for i in np.argsort(order)))
 
 
 # --- norms and logarithms ------------------------------------------------------------------------------------------
@@ -114,8 +121,12 @@ def _logsumexp_numpy(x: np.ndarray, axis: Axes, keepdims: bool) -> np.ndarray:
     return total if keepdims else total.reshape(np.sum(x, axis=axis).shape)
 
 
-def _logsumexp_vjp(b: Builder, g: Value, y: Value, x: Value, axis: Axes, keepdims: bool) -> tuple[Value]:
-    return (b.mul(_kept_axes(b, g, x, axis), b.exp(b.sub(x, _kept_axes(b, y, x, axis)))),)
+def _logsumexp_body(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Value:
+    """The largest element only keeps eˣ in range; bounded, it is a number even where all are infinite."""
+    bound = float(ml_dtypes.finfo(numpy_dtype(x.type.dtype)).max)
+    shift = b.clip(b.stop_gradient(b.max(x, axis=axis, keepdims=True)), low=-bound, high=bound)
+    total = b.add(b.log(b.sum(b.exp(b.sub(x, shift)), axis=axis, keepdims=True)), shift)
+    return total if keepdims else b.reshape(total, shape=_reduced(x.type, axis, keepdims).shape)
 
 
 # --- positions -----------------------------------------------------------------------------------------------------
@@ -286,9 +297,8 @@ OPERATORS: tuple[Op, ...] = (
         "logsumexp(x: f[*s], axis: ints = none, keepdims: bool = false) -> f",
         doc="Logarithm of the sum of eˣ over the given axes, over all where none is given; without overflow.",
         numpy=_logsumexp_numpy,
-        vjp=_logsumexp_vjp,
+        body=_logsumexp_body,
         shape=_reduced,
-        onnx=_onnx("ReduceLogSumExp"),
         samples=(
             S((2, 3), torch=lambda x: x.logsumexp((0, 1))),
             S((2, 3, 4), axis=(0, -1), keepdims=True, torch=lambda x, **to: x.logsumexp(*to.values())),

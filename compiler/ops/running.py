@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,57 +53,95 @@ def _cumsum_onnx(e: Emitter, node: Node, x: str) -> str:
 # --- products ------------------------------------------------------------------------------------------------------
 
 
+def products_of_others(b: Builder, x: Value, axis: int) -> Value:
+    """For each element, the product of the others along an axis; without division, so that zeros are exact.
+
+    Halves are multiplied with each other, and the products of the others among those serve both: every level has half
+    of the elements of the one before.
+    """
+    count = x.type.shape[axis]
+    if not isinstance(count, int):
+        return _products_where(b, x, axis, b.not_equal)
+    if count <= 1:
+        return b.full(shape=x.type.shape, value=1.0, dtype=x.type.dtype)
+    even = _padded(b, x, axis, after=count % 2)
+    half = (count + 1) // 2
+    first, second = (_part(b, even, axis, start, start + half) for start in (0, half))
+    others = products_of_others(b, b.mul(first, second), axis)
+    return _part(b, b.concat(b.mul(others, second), b.mul(others, first), axis=axis), axis, 0, count)
+
+
 def _cumprod_body(b: Builder, x: Value, axis: int, reverse: bool, exclusive: bool) -> Value:
-    at, last = normal_axis(axis, x.type.rank), x.type.rank - 1
-    perm = tuple(range(last + 1))
-    perm = (*perm[:at], *perm[at + 1 :], at)  # to the end, and back
-    back = tuple(int(i) for i in np.argsort(perm))
-    rows = b.transpose(x, perm=perm) if at != last else x
-    found = _products_before(b, rows, reverse=reverse, exclusive=exclusive)
-    return b.transpose(found, perm=back) if at != last else found
+    at = normal_axis(axis, x.type.rank)
+    count = x.type.shape[at]
+    if not isinstance(count, int):
+        before = {(False, False): b.less_equal, (False, True): b.less, (True, False): b.greater_equal}
+        return _products_where(b, x, at, before.get((reverse, exclusive), b.greater))
+    if count == 0:
+        return x
+    if exclusive:
+        kept = _part(b, x, at, 1, count) if reverse else _part(b, x, at, 0, count - 1)
+        x = _padded(b, kept, at, before=int(not reverse), after=int(reverse))
+    return _running_product(b, x, at, reverse)
 
 
-def _products_before(b: Builder, x: Value, *, reverse: bool, exclusive: bool) -> Value:
-    """Running products along the last axis; without division, so that zeros are exact."""
-    count = x.type.shape[-1]
-    if isinstance(count, int):
-        start = _shifted(b, x, min(1, count), from_left=not reverse) if exclusive else x
-        return _doubling(b, start, count, from_left=not reverse)
-    rows, columns = b.reshape(b.iota(count=count), shape=(count, 1)), b.iota(count=count)
-    before, after = (columns, rows) if not reverse else (rows, columns)
-    reached = b.less(before, after) if exclusive else b.less_equal(before, after)
-    return b.prod(b.select(reached, b.reshape(x, shape=(*x.type.shape[:-1], 1, count)), 1.0), axis=-1)
+def _running_product(b: Builder, x: Value, axis: int, reverse: bool) -> Value:
+    """Neighbours are multiplied in pairs; the running products of the pairs are every other one of the elements.
+
+    The rest are those of the pairs before, times one element each (Blelloch 1990).
+    """
+    count = x.type.shape[axis]
+    if count == 1:
+        return x
+    even = _padded(b, x, axis, before=count % 2 * reverse, after=count % 2 * (not reverse))
+    size = count + count % 2
+    first, second = (_part(b, even, axis, start, size, 2) for start in ((1, 0) if reverse else (0, 1)))
+    ends = _running_product(b, b.mul(first, second), axis, reverse)
+    half = size // 2
+    previous = _part(b, ends, axis, 1, half) if reverse else _part(b, ends, axis, 0, half - 1)
+    previous = _padded(b, previous, axis, before=int(not reverse), after=int(reverse))
+    between = b.mul(previous, first)
+    woven = _woven(b, ends, between, axis) if reverse else _woven(b, between, ends, axis)
+    return _part(b, woven, axis, count % 2 * reverse, count + count % 2 * reverse)
 
 
-def products_of_others(b: Builder, x: Value) -> Value:
-    """For each element, the product of the others along the last axis; without division, so that zeros are exact."""
-    count = x.type.shape[-1]
-    if isinstance(count, int):
-        before, after = (_products_before(b, x, reverse=reverse, exclusive=True) for reverse in (False, True))
-        return b.mul(before, after)
+def _products_where(b: Builder, x: Value, axis: int, chosen: Callable[..., Value]) -> Value:
+    """For each element, the product of those along an axis whose position, compared with its own, is chosen.
+
+    Of an axis whose size only the run knows; takes the square of its memory.
+    """
+    count = x.type.shape[axis]
     position = b.iota(count=count)
-    itself = b.equal(b.reshape(position, shape=(count, 1)), position)
-    columns = b.reshape(x, shape=(*x.type.shape[:-1], 1, count))
-    return b.prod(b.select(itself, 1.0, columns), axis=-1)
+    last = x.type.rank - 1
+    perm = (*(i for i in range(last + 1) if i != axis), axis)
+    rows = b.transpose(x, perm=perm)
+    taken = chosen(position, b.reshape(position, shape=(count, 1)))
+    found = b.prod(b.select(taken, b.reshape(rows, shape=(*rows.type.shape[:-1], 1, count)), 1.0), axis=-1)
+    return b.transpose(found, perm=tuple(int(i) for i in np.argsort(perm)))
 
 
-def _doubling(b: Builder, total: Value, count: int, *, from_left: bool) -> Value:
-    """Running products in a logarithmic number of steps."""
-    reach = 1
-    while reach < count:
-        total = b.mul(total, _shifted(b, total, reach, from_left=from_left))
-        reach *= 2
-    return total
+def _part(b: Builder, x: Value, axis: int, start: int, stop: int, step: int = 1) -> Value:
+    if (start, stop, step) == (0, x.type.shape[axis], 1):
+        return x
+    return b.slice(x, starts=start, stops=stop, axes=axis, steps=step)
 
 
-def _shifted(b: Builder, x: Value, by: int, *, from_left: bool) -> Value:
-    """`x` moved along its last axis, with ones where nothing came."""
-    count = x.type.shape[-1]
-    start, stop = (0, count - by) if from_left else (by, count)
-    kept = b.slice(x, starts=start, stops=stop, axes=x.type.rank - 1, steps=1)
-    none = (0,) * (x.type.rank - 1)
-    before, after = (by, 0) if from_left else (0, by)
-    return b.pad(kept, before=(*none, before), after=(*none, after), value=1.0)
+def _padded(b: Builder, x: Value, axis: int, before: int = 0, after: int = 0) -> Value:
+    """`x` with ones before or after it along an axis."""
+    if not before and not after:
+        return x
+    none = (0,) * x.type.rank
+    return b.pad(
+        x, before=(*none[:axis], before, *none[axis + 1 :]), after=(*none[:axis], after, *none[axis + 1 :]), value=1.0
+    )
+
+
+def _woven(b: Builder, x: Value, y: Value, axis: int) -> Value:
+    """x₀, y₀, x₁, y₁, … along an axis."""
+    *before, count = x.type.shape[: axis + 1]
+    after = x.type.shape[axis + 1 :]
+    x, y = (b.reshape(value, shape=(*before, count, 1, *after)) for value in (x, y))
+    return b.reshape(b.concat(x, y, axis=axis + 1), shape=(*before, 2 * count, *after))
 
 
 OPERATORS: tuple[Op, ...] = (

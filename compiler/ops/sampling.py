@@ -59,20 +59,13 @@ def _sample_body(b: Builder, x: Value, grid: Value, mode: str, padding: str, ali
     n, c, *sizes = x.type.shape
     between = grid.type.shape[1:-1]
     points = n * product(between)
-    columns = b.transpose(b.reshape(grid, shape=(points, len(sizes))), perm=(1, 0))
-    taps = [
-        _taps(b, _row(b, columns, len(sizes) - 1 - i), size, mode, padding, align_corners)
-        for i, size in enumerate(sizes)
-    ]
+    columns = (b.reshape(column, shape=(1, points)) for column in reversed(b.split(grid, parts=len(sizes))))
+    taps = [_taps(b, *pair, mode, padding, align_corners) for pair in zip(columns, sizes, strict=True)]
     index, weight = combined_taps(b, taps, sizes)
     index = b.add(index, _first_pixels(b, n, product(sizes), product(between)))
     taken = weighted_rows(b, rows_of_pixels(b, x), index, weight)
     rank = x.type.rank
     return b.transpose(b.reshape(taken, shape=(n, *between, c)), perm=(0, rank - 1, *range(1, rank - 1)))
-
-
-def _row(b: Builder, x: Value, i: int) -> Value:
-    return b.slice(x, starts=i, stops=i + 1, axes=0, steps=1)
 
 
 def _first_pixels(b: Builder, n: Size, pixels: Size, points: Size) -> Value:
@@ -234,18 +227,11 @@ def _column(b: Builder, theta: Value, i: int, axes: int) -> Value:
 
 
 def _spaced(b: Builder, size: Size, dtype: str, align_corners: bool) -> Value:
-    """`size` numbers from -1 to 1, evenly spaced: with the ends, or the centres of as many equal parts."""
+    """`size` numbers between -1 and 1, evenly spaced around 0: with the ends, or the centres of as many equal parts."""
     whole = b.cast(b.iota(count=size), dtype=dtype)
     count = _as_value(b, size_as(b, size, dtype), whole)
-    if align_corners:
-        return b.sub(b.div(b.mul(whole, 2.0), b.maximum(b.sub(count, 1.0), 1.0)), 1.0)
-    return b.sub(b.div(b.add(b.mul(whole, 2.0), 1.0), count), 1.0)
-
-
-def _affine_onnx(e: Emitter, node: Node, theta: str) -> str:
-    type_ = node.outputs[0].type
-    size = e.sizes([type_.shape[0], 1, *type_.shape[1:-1]])
-    return e.node("AffineGrid", theta, size, align_corners=int(node.attributes["align_corners"]))
+    parts = b.maximum(b.sub(count, 1.0), 1.0) if align_corners else count
+    return b.div(b.add(b.mul(whole, 2.0), b.sub(1.0, count)), parts)
 
 
 def _torch_sample(x: Any, grid: Any, mode: str = "linear", padding: str = "zeros", align_corners: bool = False) -> Any:
@@ -300,11 +286,9 @@ OPERATORS: tuple[Op, ...] = (
     Op(
         "affine_grid(theta: f[n, k, l], size: sizes, align_corners: bool = false) -> f",
         doc="The positions for `grid_sample` to which an affine map theta of 2 or 3 coordinates takes the pixels of an "
-        "image of the given size (Jaderberg et al. 2015).",
+        "image of the given size (Jaderberg et al. 2015). The only pixel of an axis lies at 0, as in PyTorch.",
         body=_affine_body,
         shape=_affine_shape,
-        onnx=_affine_onnx,
-        since=20,
         samples=(
             S((2, 2, 3), size=(3, 4), torch=_torch_affine),
             S((2, 2, 3), size=(3, 4), align_corners=True, torch=_torch_affine),

@@ -13,7 +13,8 @@ from netlang.types import TensorType
 from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .common import bad_value, listed, number, product, shape_mismatch
-from .indexing import as_i64, as_index, beside, check_beside, depth, places
+from .indexing import as_i64, as_index, at_positions, beside, check_beside, depth, places
+from .source import check_sizes
 
 if TYPE_CHECKING:
     from ..builder import Builder
@@ -41,6 +42,7 @@ def _rows_shape(values: TensorType, index: TensorType, rows: Size) -> TensorType
     if values.shape[: index.rank] != index.shape:
         title = "every position needs its update: the shape of `values` begins with that of `index`"
         raise shape_mismatch(title, ", ".join((*map(str, index.shape), "…")), listed(values.shape))
+    check_sizes(rows)
     return TensorType(values.dtype, (rows, *values.shape[index.rank :]))
 
 
@@ -171,6 +173,10 @@ def _elements_shape(x: TensorType, index: TensorType, values: TensorType, axis: 
     return x
 
 
+def _elements_numpy(x: np.ndarray, index: np.ndarray, values: np.ndarray, axis: int, reduction: str) -> np.ndarray:
+    return _combined(x, beside(index, axis), values, reduction)
+
+
 def _elements_vjp(
     b: Builder, g: Value, y: Value, x: Value, index: Value, values: Value, axis: int, reduction: str
 ) -> tuple[Value, None, Value]:
@@ -216,6 +222,10 @@ def _nd_shape(x: TensorType, index: TensorType, values: TensorType, reduction: s
     return x
 
 
+def _nd_numpy(x: np.ndarray, index: np.ndarray, values: np.ndarray, reduction: str) -> np.ndarray:
+    return _combined(x, places(index), values, reduction)
+
+
 def _nd_vjp(
     b: Builder, g: Value, y: Value, x: Value, index: Value, values: Value, reduction: str
 ) -> tuple[Value, None, Value]:
@@ -259,7 +269,7 @@ OPERATORS: tuple[Op, ...] = (
         "scatter_rows(values: f[*u], index: i[*k], rows: size) -> f",
         doc="Zeros of the given number of rows, with each row of x added to the row at its position: the transpose of "
         "gather. Positions may repeat; they lie in -rows … rows - 1, and negative ones count from the end.",
-        numpy=_rows_numpy,
+        numpy=at_positions(_rows_numpy),
         vjp=lambda b, g, y, values, index, rows: (b.gather(g, index), None),
         shape=_rows_shape,
         onnx=_rows_onnx,
@@ -272,6 +282,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3), np.array(1), rows=3),
             S((0, 3), np.zeros(0, np.int64), rows=300),
             Bad((4, 3), _PAIRS, rows=4, code="shape-mismatch"),
+            Bad((4, 3), _ROWS, rows=-1, code="bad-value"),
         ),
     ),
     Op(
@@ -280,7 +291,7 @@ OPERATORS: tuple[Op, ...] = (
         "in that one: written there, or, as `reduction` says (add, mul, max, min), combined with what is there. "
         "Negative positions count from the end. Positions may repeat except where values are written. Ties in max and "
         "min share the gradient; the second derivative by two factors that are both 0 is 0.",
-        numpy=lambda x, index, values, axis, reduction: _combined(x, beside(index, axis), values, reduction),
+        numpy=at_positions(_elements_numpy),
         vjp=_elements_vjp,
         shape=_elements_shape,
         onnx=_elements_onnx,
@@ -303,7 +314,7 @@ OPERATORS: tuple[Op, ...] = (
         'scatter_nd(x: t[*s], index: i[*k], values: t[*u], reduction: str = "none") -> t[*s]',
         doc="x, with each of the values at its position of several coordinates, which the last axis of `index` holds: "
         "written there, or combined with what is there, as for `scatter_elements`.",
-        numpy=lambda x, index, values, reduction: _combined(x, places(index), values, reduction),
+        numpy=at_positions(_nd_numpy),
         vjp=_nd_vjp,
         shape=_nd_shape,
         onnx=_nd_onnx,

@@ -9,6 +9,7 @@ import onnx
 
 from netlang.diagnostics import DiagnosticError, fail
 
+from ..ops.subgraphs import graphs_of
 from .call import normal_domain
 from .onnx_types import DTYPES
 
@@ -135,10 +136,12 @@ def _check_attributes(node: onnx.NodeProto, schema: onnx.defs.OpSchema, where: s
         known = schema.attributes.get(name)
         if known is None:
             raise malformed(f"{where} has an unknown attribute `{name}`", sorted(schema.attributes) or "none", name)
-        if int(known.type) != attribute.type and not attribute.ref_attr_name:
+        if known.type.value != attribute.type and not attribute.ref_attr_name:
             kinds = onnx.AttributeProto.AttributeType
             found = kinds.Name(attribute.type) if attribute.type in kinds.values() else attribute.type
-            raise malformed(f"the attribute `{name}` of {where} is of a wrong type", kinds.Name(int(known.type)), found)
+            raise malformed(
+                f"the attribute `{name}` of {where} is of a wrong type", kinds.Name(known.type.value), found
+            )
     for name, known in schema.attributes.items():
         if known.required and name not in given:
             raise malformed(f"{where} lacks the attribute `{name}`")
@@ -174,25 +177,23 @@ def _lengths(tensor: onnx.TensorProto) -> tuple[int, int]:
     return count, sum(map(len, fields))
 
 
-def _graphs(proto: onnx.ModelProto) -> Iterator[tuple[onnx.GraphProto | onnx.FunctionProto, dict[str, int]]]:
-    """Every graph of a model, those within others included, with the operator sets in effect."""
-    opsets = opset_versions(proto.opset_import)
-    yield from _nested(proto.graph, opsets, 0)
+def _graphs(proto: onnx.ModelProto) -> Iterator[tuple[onnx.GraphProto, dict[str, int]]]:
+    """Every graph of a model, those inside others included, with the operator sets in effect."""
+    for graph in _nested(proto.graph):
+        yield graph, opset_versions(proto.opset_import)
     for function in proto.functions:
-        body = onnx.GraphProto(node=function.node)
-        yield from _nested(body, opset_versions(function.opset_import), 0)
+        for graph in _nested(onnx.GraphProto(node=function.node)):
+            yield graph, opset_versions(function.opset_import)
 
 
-def _nested(graph: onnx.GraphProto, opsets: dict[str, int], depth: int) -> Iterator[tuple[onnx.GraphProto, dict[str, int]]]:
+def _nested(graph: onnx.GraphProto, depth: int = 0) -> Iterator[onnx.GraphProto]:
+    """`graph` and those inside its nodes. Raises DiagnosticError (`onnx-too-large`) where they nest too deeply."""
     if depth > DEPTH_LIMIT:
         raise too_deep()
-    yield graph, opsets
+    yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _nested(attribute.g, opsets, depth + 1)
-            for inner in attribute.graphs:
-                yield from _nested(inner, opsets, depth + 1)
+        for inner in graphs_of(node):
+            yield from _nested(inner, depth + 1)
 
 
 def too_deep() -> DiagnosticError:

@@ -34,7 +34,8 @@ def keep(reader: Reader, call: Call) -> tuple[Value | None, ...]:
     asked = [i for i, name in enumerate(call.outputs) if name]
     kept = [types[i] for i in asked]
     opaque = tuple(type_ if isinstance(type_, OpaqueType) else None for type_ in kept)
-    site = len(reader.b.nodes) if schema.non_deterministic else 0
+    random = schema.node_determinism == onnx.defs.OpSchema.NodeDeterminism.NonDeterministic
+    site = len(reader.b.nodes) if random else 0
     node = ForeignNode.of(call.node, since, until, opaque, site)
     attributes = {
         "node": node,
@@ -118,9 +119,7 @@ def _upgraded(reader: Reader, call: Call) -> tuple[Value | None, ...]:
     return tuple(inner.value(name) if name else None for name in node.output)
 
 
-def _result_types(
-    reader: Reader, call: Call, schema: onnx.defs.OpSchema
-) -> tuple[list[TensorType], list[Size]]:
+def _result_types(reader: Reader, call: Call, schema: onnx.defs.OpSchema) -> tuple[list[TensorType], list[Size]]:
     """The type of each result, and the sizes in them that only the run tells."""
     given = {name: value for name, value in zip(call.node.input, call.inputs, strict=True) if value is not None}
     fresh: list[Size] = []

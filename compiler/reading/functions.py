@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import onnx
 
@@ -13,7 +14,7 @@ from .onnx_types import type_proto
 def definition(call: Call, opsets: Mapping[str, int]) -> onnx.FunctionProto | None:
     """How ONNX itself defines an operator by others, or None where it does not."""
     try:
-        schema = onnx.defs.get_schema(call.op_type, call.version, call.domain)
+        schema: Any = onnx.defs.get_schema(call.op_type, call.version, call.domain)
     except onnx.defs.SchemaError:
         return None
     function = onnx.FunctionProto()
@@ -42,9 +43,7 @@ def body_nodes(function: onnx.FunctionProto, call: Call) -> Iterator[onnx.NodePr
         yield _instance(node, given, absent)
 
 
-def _instance(
-    node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto], absent: set[str]
-) -> onnx.NodeProto:
+def _instance(node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto], absent: set[str]) -> onnx.NodeProto:
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
     del copy.attribute[:]

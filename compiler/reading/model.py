@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from netlang.dims import Size, symbol
-from netlang.types import FLOATS, TensorType
 
 from ..builder import Builder
 from ..emit import BASELINE_OPSET, LATEST_OPSET
-from ..ir import Graph, Init, Value
+from ..ir import Graph
 from ..ops.subgraphs import graphs_of
 from ..passes.dead import dead
 from .call import normal_domain
 from .checks import check_model, opset_versions, parse
 from .listing import Listing
-from .names import NameTable, dotted
-from .onnx_types import DTYPES, tensor_type
+from .names import dotted
+from .onnx_types import tensor_type
 from .reader import Model, Reader
 from .weights import External, dense, no_external
-
-STATISTICS = {("BatchNormalization", 3), ("BatchNormalization", 4)}
-"""Inputs of operators that are running statistics, not trained."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +32,7 @@ class Reading:
     weights: dict[str, np.ndarray]
 
 
-def read_model(
-    model: onnx.ModelProto | bytes, *, name: str | None = None, external: External = no_external
-) -> Reading:
+def read_model(model: onnx.ModelProto | bytes, *, name: str | None = None, external: External = no_external) -> Reading:
     """The graph of an ONNX model, or of a serialised one, of operator set 7 or later.
 
     Initialisers of floats become parameters (running statistics: states), others constants. Inputs keep their names
@@ -88,17 +82,19 @@ class _ModelReader:
         type_ = tensor_type(info.type, self._symbols, lambda: symbol(f"{stem}_{next(axes)}"))
         if type_ is None:
             raise self.reader.malformed(f"the rank of the input `{info.name}` is not stated")
-        self.reader.bind(info.name, self._b.input(self.reader.model.names.unique(info.name), type_, doc=info.doc_string))
+        self.reader.bind(
+            info.name, self._b.input(self.reader.model.names.unique(info.name), type_, doc=info.doc_string)
+        )
 
     def initializers(self) -> None:
         """Makes variables of the weights, and constants of everything else that the model holds."""
-        statistics = _statistics(self._proto)
-        for tensor in self._proto.initializer:
-            kind = "state" if tensor.name in statistics else "param"
-            self.reader.bind(tensor.name, self.reader.initializer(tensor, kind))
-        for sparse in self._proto.sparse_initializer:
-            tensor = numpy_helper.from_array(dense(sparse, self.reader.model.external), sparse.values.name)
-            self.reader.bind(tensor.name, self.reader.initializer(tensor))
+        tensors = [*self._proto.initializer, *map(self._dense, self._proto.sparse_initializer)]
+        users = _first_users(self._proto)
+        for tensor in tensors:
+            self.reader.bind(tensor.name, self.reader.initializer(tensor, users.get(tensor.name, (None, 0))))
+
+    def _dense(self, sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
+        return numpy_helper.from_array(dense(sparse, self.reader.model.external), sparse.values.name)
 
     def outputs(self) -> None:
         """Makes the outputs of the model outputs of the graph."""
@@ -112,7 +108,7 @@ class _ModelReader:
         used = {value for node in graph.nodes for value in node.inputs} | {output.value for output in graph.outputs}
         variables = tuple(variable for variable in graph.variables if variable.value in used)
         weights = {variable.name: self.reader.model.weights[variable.value] for variable in variables}
-        return Reading(_with_variables(graph, variables), weights)
+        return Reading(replace(graph, variables=variables), weights)
 
 
 def _declared(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
@@ -124,14 +120,10 @@ def _declared(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
     return found
 
 
-def _statistics(graph: onnx.GraphProto) -> set[str]:
-    """Names of the running statistics of a graph."""
-    return {
-        name for node in graph.node for i, name in enumerate(node.input) if (node.op_type, i) in STATISTICS
-    }
-
-
-def _with_variables(graph: Graph, variables: tuple) -> Graph:
-    from dataclasses import replace
-
-    return replace(graph, variables=variables)
+def _first_users(graph: onnx.GraphProto) -> dict[str, tuple[onnx.NodeProto | None, int]]:
+    """For each value the first node that reads it, and at which input."""
+    users: dict[str, tuple[onnx.NodeProto | None, int]] = {}
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            users.setdefault(name, (node, index))
+    return users

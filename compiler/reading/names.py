@@ -7,6 +7,19 @@ import re
 import onnx
 
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
+_MADE_UP = re.compile(r"onnx::\w+|val_\d+|\d+|.*Constant(_\d+)?(_output_0)?")
+_ROLES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("Add", "Sub"), ("bias", "bias")),
+    **dict.fromkeys(("Mul", "Div"), ("scale", "scale")),
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm"), ("weight", "weight", "bias")),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), ("weight", "weight_ih", "weight_hh", "bias", "", "h", "c", "peephole")),
+    **dict.fromkeys(
+        ("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization"),
+        ("weight", "weight", "bias", "mean", "variance"),
+    ),
+}
+"""What the inputs of an operator are called in a layer, where that is not "weight"."""
+
 _TORCH_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -31,11 +44,24 @@ def dotted(name: str) -> str:
     """`name` as words joined by dots: `/encoder/layers.0/attn/Constant_1` is `encoder.layers.0.attn.Constant_1`."""
     if _DOTTED.fullmatch(name):
         return name
+    numbered = "layer_" if name.startswith("/") or "." in name else "v"
     parts = [re.sub(r"\W+", "_", part, flags=re.ASCII).strip("_") for part in re.split(r"[/.]|::", name)]
     parts = [part for part in parts if part]
     if parts and parts[0][0].isdigit():
-        parts[0] = f"v{parts[0]}"
+        parts[0] = numbered + parts[0]
     return ".".join(parts)
+
+
+def weight_name(name: str, node: onnx.NodeProto | None, index: int) -> str:
+    """What to call the weight `name`, which is the input of `node` at `index`.
+
+    A name that an exporter made up (`onnx::MatMul_366`) gives way to the module and the role of the weight.
+    """
+    if node is None or not _MADE_UP.fullmatch(name):
+        return name
+    roles = _ROLES.get(node.op_type, ())
+    role = roles[index] if index < len(roles) else "weight"
+    return f"{scope_of(node) or node.op_type.lower()}.{role}"
 
 
 def scope_of(node: onnx.NodeProto) -> str:

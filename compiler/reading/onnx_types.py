@@ -17,9 +17,7 @@ DTYPES = {number: name for name, number in ONNX_DTYPES.items()}
 """The language's name of each of ONNX's element types."""
 
 
-def tensor_type(
-    proto: onnx.TypeProto, known: Mapping[str, Size], fresh: Callable[[], Size]
-) -> TensorType | None:
+def tensor_type(proto: onnx.TypeProto, known: Mapping[str, Size], fresh: Callable[[], Size]) -> TensorType | None:
     """The type that `proto` describes; None where it says no element type or no rank.
 
     A dimension with a name in `known` is that size; one without a name, or with another, is `fresh()`. Sequences,

@@ -22,7 +22,7 @@ from .checks import DEPTH_LIMIT, opset_versions, too_deep
 from .foreign import keep
 from .functions import body_nodes, definition
 from .listing import Listing
-from .names import NameTable, scope_of
+from .names import NameTable, scope_of, weight_name
 from .onnx_types import DTYPES
 from .rules import RULES
 from .sizes import SizeTracker
@@ -30,6 +30,9 @@ from .weights import External, content, no_external
 
 NODE_LIMIT = 500_000
 """How many nodes are read, those of functions at each of their uses: a small file can describe very many."""
+
+STATISTICS = {("BatchNormalization", 3), ("BatchNormalization", 4)}
+"""Inputs of operators that are running statistics, not trained."""
 
 MISMATCHES = ("rank-mismatch", "shape-mismatch", "type-mismatch")
 """Codes of what operators say about inputs that do not fit."""
@@ -39,8 +42,9 @@ MISMATCHES = ("rank-mismatch", "shape-mismatch", "type-mismatch")
 class Model:
     """What the readers of one model share.
 
-    target: the operator set in which foreign nodes are kept. external: reads weights outside the model. weights: content of the variables. declared: types that the
-    model states for its values. elements: sequences whose elements are known.
+    target: the operator set in which foreign nodes are kept. names: those of inputs, variables and outputs. external:
+    reads weights outside the model. declared: types that the model states for its values. weights: content of the
+    variables. elements: sequences whose elements are known. nodes: how many have been read.
     """
 
     target: int
@@ -165,13 +169,19 @@ class Reader:
         assert value is not None
         return value
 
-    def initializer(self, tensor: onnx.TensorProto, kind: str = "param") -> Value:
-        """A variable for a weight, a tensor of floats; a constant for any other tensor that the model holds."""
+    def initializer(self, tensor: onnx.TensorProto, user: tuple[onnx.NodeProto | None, int] = (None, 0)) -> Value:
+        """A variable for a weight, a tensor of floats; a constant for any other tensor that the model holds.
+
+        `user` is the node that reads it first, and the index of that input: running statistics are states.
+        """
         dtype = DTYPES[tensor.data_type]
         if dtype not in FLOATS or not tensor.dims:
             return self.literal(tensor)
         type_ = TensorType(dtype, tuple(tensor.dims))
-        value = self.b.variable(self.model.names.unique(tensor.name), type_, kind, Init("zeros"))
+        node, index = user
+        kind = "state" if node is not None and (node.op_type, index) in STATISTICS else "param"
+        name = self.model.names.unique(weight_name(tensor.name, node, index))
+        value = self.b.variable(name, type_, kind, Init("zeros"))
         self.model.weights[value] = content(tensor, self.model.external)
         return value
 
@@ -252,7 +262,8 @@ class Reader:
     def _as_declared(self, name: str, value: Value) -> Value:
         """`value`, with those sizes that only the run tells as the model states them."""
         declared = self.model.declared.get(name)
-        if declared is None or value.type.dtype not in LANGUAGE_DTYPES or not any("#" in symbol for size in value.type.shape for symbol in symbols(size)):
+        unsure = any("#" in symbol for size in value.type.shape for symbol in symbols(size))
+        if declared is None or not unsure or value.type.dtype not in LANGUAGE_DTYPES:
             return value
         stated = [dim.dim_value for dim in declared.tensor_type.shape.dim]
         if len(stated) != value.type.rank:

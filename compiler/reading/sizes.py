@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -86,9 +88,10 @@ def _objects(value: Any) -> np.ndarray:
     return array
 
 
-def _elementwise(function: Callable[..., Any], dtype: type = object) -> Callable[..., Any]:
-    apply = np.frompyfunc(function, function.__code__.co_argcount, 1)
-    return lambda *inputs, **_: np.asarray(apply(*inputs), dtype)
+def _each(inputs: int, function: Callable[..., Any], dtype: type = object) -> Callable[..., Any]:
+    """`function` of `inputs` numbers, element by element."""
+    apply = np.frompyfunc(function, inputs, 1)
+    return lambda *arrays, **_: np.asarray(apply(*arrays), dtype)
 
 
 def _decided(answer: bool | None) -> bool:
@@ -112,7 +115,7 @@ def _product(x: Any, y: Any) -> Any:
     return _whole(x) * _whole(y)
 
 
-def _reduced(function: Callable[[Size, Size], Size]) -> Callable[..., Any]:
+def _reduced(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
     ufunc = np.frompyfunc(function, 2, 1)
 
     def reduce(x: np.ndarray, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Any:
@@ -132,15 +135,29 @@ def _same(x: np.ndarray, **_: Any) -> np.ndarray:
     return x
 
 
+def _rounded(function: Callable[[float], int]) -> Callable[[Any], Any]:
+    return lambda x: function(x) if isinstance(x, float) else x
+
+
+def _equal(x: Size, y: Size) -> bool:
+    return _decided(decide_equal(x, y))
+
+
+def _less(x: Size, y: Size) -> bool:
+    return _decided(decide_less(x, y))
+
+
 def _by_numpy(name: str) -> Callable[..., Any]:
-    return lambda *inputs, **attrs: OPS[name].numpy(*inputs, **attrs)  # type: ignore[misc]
+    numpy = OPS[name].numpy
+    assert numpy is not None
+    return numpy
 
 
 def _gather(x: np.ndarray, index: np.ndarray, **attrs: Any) -> np.ndarray:
-    return OPS["gather"].numpy(x, index.astype(np.int64), **attrs)  # type: ignore[misc]
+    return _by_numpy("gather")(x, index.astype(np.int64), **attrs)
 
 
-_MOVING = ("concat", "expand", "reshape", "slice", "split", "stack", "squeeze", "tile", "transpose")
+_MOVING = ("concat", "expand", "reshape", "slice", "split", "transpose")
 """Operators that only move elements, whatever they are."""
 
 RULES: dict[str, Callable[..., Any]] = {
@@ -149,31 +166,31 @@ RULES: dict[str, Callable[..., Any]] = {
     "dim": lambda size: size,
     "iota": _iota,
     "cast": _same,
-    "floor": _elementwise(lambda x: _whole(x) if not isinstance(x, float) else int(x // 1)),
-    "ceil": _elementwise(lambda x: _whole(x) if not isinstance(x, float) else int(-(-x // 1))),
-    "neg": _elementwise(lambda x: -x),
-    "add": _elementwise(lambda x, y: x + y),
-    "sub": _elementwise(lambda x, y: x - y),
-    "mul": _elementwise(_product),
-    "div": _elementwise(_quotient),
-    "truncated_divide": _elementwise(_quotient),
-    "floor_divide": _elementwise(lambda x, y: x // y),
-    "mod": _elementwise(lambda x, y: x % y),
-    "maximum": _elementwise(lambda x, y: maximum(x, y)),
-    "minimum": _elementwise(lambda x, y: minimum(x, y)),
-    "equal": _elementwise(lambda x, y: _decided(decide_equal(x, y)), bool),
-    "not_equal": _elementwise(lambda x, y: not _decided(decide_equal(x, y)), bool),
-    "less": _elementwise(lambda x, y: _decided(decide_less(x, y)), bool),
-    "greater": _elementwise(lambda x, y: _decided(decide_less(y, x)), bool),
-    "less_equal": _elementwise(lambda x, y: not _decided(decide_less(y, x)), bool),
-    "greater_equal": _elementwise(lambda x, y: not _decided(decide_less(x, y)), bool),
-    "logical_not": _elementwise(lambda x: not x, bool),
-    "logical_and": _elementwise(lambda x, y: x and y, bool),
-    "logical_or": _elementwise(lambda x, y: x or y, bool),
-    "select": lambda condition, x, y: np.where(condition, x, y),
-    "sum": _reduced(lambda x, y: x + y),
-    "prod": _reduced(lambda x, y: x * y),
-    "max": _reduced(lambda x, y: maximum(x, y)),
-    "min": _reduced(lambda x, y: minimum(x, y)),
+    "floor": _each(1, _rounded(math.floor)),
+    "ceil": _each(1, _rounded(math.ceil)),
+    "neg": _each(1, operator.neg),
+    "add": _each(2, operator.add),
+    "sub": _each(2, operator.sub),
+    "mul": _each(2, _product),
+    "div": _each(2, _quotient),
+    "truncated_divide": _each(2, _quotient),
+    "floor_divide": _each(2, operator.floordiv),
+    "mod": _each(2, operator.mod),
+    "maximum": _each(2, maximum),
+    "minimum": _each(2, minimum),
+    "equal": _each(2, _equal, bool),
+    "not_equal": _each(2, lambda x, y: not _equal(x, y), bool),
+    "less": _each(2, _less, bool),
+    "greater": _each(2, lambda x, y: _less(y, x), bool),
+    "less_equal": _each(2, lambda x, y: not _less(y, x), bool),
+    "greater_equal": _each(2, lambda x, y: not _less(x, y), bool),
+    "logical_not": np.logical_not,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "select": np.where,
+    "sum": _reduced(operator.add),
+    "prod": _reduced(operator.mul),
+    "max": _reduced(maximum),
+    "min": _reduced(minimum),
 }
 """What an operator of the table does to sizes: like its `numpy`, but open sizes are compared only where certain."""

@@ -62,7 +62,7 @@ def dense(tensor: onnx.SparseTensorProto, external: External) -> np.ndarray:
             places = places * size + indices[:, axis]
     else:
         places = indices
-    if places.shape != values.shape or (places.size and not (0 <= places.min() and places.max() < count)):
+    if places.shape != values.shape or (places.size and not (places.min() >= 0 and places.max() < count)):
         raise malformed(f"the indices of the sparse tensor `{tensor.values.name}` do not fit its values")
     flat = np.zeros(count, values.dtype)
     flat[places] = values

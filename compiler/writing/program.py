@@ -52,9 +52,10 @@ def write_program(
 
 def identifier_of_model(name: str) -> str:
     """The name of a model that a file or graph of this name holds: `resnet-18` is `Resnet18`."""
+    if name.isidentifier() and name.isascii() and name[0].isupper():
+        return name
     words = [word for word in identifier(name).split("_") if word]
-    joined = "".join(word[:1].upper() + word[1:] for word in words if not word.startswith("n") or word[1:2].isalpha())
-    return joined or "Model"
+    return "".join(word[:1].upper() + word[1:] for word in words) or "Model"
 
 
 class _Program:

@@ -58,7 +58,7 @@ def check_gradients(proto: onnx.ModelProto, feeds: Arrays) -> None:
     direction = {name: rng.standard_normal(feeds[name].shape) for name in floats(feeds)}
 
     def loss(values: Arrays) -> float:
-        return float(evaluate(together, values, "f64")["loss"])
+        return float(evaluate(together, values, "f64")["total"])
 
     along = sum(float(np.sum(found[f"grad.{name}"] * move)) for name, move in direction.items())
     assert along == pytest.approx(central_difference(loss, feeds, direction), rel=1e-7, abs=1e-8)
@@ -67,14 +67,14 @@ def check_gradients(proto: onnx.ModelProto, feeds: Arrays) -> None:
 
 
 def with_gradients(graph: Graph, feeds: Arrays) -> Graph:
-    """The outputs y; `loss`, the sum of all y · (y + 1); and its gradient by each float input: `grad.` and its name."""
+    """The outputs y; `total`, the sum of all y · (y + 1); its gradient by each float input: `grad.` and its name."""
     b = Builder(graph.name)
     b.adopt(graph)
     for output in graph.outputs:
         b.output(output.name, output.value)
     results = [output.value for output in graph.outputs if output.value.type.dtype in FLOATS]
     total = reduce(b.add, [b.sum(b.mul(y, b.add(y, 1.0))) for y in results])
-    b.output("loss", total)
+    b.output("total", total)
     inputs = {item.name: item.value for item in graph.inputs}
     names = floats(feeds)
     for name, value in zip(names, gradients(b, total, [inputs[name] for name in names]), strict=True):

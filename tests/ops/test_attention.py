@@ -169,6 +169,30 @@ def test_rotary_positions_from_a_table(attributes: dict[str, int]):
     check_gradients(proto, feeds)
 
 
+def modifier(*nodes: onnx.NodeProto) -> onnx.GraphProto:
+    """A sub-graph from `s` to `m`."""
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, 4, 3, 5]) for name in "sm"]
+    half = helper.make_tensor("half", onnx.TensorProto.FLOAT, [], [0.5])
+    return helper.make_graph(nodes, "modifier", ends[:1], ends[1:], [half])
+
+
+def test_sub_graphs_change_scores_and_weights():
+    rng = np.random.default_rng(12)
+    feeds = {key: rng.standard_normal(SHAPES[key]).astype(np.float32) for key in "qkv"}
+    graphs = {
+        "score_mod": modifier(helper.make_node("Tanh", ["s"], ["a"]), helper.make_node("Mul", ["a", "half"], ["m"])),
+        "prob_mod": modifier(helper.make_node("Pow", ["s", "half"], ["m"])),
+    }
+    node = helper.make_node("FlexAttention", ["q", "k", "v"], ["y"], domain="ai.onnx.preview", scale=0.7, **graphs)
+    proto = model([node], feeds, ["y"], opset=24, domains={"ai.onnx.preview": 1})
+    found = run_onnx(read_model(proto).graph, feeds)["y"]
+    q, k, v = (torch.tensor(feeds[key]) for key in "qkv")
+    k, v = (x.repeat_interleave(2, 1) for x in (k, v))
+    expected = (0.5 * (q @ k.mT * 0.7).tanh()).softmax(-1).sqrt() @ v
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)
+    check_gradients(proto, feeds)
+
+
 # --- linear attention ----------------------------------------------------------------------------------------------
 
 RULES = {"linear": "", "gated": "d", "delta": "b", "gated_delta": "db"}

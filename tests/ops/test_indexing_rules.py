@@ -17,6 +17,7 @@ from netlang.compiler.reading import read_model
 from onnx import parser
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
+from netlang.diagnostics import DiagnosticError
 from netlang.types import FLOATS, TensorType
 
 from .harness import Arrays, central_difference, run_onnx
@@ -42,7 +43,8 @@ def expected(proto: onnx.ModelProto, feeds: Arrays) -> Arrays:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return dict(zip([output.name for output in session.get_outputs()], session.run(None, feeds), strict=True))
+    names = [output.name for output in session.get_outputs()]
+    return {name: np.asarray(result) for name, result in zip(names, session.run(names, feeds), strict=True)}
 
 
 def check(proto: onnx.ModelProto, feeds: Arrays, foreign: bool = False) -> Graph:
@@ -102,8 +104,9 @@ STATED = {
     "slice backwards of nothing": (13, "s = Constant <value = int64[1] {1}> () e = Constant <value = int64[1] {3}> () "
                                        "a = Constant <value = int64[1] {0}> () t = Constant <value = int64[1] {-1}> () "
                                        "y = Slice (x, s, e, a, t)"),
-    "slice from before the first": (13, "s = Constant <value = int32[1] {-9}> () e = Constant <value = int32[1] {9}> () "
-                                        "a = Constant <value = int32[1] {1}> () t = Constant <value = int32[1] {4}> () "
+    "slice from before the first": (13, "s = Constant <value = int32[1] {-9}> () "
+                                        "e = Constant <value = int32[1] {9}> () a = Constant <value = int32[1] {1}> () "
+                                        "t = Constant <value = int32[1] {4}> () "
                                         "y = Slice (x, s, e, a, t)"),
     "split 2": (9, "y, z = Split <axis = -1, split = [2, 4]> (x)"),
     "split 2 in equal parts": (9, "y, z = Split <axis = 1> (x)"),
@@ -166,7 +169,8 @@ def test_depth_and_space() -> None:
 
 @pytest.mark.parametrize("attributes", ["", "<strides = [2, 1], pads = [1, 0, 0, 2], dilations = [1, 2]>"])
 def test_windows_added_up(attributes: str) -> None:
-    body = f"i = Constant <value = int64[2] {{5, 4}}> () k = Constant <value = int64[2] {{2, 2}}> () y = Col2Im {attributes} (x, i, k)"
+    body = (f"i = Constant <value = int64[2] {{5, 4}}> () k = Constant <value = int64[2] {{2, 2}}> () "
+            f"y = Col2Im {attributes} (x, i, k)")  # fmt: skip
     x = np.random.default_rng(3).standard_normal((2, 8, 12)).astype(np.float32)
     proto = model(18, "float[2, 8, 12] x", body)
     check(proto, {"x": x})
@@ -183,7 +187,8 @@ OPEN = {
     "reshape": "s = Constant <value = int64[3] {0, 2, -1}> () y = Reshape (x, s)",
     "flatten": "y = Flatten <axis = 2> (x)",
     "first and last": "a = Constant <value = int64[1] {0}> () b = Constant <value = int64[1] {1}> () "
-                      "m = Constant <value = int64[1] {-1}> () e = Constant <value = int64[1] {9223372036854775807}> () "
+                      "e = Constant <value = int64[1] {9223372036854775807}> () "
+                      "m = Constant <value = int64[1] {-1}> () "
                       "y = Slice (x, a, b, b) z = Slice (x, m, e, b) u = Slice (x, a, m, b) v = Slice (x, b, e, b)",
     "backwards": "a = Constant <value = int64[1] {-1}> () b = Constant <value = int64[1] {1}> () "
                  "e = Constant <value = int64[1] {-9223372036854775807}> () y = Slice (x, a, e, b, a)",
@@ -323,6 +328,18 @@ def test_a_position_outside_stops_the_run(inputs: str, body: str, index: Any) ->
     graph = read_model(model(18, inputs, body)).graph
     with pytest.raises(OUT_OF_RANGE):
         run_onnx(graph, {"x": X, "i": np.array(index)})
+
+
+@pytest.mark.parametrize("name", ["gather", "gather_elements", "take_along", "gather_nd", "scatter_elements"])
+def test_a_constant_position_outside_is_refused(name: str) -> None:
+    b = Builder()
+    index = np.array([[9]]) if name == "gather_nd" else np.array(9) if name == "take_along" else np.array([9])
+    operands = [b.constant(np.ones(3, np.float32)), b.constant(index)]
+    if name == "scatter_elements":
+        operands.append(b.constant(np.ones(1, np.float32)))
+    with pytest.raises(DiagnosticError) as error:
+        b.apply(name, operands, {})
+    assert error.value.diagnostics[0].code == "bad-index"
 
 
 # --- sequences -----------------------------------------------------------------------------------------------------

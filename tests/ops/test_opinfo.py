@@ -16,8 +16,17 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 from netlang.types import FLOATS, TensorType
 
+from . import opinfo_algebra, opinfo_elementwise, opinfo_layers, opinfo_reductions, opinfo_shapes
 from .harness import run_onnx
-from .opinfo import COUNTERPARTS, NotExpressible, Use
+from .opinfo_use import NotExpressible, Use
+
+COUNTERPARTS = {
+    **opinfo_elementwise.COUNTERPARTS,
+    **opinfo_reductions.COUNTERPARTS,
+    **opinfo_shapes.COUNTERPARTS,
+    **opinfo_algebra.COUNTERPARTS,
+    **opinfo_layers.COUNTERPARTS,
+}
 
 
 def infos() -> Iterator[Any]:

@@ -70,7 +70,9 @@ def runs(case: TestCase) -> bool:
     """Whether the runtime itself gives the expected results for the original model."""
     try:
         for inputs, expected in case.data_sets:
-            compare(run(case.model, [item.name for item in case.model.graph.input], inputs), expected, case.rtol, case.atol)
+            compare(
+                run(case.model, [item.name for item in case.model.graph.input], inputs), expected, case.rtol, case.atol
+            )
     except Exception:
         return False
     return True

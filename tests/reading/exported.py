@@ -62,11 +62,11 @@ class Exported:
     x: torch.Tensor
 
 
-def export(name: str, dynamo: bool, training: bool = False) -> Exported:
+def export(name: str, dynamo: bool) -> Exported:
     """Exports a network with an open batch size, by PyTorch's newer exporter (`dynamo`) or the older one."""
     make, shape = NETWORKS[name]
     torch.manual_seed(0)
-    network = make().train(training)
+    network = make().eval()
     example = torch.randn(*shape)
     file = io.BytesIO()
     with warnings.catch_warnings():

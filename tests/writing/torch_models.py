@@ -1,0 +1,108 @@
+"""PyTorch models and their ONNX exports."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Callable
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+
+class Perceptron(nn.Module):
+    """Three layers with names of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc3(self.fc2(self.fc1(x).relu()).relu())
+
+
+class Convolutions(nn.Module):
+    """Convolutions with batch normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(4, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        )  # fmt: skip
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.features(x).flatten(1))
+
+
+class Recurrent(nn.Module):
+    """The last output of an LSTM over words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.lstm, self.head = nn.Embedding(11, 6), nn.LSTM(6, 7, batch_first=True), nn.Linear(7, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(self.words(x))[0][:, -1])
+
+
+class Encoder(nn.Module):
+    """Three layers of a Transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(11, 16)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(self.words(x)).mean(1))
+
+
+def randomised(make: Callable[[], nn.Module]) -> nn.Module:
+    """A model whose weights all differ: exporters join equal ones."""
+    torch.manual_seed(0)
+    model = make()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            buffer.uniform_(0.5, 1.5)
+    return model.eval()
+
+
+def exported(model: nn.Module, x: Tensor) -> onnx.ModelProto:
+    """The export by `torch.export`, with an open batch and, for words, an open length."""
+    dims = {0: "batch", 1: "t"} if x.dtype == torch.int64 else {0: "batch"}
+    with _quiet():
+        program = torch.onnx.export(model, (x,), dynamo=True, dynamic_shapes=(dims,), verbose=False)
+    assert program is not None
+    return program.model_proto
+
+
+def scripted(model: nn.Module, x: Tensor) -> onnx.ModelProto:
+    """The export by tracing, which keeps batch normalisation apart from the convolution before it."""
+    file = io.BytesIO()
+    with _quiet():
+        torch.onnx.export(
+            model, (x,), file, dynamo=False, training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
+            input_names=["x"], output_names=["y"], dynamic_axes={"x": {0: "batch"}},
+        )  # fmt: skip
+    return onnx.load_from_string(file.getvalue())
+
+
+class _quiet(warnings.catch_warnings):
+    """Exporters warn and log about themselves."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+
+    def __exit__(self, *error: object) -> None:
+        logging.disable(logging.NOTSET)
+        super().__exit__(*error)
