@@ -349,9 +349,17 @@ def _all_nodes(graph: Graph) -> Iterator[Node]:
             yield from _all_nodes(body)
 
 
+def lowest_opset(graph: Graph) -> int:
+    """The lowest operator set, from the baseline on, that has what the nodes of `graph` are lowered to."""
+    return max((_since(node) for node in _all_nodes(graph)), default=0)
+
+
 def _opset(graph: Graph, asked: int | None) -> int:
-    needed = max((_since(node) for node in _all_nodes(graph)), default=BASELINE_OPSET)
-    needed = max(needed, BASELINE_OPSET)
+    needed = max(lowest_opset(graph), BASELINE_OPSET)
+    for node in _all_nodes(graph):
+        if node.op == "foreign" and node.attributes["node"].ceiling < max(needed, asked or 0):
+            title = f"`{node.attributes['node'].node.op_type}` has another meaning in the operator set that is needed"
+            raise fail("opset-unsupported", title, node.loc, expected=f"at most {node.attributes['node'].ceiling}")
     if asked is None:
         return needed
     if not needed <= asked <= LATEST_OPSET:

@@ -392,12 +392,13 @@ class _Checker:
                 for child in (*(s.value for s in sequences), along, backward, lengths, *(c.value for c in carries)):
                     if child is not None:
                         self._expression(child, scope)
-                self._iteration("scan", [s.name for s in sequences], carries, None, body, scope)
+                self._iteration("scan", [s.name for s in sequences], "element", carries, None, body, scope)
             case syntax.Loop(range_, condition, carries, body):
                 ends = (range_.first, range_.last) if range_ is not None else ()
                 for child in (*ends, *(c.value for c in carries)):
                     self._expression(child, scope)
-                self._iteration("loop", [range_.name] if range_ is not None else [], carries, condition, body, scope)
+                numbers = [range_.name] if range_ is not None else []  # must be named, and need not be used
+                self._iteration("loop", numbers, "parameter", carries, condition, body, scope)
             case _:
                 if isinstance(node, syntax.Attribute):
                     self.attributes.add(node.name)
@@ -408,6 +409,7 @@ class _Checker:
         self,
         word: str,
         elements: Iterable[Name],
+        kind: str,
         carries: Iterable[syntax.Carry],
         condition: Expr | None,
         body: syntax.Block,
@@ -416,7 +418,7 @@ class _Checker:
         """The body of a `scan` or `loop`, and the condition, which sees what the body begins with."""
         scope = self._new_scope(outer, body)
         for element in elements:
-            self._bind_new(scope, element, "element")
+            self._bind_new(scope, element, kind)
         for carry in carries:
             self._bind_new(scope, carry.name, "carry")
         if condition is not None:

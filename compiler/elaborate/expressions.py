@@ -159,19 +159,20 @@ def _undefined(context: Context, expr: syntax.Name) -> DiagnosticError:
     help_ = "set it before the branch, or in both branches" if place is not None else None
     if expr.name in INITIALIZERS:
         help_ = "initialisers stand after `~`; `full([2, 3], 0)` is a tensor"
-    secondary = [Label(place, "set in a branch that is not taken")] if place is not None else []
+    secondary = [Label(place, "set in one branch only")] if place is not None else []
     return fail("undefined-name", f"`{expr.name}` is not defined", expr.span, secondary=secondary, help=help_)
 
 
 def _next(context: Context, expr: syntax.Next, environment: Environment) -> Any:
     around = next((i for i in reversed(context.frame.iterations) if expr.name in i.carries), None)
-    if around is not None and expr.name in around.pending:
-        return around.pending[expr.name]
+    if around is not None and around.failed:
+        return around.pending.get(expr.name, POISON)
     instance = context.frame.instance
-    if instance is not None and expr.name in instance.pending:
-        return instance.pending[expr.name]
+    pending = around.pending if around is not None else instance.pending if instance is not None else {}
+    if expr.name in pending:
+        return pending[expr.name]
     raise fail(
-        "unset-state",
+        "unset-state" if around is None else "unset-carry",
         f"`next {expr.name}` is read before it is set",
         expr.span,
         help=f"put `next {expr.name} = …` before this line",

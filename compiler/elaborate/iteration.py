@@ -313,7 +313,7 @@ def _iteration_of(context: Context, statement: syntax.Statement, word: str) -> I
     iteration = context.frame.iterations[-1]
     if context.builder is iteration.builder:
         return iteration
-    raise fail("misplaced-statement", f"`{word}` cannot stand inside a `{context.regions[-1].word}`", statement.span,
+    raise fail("misplaced-statement", f"`{word}` cannot stand in {context.regions[-1].place}", statement.span,
                help=f"every round does the same: compute the value there, and `{word}` it behind")  # fmt: skip
 
 

@@ -88,7 +88,7 @@ class Instance:
     created: Span = BUILTIN
     children: dict[str, Instance] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
-    pending: dict[str, Value] = field(default_factory=dict)
+    pending: dict[str, Any] = field(default_factory=dict)  # next values of states; poison where one was faulty
     definition: Any = None
     namer: Counter = field(default_factory=Counter)  # of a model: names that its entries continue
 

@@ -40,6 +40,14 @@ class Region:
     round: Callable[[], Value] | None = None
     states: list[tuple[Instance, str]] = field(default_factory=list)  # set inside, where that is allowed
 
+    @property
+    def place(self) -> str:
+        """Where something stands that stands in it, for messages."""
+        return _PLACES.get(self.word, f"a `{self.word}`")
+
+
+_PLACES = {"if": "an `if` that chooses at run time", "@recompute": "what `@recompute` marks"}
+
 
 class Bindings:
     """What executing statements changes: names, the next values of carries, and what is returned."""

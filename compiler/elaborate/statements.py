@@ -204,7 +204,9 @@ def _set_state(context: Context, target: syntax.Name, value: Any, statement: syn
     if instance is None or state is None or state not in context.states:
         raise fail("unset-state", f"`{name}` is not a state of this layer", target.span,
                    help=f"declare it first: `state {name}: f32[…] ~ zeros()`")  # fmt: skip
-    _check_state_place(context, statement)
+    if _is_repeated(context):
+        instance.pending[name] = POISON
+        raise _repeated(context, statement)
     if not isinstance(value, Value) or value.type != state.type:
         same = isinstance(value, Value) and value.type.dtype == state.type.dtype
         raise fail(
@@ -220,12 +222,19 @@ def _set_state(context: Context, target: syntax.Name, value: Any, statement: syn
         context.regions[-1].states.append((instance, name))
 
 
-def _check_state_place(context: Context, statement: syntax.SetNext) -> None:
-    """A state has one next value in a step, so what runs many times, or perhaps not at all, cannot set it."""
-    region = next((region for region in context.regions if region.word != "@recompute"), None)
-    if region is not None:
-        raise fail("misplaced-statement", f"a state cannot be set inside a `{region.word}`", statement.span,
-                   help="hand the value on with `carry`, and set the state behind")  # fmt: skip
+def _is_repeated(context: Context) -> bool:
+    """Whether what is executed runs many times, or perhaps not at all, so that it cannot set a state once in a step."""
+    return any(region.word != "@recompute" for region in context.regions)
+
+
+def _repeated(context: Context, statement: syntax.SetNext) -> DiagnosticError:
+    region = next(region for region in context.regions if region.word != "@recompute")
+    way_out = (
+        "set it behind, to what the `if` chooses"
+        if region.word == "if"
+        else "hand it on with `carry`, and set it behind"
+    )
+    return fail("misplaced-statement", f"a state cannot be set in {region.place}", statement.span, help=way_out)
 
 
 def _recompute(context: Context, statement: syntax.Recompute, environment: Environment) -> None:

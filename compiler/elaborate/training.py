@@ -70,7 +70,7 @@ def plan_of(context: Context, statement: syntax.Statement) -> TrainPlan:
         raise fail("not-callable", f"`{word}` belongs into a `train` block", statement.span)
     if context.regions:
         word = statement.span.text.split(None, 1)[0]
-        raise fail("misplaced-statement", f"`{word}` cannot stand inside a `{context.regions[-1].word}`",
+        raise fail("misplaced-statement", f"`{word}` cannot stand in {context.regions[-1].place}",
                    statement.span, help="compute the value there, and use it behind")  # fmt: skip
     return plan
 

@@ -56,6 +56,18 @@ def _gelu_vjp(b: Builder, g: Value, y: Value, x: Value) -> tuple[Value]:
     return (b.mul(g, b.add(distribution, b.mul(x, density))),)
 
 
+def _silu_vjp(b: Builder, g: Value, y: Value, x: Value, alpha: float) -> tuple[Value]:
+    """With the sigmoid s, the slope is s + alpha y (1 - s): computed anew, s costs less than what it spares."""
+    gate = b.sigmoid(b.mul(x, alpha) if alpha != 1.0 else x)
+    rest = b.mul(y, b.sub(1.0, gate))
+    return (b.mul(g, b.add(gate, b.mul(rest, alpha) if alpha != 1.0 else rest)),)
+
+
+def _silu_onnx(e: Emitter, node: Node, x: str) -> str:
+    alpha = np.array(node.attributes["alpha"], numpy_dtype(node.inputs[0].type.dtype))
+    return e.node("Mul", x, e.node("Sigmoid", x if alpha == 1 else e.node("Mul", x, e.constant(alpha))))
+
+
 def _gelu_tanh_body(b: Builder, x: Value) -> Value:
     """With (1 + tanh z) / 2 = sigmoid(2 z), two passes fewer than as it is usually written."""
     slope = 2 * math.sqrt(2 / math.pi)
@@ -189,7 +201,8 @@ OPERATORS: tuple[Op, ...] = (
         "silu(x: f[*s], alpha: float = 1.0) -> f[*s]",
         doc="x sigmoid(alpha x) (Elfwing et al. 2017; swish: Ramachandran et al. 2017).",
         numpy=lambda x, alpha: x * sigmoid_numpy(alpha * x),
-        body=lambda b, x, alpha: b.mul(x, b.sigmoid(b.mul(x, alpha) if alpha != 1.0 else x)),
+        vjp=_silu_vjp,
+        onnx=_silu_onnx,
         samples=(
             S((2, 3), torch=torch.nn.functional.silu),
             S(_EDGES, torch=torch.nn.functional.silu),

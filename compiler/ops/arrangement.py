@@ -161,21 +161,20 @@ def _cache_shape(cache: TensorType, values: TensorType, start: TensorType, axis:
 
 
 def _cache_body(b: Builder, cache: Value, values: Value, start: Value, axis: int, circular: bool) -> Value:
-    rank = cache.type.rank
-    at = normal_axis(axis, rank)
-    count, length, rows = values.type.shape[at], cache.type.shape[at], cache.type.shape[0]
-    order = (0, at, *(i for i in range(1, rank) if i != at))
-    back = tuple(int(i) for i in np.argsort(order))
-    steps = b.iota(count=count)
-    positions = b.add(b.reshape(b.cast(start, dtype="i64"), shape=(rows, 1)), steps)
+    at = normal_axis(axis, cache.type.rank)
+    grid = values.type.shape[: at + 1]
+
+    def along(number: Value, axis: int) -> Value:
+        """One coordinate of every position: `number` counts along an axis."""
+        spread = b.reshape(number, shape=(*(1,) * axis, *number.type.shape, *(1,) * (at - axis)))
+        return b.expand(spread, shape=grid)
+
+    positions = b.add(along(b.cast(start, dtype="i64"), 0), along(b.iota(count=grid[at]), at))
     if circular:
-        positions = b.mod(positions, b.dim(size=length))
-    numbers = b.expand(b.reshape(b.iota(count=rows), shape=(rows, 1)), shape=(rows, count))
-    index = b.concat(*(b.reshape(x, shape=(rows, count, 1)) for x in (numbers, positions)), axis=-1)
-    if order == tuple(range(rank)):
-        return b.scatter_nd(cache, index, values)
-    written = b.scatter_nd(b.transpose(cache, perm=order), index, b.transpose(values, perm=order))
-    return b.transpose(written, perm=back)
+        positions = b.mod(positions, b.dim(size=cache.type.shape[at]))
+    coordinates = (*(along(b.iota(count=grid[i]), i) for i in range(at)), positions)
+    index = b.concat(*(b.reshape(x, shape=(*grid, 1)) for x in coordinates), axis=-1)
+    return b.scatter_nd(cache, index, values)
 
 
 def _cache_numpy(cache: np.ndarray, values: np.ndarray, start: np.ndarray, axis: int, circular: bool) -> np.ndarray:

@@ -69,9 +69,14 @@ class ForeignNode:
         """The lowest operator set of ONNX's own domain that the node needs."""
         return self.since if self.node.domain == "" else 0
 
+    @property
+    def ceiling(self) -> int:
+        """The highest operator set of ONNX's own domain in which the node means the same."""
+        return self.until if self.node.domain == "" else onnx.defs.onnx_opset_version()
+
     def __str__(self) -> str:
         node = self.node
-        attributes = ", ".join(helper.printable_attribute(attribute) for attribute in node.attribute)
+        attributes = ", ".join(str(helper.printable_attribute(attribute)) for attribute in node.attribute)
         return f"{node.domain}:{node.op_type}({attributes})" if node.domain else f"{node.op_type}({attributes})"
 
 

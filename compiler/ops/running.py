@@ -91,6 +91,7 @@ def _running_product(b: Builder, x: Value, axis: int, reverse: bool) -> Value:
     The rest are those of the pairs before, times one element each (Blelloch 1990).
     """
     count = x.type.shape[axis]
+    assert isinstance(count, int)
     if count == 1:
         return x
     even = _padded(b, x, axis, before=count % 2 * reverse, after=count % 2 * (not reverse))

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .reference import torch
 
+if TYPE_CHECKING:
+    from ..emit import Emitter
+    from ..ir import Node
+
 _INSIDE = np.array([-0.9, -0.5, 0.0, 0.25, 0.75], np.float32)
 _ABOVE_ONE = np.array([1.1, 1.5, 3.0, 20.0], np.float32)
+_FAR = np.array([-89.25, -20.0, -1e-4, 0.0, 1e-6, 3.0, 89.25], np.float32)
 _NEAR_POLES = np.array([-1.5, -1.0, 0.0, 1.5, 4.7], np.float32)
+
+
+def _cosh_onnx(e: Emitter, node: Node, x: str) -> str:
+    """q + 1 / (4 q), where q is e^|x| / 2: an eighth of the time of ONNX Runtime's Cosh, and it has this in f64.
+
+    The exponential is of |x| / 2, so that nothing overflows before the result does.
+    """
+    half, quarter = (e.constant(np.array(number, numpy_dtype(node.inputs[0].type.dtype))) for number in (0.5, 0.25))
+    root = e.node("Exp", e.node("Mul", e.node("Abs", x), half))
+    q = e.node("Mul", root, e.node("Mul", root, half))
+    return e.node("Add", q, e.node("Div", quarter, q))
+
 
 OPERATORS: tuple[Op, ...] = (
     Op(
@@ -66,16 +86,16 @@ OPERATORS: tuple[Op, ...] = (
         doc="Hyperbolic sine.",
         numpy=np.sinh,
         vjp=lambda b, g, y, x: (b.mul(g, b.cosh(x)),),
-        onnx="Sinh",
-        samples=(S((2, 3), torch=torch.sinh),),
+        onnx=lambda e, node, x: e.node("Mul", e.node("Tanh", x), _cosh_onnx(e, node, x)),
+        samples=(S((2, 3), torch=torch.sinh), S(_FAR, torch=torch.sinh, differentiable=False)),
     ),
     Op(
         "cosh(x: f[*s]) -> f[*s]",
         doc="Hyperbolic cosine.",
         numpy=np.cosh,
         vjp=lambda b, g, y, x: (b.mul(g, b.sinh(x)),),
-        onnx="Cosh",
-        samples=(S((2, 3), torch=torch.cosh),),
+        onnx=_cosh_onnx,
+        samples=(S((2, 3), torch=torch.cosh), S(_FAR, torch=torch.cosh, differentiable=False)),
     ),
     Op(
         "tanh(x: f[*s]) -> f[*s]",

@@ -12,6 +12,7 @@ from netlang.diagnostics import DiagnosticError, fail
 from ..ops.subgraphs import graphs_of
 from .call import normal_domain
 from .onnx_types import DTYPES
+from .schemas import Schema, find_schema
 
 OLDEST_OPSET = 7
 """The first operator set in which operators broadcast as they do today."""
@@ -95,7 +96,8 @@ def check_node(node: onnx.NodeProto, opsets: dict[str, int]) -> None:
             check_tensor(tensor)
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
                 raise fail("onnx-unsupported", f"an attribute of `{node.op_type}` has external data")
-    schema = _schema(node, opsets)
+    domain = normal_domain(node.domain)
+    schema = find_schema(node.op_type, opsets.get(domain, 0), domain)
     if schema is None:
         return
     if not schema.domain and opsets[""] < OLDEST_OPSET:
@@ -115,9 +117,9 @@ def malformed(title: str, expected: object = None, found: object = None) -> Diag
     return fail("onnx-malformed", title, expected=expected, found=found)
 
 
-def _check_age(node: onnx.NodeProto, schema: onnx.defs.OpSchema, version: int) -> None:
+def _check_age(node: onnx.NodeProto, schema: Schema, version: int) -> None:
     """Raises DiagnosticError (`onnx-unsupported`) where an operator has changed since a very old operator set."""
-    later = _schema(node, {"": OLDEST_OPSET})
+    later = find_schema(node.op_type, OLDEST_OPSET, "")
     if later is None or later.since_version != schema.since_version:
         raise fail(
             "onnx-unsupported",
@@ -128,7 +130,7 @@ def _check_age(node: onnx.NodeProto, schema: onnx.defs.OpSchema, version: int) -
         )
 
 
-def _check_attributes(node: onnx.NodeProto, schema: onnx.defs.OpSchema, where: str) -> None:
+def _check_attributes(node: onnx.NodeProto, schema: Schema, where: str) -> None:
     given = {attribute.name: attribute for attribute in node.attribute}
     if len(given) < len(node.attribute):
         raise malformed(f"{where} states an attribute twice")
@@ -137,22 +139,17 @@ def _check_attributes(node: onnx.NodeProto, schema: onnx.defs.OpSchema, where: s
         if known is None:
             raise malformed(f"{where} has an unknown attribute `{name}`", sorted(schema.attributes) or "none", name)
         if known.type.value != attribute.type and not attribute.ref_attr_name:
-            kinds = onnx.AttributeProto.AttributeType
-            found = kinds.Name(attribute.type) if attribute.type in kinds.values() else attribute.type
-            raise malformed(
-                f"the attribute `{name}` of {where} is of a wrong type", kinds.Name(known.type.value), found
-            )
+            expected, found = map(_kind, (known.type.value, attribute.type))
+            raise malformed(f"the attribute `{name}` of {where} is of a wrong type", expected, found)
     for name, known in schema.attributes.items():
         if known.required and name not in given:
             raise malformed(f"{where} lacks the attribute `{name}`")
 
 
-def _schema(node: onnx.NodeProto, opsets: dict[str, int]) -> onnx.defs.OpSchema | None:
-    domain = normal_domain(node.domain)
-    try:
-        return onnx.defs.get_schema(node.op_type, opsets[domain], domain)
-    except (onnx.defs.SchemaError, KeyError):
-        return None  # a function of the model, or an operator that reading will refuse
+def _kind(number: int) -> str:
+    """The name of a type of attributes."""
+    kinds = onnx.AttributeProto.AttributeType
+    return kinds.Name(number).lower() if number in kinds.values() else str(number)
 
 
 def data_length(tensor: onnx.TensorProto) -> int:
@@ -179,21 +176,21 @@ def _lengths(tensor: onnx.TensorProto) -> tuple[int, int]:
 
 def _graphs(proto: onnx.ModelProto) -> Iterator[tuple[onnx.GraphProto, dict[str, int]]]:
     """Every graph of a model, those inside others included, with the operator sets in effect."""
-    for graph in _nested(proto.graph):
+    for graph in nested(proto.graph):
         yield graph, opset_versions(proto.opset_import)
     for function in proto.functions:
-        for graph in _nested(onnx.GraphProto(node=function.node)):
+        for graph in nested(onnx.GraphProto(node=function.node)):
             yield graph, opset_versions(function.opset_import)
 
 
-def _nested(graph: onnx.GraphProto, depth: int = 0) -> Iterator[onnx.GraphProto]:
+def nested(graph: onnx.GraphProto, depth: int = 0) -> Iterator[onnx.GraphProto]:
     """`graph` and those inside its nodes. Raises DiagnosticError (`onnx-too-large`) where they nest too deeply."""
     if depth > DEPTH_LIMIT:
         raise too_deep()
     yield graph
     for node in graph.node:
         for inner in graphs_of(node):
-            yield from _nested(inner, depth + 1)
+            yield from nested(inner, depth + 1)
 
 
 def too_deep() -> DiagnosticError:

@@ -9,7 +9,7 @@ import onnx
 import onnx.version_converter
 from onnx import numpy_helper
 
-from netlang.diagnostics import did_you_mean, fail
+from netlang.diagnostics import fail
 from netlang.dims import Size
 from netlang.types import TensorType
 
@@ -18,6 +18,7 @@ from ..ops.foreign import ForeignNode, OpaqueType, renamed
 from ..ops.subgraphs import free_names, inner_nodes
 from .call import normal_domain
 from .onnx_types import size_names, tensor_type, type_proto
+from .schemas import Schema, find_schema, is_random, last_version, similar_name
 
 if TYPE_CHECKING:
     from .call import Call
@@ -26,16 +27,15 @@ if TYPE_CHECKING:
 
 def keep(reader: Reader, call: Call) -> tuple[Value | None, ...]:
     """The results of a node kept as it is; see `Reader.foreign`."""
-    schema = _schema(reader, call, call.node)
-    since, until = _window(reader, call, schema)
+    schema = _schema(reader, call.op_type, call.version, call.domain)
+    since, until = _window(reader, call)
     if not call.domain and until < reader.model.target:
         return _upgraded(reader, call)
     types, fresh = _result_types(reader, call, schema)
     asked = [i for i, name in enumerate(call.outputs) if name]
     kept = [types[i] for i in asked]
     opaque = tuple(type_ if isinstance(type_, OpaqueType) else None for type_ in kept)
-    random = schema.node_determinism == onnx.defs.OpSchema.NodeDeterminism.NonDeterministic
-    site = len(reader.b.nodes) if random else 0
+    site = len(reader.b.nodes) if is_random(schema) else 0
     node = ForeignNode.of(call.node, since, until, opaque, site)
     attributes = {
         "node": node,
@@ -54,39 +54,27 @@ def keep(reader: Reader, call: Call) -> tuple[Value | None, ...]:
     return tuple(results)
 
 
-def _schema(reader: Reader, call: Call, node: onnx.NodeProto) -> onnx.defs.OpSchema:
-    """The definition of the operator of `call`, or of a node inside it."""
-    domain = normal_domain(node.domain)
-    version = reader.opsets.get(domain, call.version)
-    try:
-        return onnx.defs.get_schema(node.op_type, version, domain)
-    except onnx.defs.SchemaError:
-        known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == domain}
-        name = f"{domain}:{node.op_type}" if domain else node.op_type
-        raise fail(
-            "onnx-unsupported",
-            f"ONNX has no operator `{name}` in version {version} of its domain",
-            reader.b.loc,
-            help=did_you_mean(node.op_type, known - {node.op_type}),
-        ) from None
+def _schema(reader: Reader, op_type: str, version: int, domain: str) -> Schema:
+    """The definition of an operator. Raises DiagnosticError (`onnx-unsupported`) where ONNX has none."""
+    schema = find_schema(op_type, version, domain)
+    if schema is None:
+        name = f"{domain}:{op_type}" if domain else op_type
+        title = f"ONNX has no operator `{name}` in version {version} of its domain"
+        raise fail("onnx-unsupported", title, reader.b.loc, help=similar_name(op_type, domain))
+    return schema
 
 
-def _window(reader: Reader, call: Call, schema: onnx.defs.OpSchema) -> tuple[int, int]:
-    """The first and last operator set in which the node and those inside it mean what they do here."""
-    schemas = [schema, *(_schema(reader, call, node) for node in inner_nodes(call.node))]
-    own = [one for one in schemas if one.domain == schema.domain]
-    return max(one.since_version for one in own), min(map(_until, own))
-
-
-def _until(schema: onnx.defs.OpSchema) -> int:
-    """The last operator set in which an operator means what it does in this one."""
-    for version in range(schema.since_version + 1, onnx.defs.onnx_opset_version() + 1):
-        try:
-            if onnx.defs.get_schema(schema.name, version, schema.domain).since_version != schema.since_version:
-                return version - 1
-        except onnx.defs.SchemaError:
-            return version - 1
-    return onnx.defs.onnx_opset_version()
+def _window(reader: Reader, call: Call) -> tuple[int, int]:
+    """The first and last version of its domain in which the node, with those inside it, means what it does here."""
+    uses = {(call.op_type, call.version)}
+    for node in inner_nodes(call.node):
+        domain = normal_domain(node.domain)
+        version = reader.opsets.get(domain, 0)
+        _schema(reader, node.op_type, version, domain)
+        if domain == call.domain:
+            uses.add((node.op_type, version))
+    first = max(_schema(reader, *use, call.domain).since_version for use in uses)
+    return first, min(last_version(*use, call.domain) for use in uses)
 
 
 def _upgraded(reader: Reader, call: Call) -> tuple[Value | None, ...]:
@@ -119,7 +107,7 @@ def _upgraded(reader: Reader, call: Call) -> tuple[Value | None, ...]:
     return tuple(inner.value(name) if name else None for name in node.output)
 
 
-def _result_types(reader: Reader, call: Call, schema: onnx.defs.OpSchema) -> tuple[list[TensorType], list[Size]]:
+def _result_types(reader: Reader, call: Call, schema: Schema) -> tuple[list[TensorType], list[Size]]:
     """The type of each result, and the sizes in them that only the run tells."""
     given = {name: value for name, value in zip(call.node.input, call.inputs, strict=True) if value is not None}
     fresh: list[Size] = []

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import onnx
 
 from .call import Call
 from .onnx_types import type_proto
+from .schemas import find_schema
 
 
 def definition(call: Call, opsets: Mapping[str, int]) -> onnx.FunctionProto | None:
     """How ONNX itself defines an operator by others, or None where it does not."""
-    try:
-        schema: Any = onnx.defs.get_schema(call.op_type, call.version, call.domain)
-    except onnx.defs.SchemaError:
+    schema = find_schema(call.op_type, call.version, call.domain)
+    if schema is None:
         return None
     function = onnx.FunctionProto()
     if schema.has_function:

@@ -11,14 +11,13 @@ from onnx import numpy_helper
 from netlang.dims import Size, symbol
 
 from ..builder import Builder
-from ..emit import BASELINE_OPSET, LATEST_OPSET
+from ..emit import BASELINE_OPSET, LATEST_OPSET, lowest_opset
 from ..ir import Graph
-from ..ops.subgraphs import graphs_of
 from ..passes.dead import dead
 from .call import normal_domain
-from .checks import check_model, opset_versions, parse
+from .checks import check_model, nested, opset_versions, parse
 from .listing import Listing
-from .names import dotted
+from .names import NameTable, dotted
 from .onnx_types import tensor_type
 from .reader import Model, Reader
 from .weights import External, dense, no_external
@@ -44,27 +43,35 @@ def read_model(model: onnx.ModelProto | bytes, *, name: str | None = None, exter
     proto = parse(model) if isinstance(model, bytes) else model
     check_model(proto)
     title = name or dotted(proto.graph.name) or "model"
-    reading = _ModelReader(proto, title, external)
-    reading.inputs()
-    reading.initializers()
-    listing = Listing(f"{title}.onnx", proto.graph.node)
-    reading.reader.nodes(proto.graph.node, listing)
-    reading.outputs()
-    return reading.finish()
+    stated = opset_versions(proto.opset_import).get("", BASELINE_OPSET)
+    target = min(max(stated, BASELINE_OPSET), LATEST_OPSET)
+    reading = _ModelReader(proto, title, external, target).read()
+    needed = lowest_opset(reading.graph)
+    if target < needed <= LATEST_OPSET:  # foreign nodes must be those of the operator set that the others need
+        return _ModelReader(proto, title, external, needed).read()
+    return reading
 
 
 class _ModelReader:
     """The reading of one model's main graph."""
 
-    def __init__(self, proto: onnx.ModelProto, name: str, external: External) -> None:
+    def __init__(self, proto: onnx.ModelProto, name: str, external: External, target: int) -> None:
         self._proto = proto.graph
         self._symbols: dict[str, Size] = {}
+        self._symbol_names = NameTable()
         self._b = Builder(name)
         functions = {(normal_domain(f.domain), f.name): f for f in proto.functions}
         opsets = opset_versions(proto.opset_import)
-        target = min(max(opsets.get("", BASELINE_OPSET), BASELINE_OPSET), LATEST_OPSET)
         model = Model(target, external, functions=functions, declared=_declared(proto.graph))
         self.reader = Reader(self._b, model, opsets)
+
+    def read(self) -> Reading:
+        """The whole graph."""
+        self.inputs()
+        self.initializers()
+        self.reader.nodes(self._proto.node, Listing(f"{self._b.name}.onnx", self._proto.node))
+        self.outputs()
+        return self.finish()
 
     def inputs(self) -> None:
         """Makes the inputs of the model inputs of the graph; those with an initial value are weights."""
@@ -76,15 +83,16 @@ class _ModelReader:
     def _input(self, info: onnx.ValueInfoProto) -> None:
         for dim in info.type.tensor_type.shape.dim:
             if dim.dim_param and dim.dim_param not in self._symbols:
-                self._symbols[dim.dim_param] = symbol(dotted(dim.dim_param).replace(".", "_") or "n")
-        axes = iter(range(len(info.type.tensor_type.shape.dim)))
-        stem = dotted(info.name).replace(".", "_")
-        type_ = tensor_type(info.type, self._symbols, lambda: symbol(f"{stem}_{next(axes)}"))
+                self._symbols[dim.dim_param] = self._symbol(dim.dim_param)
+        type_ = tensor_type(info.type, self._symbols, lambda: self._symbol(f"{info.name}_size"))
         if type_ is None:
             raise self.reader.malformed(f"the rank of the input `{info.name}` is not stated")
         self.reader.bind(
             info.name, self._b.input(self.reader.model.names.unique(info.name), type_, doc=info.doc_string)
         )
+
+    def _symbol(self, name: str) -> Size:
+        return symbol(self._symbol_names.unique(name.replace(".", "_")).replace(".", "_"))
 
     def initializers(self) -> None:
         """Makes variables of the weights, and constants of everything else that the model holds."""
@@ -112,12 +120,14 @@ class _ModelReader:
 
 
 def _declared(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
-    """The types that a graph and those inside it state for what their nodes compute."""
-    found = {info.name: info.type for info in (*graph.value_info, *graph.output)}
-    for node in graph.node:
-        for inner in graphs_of(node):
-            found |= _declared(inner)
-    return found
+    """The types that a graph and those inside it state for what their nodes compute, where they agree about a name."""
+    found: dict[str, onnx.TypeProto] = {}
+    clashes: set[str] = set()
+    for one in nested(graph):
+        for info in (*one.value_info, *one.output):
+            if found.setdefault(info.name, info.type) != info.type:
+                clashes.add(info.name)
+    return {name: type_ for name, type_ in found.items() if name not in clashes}
 
 
 def _first_users(graph: onnx.GraphProto) -> dict[str, tuple[onnx.NodeProto | None, int]]:

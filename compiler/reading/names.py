@@ -52,12 +52,17 @@ def dotted(name: str) -> str:
     return ".".join(parts)
 
 
+def is_made_up(name: str) -> bool:
+    """Whether an exporter made a name up, for what has none in its author's program."""
+    return _MADE_UP.fullmatch(name) is not None
+
+
 def weight_name(name: str, node: onnx.NodeProto | None, index: int) -> str:
     """What to call the weight `name`, which is the input of `node` at `index`.
 
     A name that an exporter made up (`onnx::MatMul_366`) gives way to the module and the role of the weight.
     """
-    if node is None or not _MADE_UP.fullmatch(name):
+    if node is None or not is_made_up(name):
         return name
     roles = _ROLES.get(node.op_type, ())
     role = roles[index] if index < len(roles) else "weight"

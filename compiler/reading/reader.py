@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,7 @@ from .checks import DEPTH_LIMIT, opset_versions, too_deep
 from .foreign import keep
 from .functions import body_nodes, definition
 from .listing import Listing
-from .names import NameTable, scope_of, weight_name
+from .names import NameTable, is_made_up, scope_of, weight_name
 from .onnx_types import DTYPES
 from .rules import RULES
 from .sizes import SizeTracker
@@ -175,7 +176,8 @@ class Reader:
         `user` is the node that reads it first, and the index of that input: running statistics are states.
         """
         dtype = DTYPES[tensor.data_type]
-        if dtype not in FLOATS or not tensor.dims:
+        is_number = math.prod(tensor.dims) == 1 and (not tensor.dims or is_made_up(tensor.name))
+        if dtype not in FLOATS or is_number:
             return self.literal(tensor)
         type_ = TensorType(dtype, tuple(tensor.dims))
         node, index = user

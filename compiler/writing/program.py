@@ -47,7 +47,7 @@ def write_program(
 
     `name` is for the model; `prelude` are the library's names that need no import; `doc` is what the file says first.
     """
-    return _Program(tidy(graph, weights), weights, prelude).write(identifier_of_model(name), doc)
+    return _Program(tidy(graph), weights, prelude).write(identifier_of_model(name), doc)
 
 
 def identifier_of_model(name: str) -> str:

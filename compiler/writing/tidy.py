@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from ..builder import Builder
-from ..ir import Graph, Node, Value
+from ..ir import Graph, Value
 from ..op import Op
 from ..passes.algebra_arithmetic import add_zero, divide_by_one, multiply_by_one, subtract_zero
 from ..passes.algebra_common import Results, Rule
@@ -19,6 +15,7 @@ from ..passes.algebra_shape import (
     expanded_number,
     reshape_of_reshape,
     same_shape,
+    transpose_of_transpose,
     whole_slice,
 )
 from ..passes.dead import dead
@@ -30,15 +27,9 @@ def same_dtype(b: Builder, x: Value, dtype: str) -> Results | None:
     return x if x.type.dtype == dtype else None
 
 
-def transpose_again(b: Builder, x: Value, perm: tuple[int, ...]) -> Results | None:
-    """No transposition, or two that are one."""
-    if perm == tuple(range(len(perm))):
-        return x
-    inner = b.producer(x)
-    if inner is None or inner.op != "transpose":
-        return None
-    first = inner.attributes["perm"]
-    return b.transpose(inner.inputs[0], perm=tuple(first[axis] for axis in perm))
+def untransposed(b: Builder, x: Value, perm: tuple[int, ...]) -> Results | None:
+    """A transposition that leaves the axes where they are."""
+    return x if perm == tuple(range(len(perm))) else None
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -52,24 +43,14 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "reshape": (same_shape, reshape_of_reshape),
     "slice": (whole_slice,),
     "sub": (subtract_zero,),
-    "transpose": (transpose_again,),
+    "transpose": (untransposed, transpose_of_transpose),
 }
 """Rules that change no bit of a result, but for the sign of zeros."""
 
 
-_MADE = re.compile(r"(.*\.)?(val_\d+|onnx\W.*|_?Constant.*)")  # what exporters call numbers of their own
-
-
-def tidy(graph: Graph, weights: Mapping[str, np.ndarray]) -> Graph:
-    """`graph` without what has no effect; single numbers that an exporter stored as weights are constants."""
-    found = {v.value: weights[v.name] for v in graph.variables if _MADE.fullmatch(v.name) and weights[v.name].size == 1}
-
-    def settle(b: Builder, node: Node, inputs: tuple[Value, ...]) -> Results | None:
-        if not any(x in found for x in inputs):
-            return None
-        return b.apply(node.op, [b.constant(found[x]) if x in found else x for x in inputs], node.attributes)
-
-    return dead(rebuild(graph, settle, _Tidier(graph.name)))
+def tidy(graph: Graph) -> Graph:
+    """`graph` without what has no effect."""
+    return dead(rebuild(graph, builder=_Tidier(graph.name)))
 
 
 class _Tidier(Builder):

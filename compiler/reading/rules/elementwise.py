@@ -35,7 +35,7 @@ def apply(reader: Reader, name: str, *tensors: Value, **attributes: Any) -> Valu
     return getattr(reader.b, name)(*tensors, **attributes)
 
 
-def named(name: str, **attributes: tuple[str, Any]) -> Rule:
+def named(name: str, **attributes: tuple[str, Any]) -> Callable[[Reader, Call], Value]:
     """The rule of an operator that is one of ours: `attributes` maps ours to ONNX's and its default."""
 
     def rule(reader: Reader, call: Call) -> Value:
@@ -149,6 +149,12 @@ def bit_shift(reader: Reader, call: Call) -> Value | None:
     return apply(reader, shift, x, places)
 
 
+def shrink(reader: Reader, call: Call) -> Value | None:
+    """Shrink-9, of floats and a threshold that is a distance."""
+    rule = named("shrink", threshold=("lambd", 0.5), bias=("bias", 0.0))
+    return rule(reader, call) if call.attribute("lambd", 0.5) >= 0 else None
+
+
 def gelu(reader: Reader, call: Call) -> Value:
     """Gelu-20."""
     name = "gelu_tanh" if call.attribute("approximate", "none") == "tanh" else "gelu"
@@ -162,6 +168,7 @@ RULES: dict[str, Rule] = {
     "CastLike": cast_like,
     "Celu": named("celu", alpha=("alpha", 1.0)),
     "Clip": clip,
+    "Cosh": named("cosh"),
     "Div": divide,
     "Elu": named("elu", alpha=("alpha", 1.0)),
     "Gelu": gelu,
@@ -173,10 +180,11 @@ RULES: dict[str, Rule] = {
     "Min": _folded("minimum"),
     "Mish": named("mish"),
     "Mod": modulo,
-    "PRelu": named("prelu"),
     "Pow": power,
+    "PRelu": named("prelu"),
     "Selu": named("selu", alpha=("alpha", 1.67326319217681884765625), gamma=("gamma", 1.05070102214813232421875)),
-    "Shrink": named("shrink", threshold=("lambd", 0.5), bias=("bias", 0.0)),
+    "Shrink": shrink,
+    "Sinh": named("sinh"),
     "Softplus": named("softplus"),
     "Sum": _folded("add"),
     "SwiGLU": named("swiglu", alpha=("alpha", 1.0)),

@@ -30,18 +30,18 @@ SEEDS = {"seed": "seed of the random numbers", "step": "number of the step, whic
 # --- draws ---------------------------------------------------------------------------------------------------------
 
 
-def uniform(reader: Reader, shape: Sequence[Size], dtype: str = "f32") -> Value:
-    """New random numbers, uniform between 0 and 1 without the ends."""
+def uniform(reader: Reader, shape: Sequence[Size]) -> Value:
+    """New random f32 numbers, uniform between 0 and 1 without the ends."""
     b = reader.b
     site = sum(node.op == "random_bits" for node in b.nodes)
     seed, step = (_seed(reader, role) for role in SEEDS)
     bits = b.random_bits(seed, step, b.constant(0, "i64"), shape=tuple(shape), site=site)
-    return b.add(b.mul(b.cast(bits, dtype=dtype), 2.0**-32 * (1 - 2.0**-23)), 0.5)
+    return b.add(b.mul(b.cast(bits, dtype="f32"), 2.0**-32 * (1 - 2.0**-23)), 0.5)
 
 
-def normal(reader: Reader, shape: Sequence[Size], dtype: str = "f32") -> Value:
-    """New normal random numbers (Box and Muller 1958)."""
-    b, radius, angle = reader.b, uniform(reader, shape, dtype), uniform(reader, shape, dtype)
+def normal(reader: Reader, shape: Sequence[Size]) -> Value:
+    """New normal random f32 numbers (Box and Muller 1958)."""
+    b, radius, angle = reader.b, uniform(reader, shape), uniform(reader, shape)
     return b.mul(b.sqrt(b.mul(b.log(radius), -2.0)), b.cos(b.mul(angle, 2 * math.pi)))
 
 
@@ -68,13 +68,13 @@ def dropout(reader: Reader, call: Call) -> Results | None:
         return x, (_all_kept(b, call, x) if call.asks(1) else None)
     if b.outer is not None:
         return None
-    ratio = ratio if ratio.type.dtype == x.type.dtype else b.cast(ratio, dtype=x.type.dtype)
-    kept = b.greater_equal(uniform(reader, x.type.shape, x.type.dtype), ratio)
+    ratio = b.cast(ratio, dtype="f32")
+    kept = b.greater_equal(uniform(reader, x.type.shape), ratio)
     factor = b.div(1.0, b.sub(1.0, ratio))
     if known is None:
         kept = b.logical_or(kept, b.logical_not(training))
         factor = b.select(training, factor, 1.0)
-    return b.mul(x, b.mul(b.cast(kept, dtype=x.type.dtype), factor)), kept
+    return b.mul(x, b.mul(b.cast(kept, dtype=x.type.dtype), b.cast(factor, dtype=x.type.dtype))), kept
 
 
 def _all_kept(b: Builder, call: Call, x: Value) -> Value:
@@ -108,7 +108,7 @@ def _filled(reader: Reader, call: Call, draw: Any) -> Value | None:
         dtype = like.type.dtype
     if reader.b.outer is not None or dtype not in FLOATS:
         return None
-    return draw(reader, shape, dtype)
+    return reader.b.cast(draw(reader, shape), dtype=dtype)
 
 
 def bernoulli(reader: Reader, call: Call) -> Results | None:
@@ -119,7 +119,7 @@ def bernoulli(reader: Reader, call: Call) -> Results | None:
     dtype = x.type.dtype if stated is None else DTYPES.get(stated)
     if b.outer is not None or dtype is None:
         return _foreign(reader, call)
-    return (b.cast(b.less(uniform(reader, x.type.shape, x.type.dtype), x), dtype=dtype),)
+    return (b.cast(b.less(uniform(reader, x.type.shape), b.cast(x, dtype="f32")), dtype=dtype),)
 
 
 def multinomial(reader: Reader, call: Call) -> Results | None:
@@ -130,8 +130,8 @@ def multinomial(reader: Reader, call: Call) -> Results | None:
     dtype = DTYPES.get(call.attribute("dtype", 6))
     if b.outer is not None or dtype is None:
         return _foreign(reader, call)
-    drawn = uniform(reader, (batch, call.attribute("sample_size", 1), classes), x.type.dtype)
-    noisy = b.sub(b.reshape(x, shape=(batch, 1, classes)), b.log(b.neg(b.log(drawn))))
+    drawn = uniform(reader, (batch, call.attribute("sample_size", 1), classes))
+    noisy = b.sub(b.reshape(b.cast(x, dtype="f32"), shape=(batch, 1, classes)), b.log(b.neg(b.log(drawn))))
     return (b.cast(b.argmax(noisy, axis=-1), dtype=dtype),)
 
 
