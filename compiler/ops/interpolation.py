@@ -43,6 +43,11 @@ class Interpolation:
     start: float = 0.0
     end: float = 1.0
 
+    @property
+    def is_cropped(self) -> bool:
+        """Whether the results cover a part of the axis."""
+        return self.coordinates == "tf_crop_and_resize"
+
     def check(self) -> None:
         """Raises DiagnosticError (`bad-value`) where a word is none of ONNX's or two do not go together."""
         for name, word, known in (
@@ -62,7 +67,7 @@ class Interpolation:
             weights = _spread(ROUNDINGS[self.rounding](at)[None], np.ones((1, result)), size)
         else:
             weights = self._weighted(at, size, result)
-        if self.coordinates == "tf_crop_and_resize":
+        if self.is_cropped:
             weights[:, (at < 0) | (at > size - 1)] = 0
         return weights
 

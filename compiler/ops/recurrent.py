@@ -64,25 +64,28 @@ class Options:
 
 @dataclass(frozen=True)
 class Side:
-    """The weights of one direction: of the inputs [gates · n, i], of the state [gates · n, n]; their biases, side by
-    side [2 · gates · n]; and of the cell to the gates i, o and f of an LSTM [3 · n]."""
+    """One direction: whether it runs from the end, how its cell computes, and its weights: of the inputs
+    [gates · n, i], of the state [gates · n, n]; the biases of both, side by side [2 · gates · n]; and of the cell to the
+    gates i, o and f of an LSTM [3 · n]."""
 
+    reverse: bool
+    options: Options
     inputs: Value
     state: Value
     bias: Value
     peepholes: Value | None = None
 
 
-Cell = Callable[["Builder", Side, Options], "tuple[Value, Step]"]
-"""`cell(b, side, options)`: the bias of the projected inputs, and the step."""
+Cell = Callable[["Builder", Side], "tuple[Value, Step]"]
+"""`cell(b, side)`: the bias of the projected inputs, and the step."""
 
 
 # --- cells ---------------------------------------------------------------------------------------------------------
 
 
-def lstm_cell(b: Builder, side: Side, options: Options) -> tuple[Value, Step]:
+def lstm_cell(b: Builder, side: Side) -> tuple[Value, Step]:
     """Gates i, o, f and the candidate c (Hochreiter and Schmidhuber 1997; peepholes: Gers and Schmidhuber 2000)."""
-    weights = b.t(side.state)
+    options, weights = side.options, b.t(side.state)
     peepholes = None if side.peepholes is None else b.split(side.peepholes, parts=3)
 
     def gate(body: Builder, x: Value, cell: Value, index: int) -> Value:
@@ -102,31 +105,33 @@ def lstm_cell(b: Builder, side: Side, options: Options) -> tuple[Value, Step]:
     return b.add(*b.split(side.bias, parts=2)), step
 
 
-def gru_cell(b: Builder, side: Side, options: Options) -> tuple[Value, Step]:
+def gru_cell(b: Builder, side: Side) -> tuple[Value, Step]:
     """Gates z (update) and r (reset), and the candidate (Cho et al. 2014)."""
+    options, weights = side.options, b.t(side.state)
     own, of_state = (b.split(bias, parts=3) for bias in b.split(side.bias, parts=2))
-    gates = [b.add(left, right) for left, right in zip(own[:2], of_state[:2], strict=True)]
-    last_bias = of_state[2]
-    bias = b.concat(*gates, own[2] if options.reset_after else b.add(own[2], last_bias))
-    weights = b.t(side.state)
+    biases = [b.add(left, right) for left, right in zip(own, of_state, strict=True)]
+    if options.reset_after:
+        biases[2] = own[2]
     gate_weights, last_weights = _columns(b, weights, 0, 2), _columns(b, weights, 2, 3)
+
+    def gates(body: Builder, inputs: Sequence[Value], products: Sequence[Value]) -> list[Value]:
+        pairs = zip(inputs, products, strict=True)
+        return [options.activated(body, 0, body.add(gate, product)) for gate, product in pairs]
 
     def step(body: Builder, x: Value, states: Sequence[Value]) -> tuple[Value, ...]:
         (h,) = states
         *inputs, last = body.split(x, parts=3)
         if options.reset_after:
             *products, product = body.split(body.matmul(h, weights), parts=3)
+            update, reset = gates(body, inputs, products)
+            product = body.mul(reset, body.add(product, of_state[2]))
         else:
-            products = body.split(body.matmul(h, gate_weights), parts=2)
-        update, reset = (options.activated(body, 0, body.add(*pair)) for pair in zip(inputs, products, strict=True))
-        if options.reset_after:
-            product = body.mul(reset, body.add(product, last_bias))
-        else:
+            update, reset = gates(body, inputs, body.split(body.matmul(h, gate_weights), parts=2))
             product = body.matmul(body.mul(reset, h), last_weights)
         new = options.activated(body, 1, body.add(last, product))
         return (body.add(new, body.mul(update, body.sub(h, new))),)
 
-    return bias, step
+    return b.concat(*biases), step
 
 
 def _columns(b: Builder, weights: Value, first: int, last: int) -> Value:
@@ -135,12 +140,12 @@ def _columns(b: Builder, weights: Value, first: int, last: int) -> Value:
     return b.slice(weights, starts=first * width, stops=last * width, axes=1, steps=1)
 
 
-def simple_cell(b: Builder, side: Side, options: Options) -> tuple[Value, Step]:
+def simple_cell(b: Builder, side: Side) -> tuple[Value, Step]:
     """An activation of the sum of the products with the input and the state (Elman 1990)."""
     weights = b.t(side.state)
 
     def step(body: Builder, x: Value, states: Sequence[Value]) -> tuple[Value, ...]:
-        return (options.activated(body, 0, body.add(x, body.matmul(states[0], weights))),)
+        return (side.options.activated(body, 0, body.add(x, body.matmul(states[0], weights))),)
 
     return b.add(*b.split(side.bias, parts=2)), step
 
@@ -152,38 +157,32 @@ def recurrent(
     b: Builder,
     cell: Cell,
     x: Value,
-    sides: Sequence[tuple[Side, Options, bool]],
+    directions: Sequence[Side],
     states: Sequence[Value],
     lengths: Value | None = None,
 ) -> tuple[Value, ...]:
     """Runs a cell over x [t, b, i]: its outputs [t, d, b, n], and its last states [d, b, n].
 
-    sides: for each of the d directions the weights, the options, and whether it runs from the end.
+    directions: one or two, d in all.
     states: the first states, [d, b, n] each.
     lengths: of the sequences, i[b]. Past its length, a sequence keeps its states and gives zeros.
     """
     live = None if lengths is None else _live(b, lengths, x.type.shape[0])
     runs = [
         _one_way(b, cell, x, side, [unstacked(b, state, index) for state in states], live)
-        for index, side in enumerate(sides)
+        for index, side in enumerate(directions)
     ]
     ys, *finals = zip(*runs, strict=True)
     return _joined(b, ys, axis=1), *(_joined(b, values, axis=0) for values in finals)
 
 
 def _one_way(
-    b: Builder,
-    cell: Cell,
-    x: Value,
-    weights: tuple[Side, Options, bool],
-    states: Sequence[Value],
-    live: Value | None,
+    b: Builder, cell: Cell, x: Value, side: Side, states: Sequence[Value], live: Value | None
 ) -> tuple[Value, ...]:
     """The outputs [t, b, n] and the last states [b, n] of one direction."""
     from ..control import scan  # which knows the table of operators
 
-    side, options, reverse = weights
-    bias, step = cell(b, side, options)
+    bias, step = cell(b, side)
     projected = b.add(b.matmul(x, b.t(side.inputs)), bias)
     body = b.inner("step")
     before = [body.input(f"state_{i}", state.type) for i, state in enumerate(states)]
@@ -196,7 +195,7 @@ def _one_way(
     for index, value in enumerate((*after, output)):
         body.output(f"y{index}", value)
     sequences = [projected] if live is None else [projected, live]
-    finals, (y,) = scan(b, body, states, sequences, reverse=reverse)
+    finals, (y,) = scan(b, body, states, sequences, reverse=side.reverse)
     return y, *finals
 
 
@@ -231,34 +230,36 @@ DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, 
 
 
 def sides(
-    b: Builder, w: Value, r: Value, bias: Value, options: Sequence[Options], direction: str
-) -> list[tuple[Side, Options, bool]]:
-    """The weights of each direction, unstacked from ONNX's [d, …]."""
-    return [
-        (Side(*(unstacked(b, value, index) for value in (w, r, bias))), options[index], reverse)
-        for index, reverse in enumerate(DIRECTIONS[direction])
-    ]
+    b: Builder, direction: str, options: Sequence[Options], *weights: Value, peepholes: Value | None = None
+) -> list[Side]:
+    """The directions of ONNX's `direction`, with their parts of the weights w, r, bias [d, …]."""
+    found: list[Side] = []
+    for index, reverse in enumerate(DIRECTIONS[direction]):
+        inputs, state, bias = (unstacked(b, value, index) for value in weights)
+        extra = None if peepholes is None else unstacked(b, peepholes, index)
+        found.append(Side(reverse, options[index], inputs, state, bias, extra))
+    return found
 
 
 def _lstm(
     b: Builder, x: Value, w: Value, r: Value, bias: Value, h: Value, c: Value, direction: str
 ) -> tuple[Value, ...]:
     options = [Options((sigmoid, tanh, tanh))] * 2
-    return recurrent(b, lstm_cell, x, sides(b, w, r, bias, options, direction), (h, c))
+    return recurrent(b, lstm_cell, x, sides(b, direction, options, w, r, bias), (h, c))
 
 
 def _gru(
     b: Builder, x: Value, w: Value, r: Value, bias: Value, h: Value, direction: str, reset_after: bool
 ) -> tuple[Value, ...]:
     options = [Options((sigmoid, tanh), reset_after=reset_after)] * 2
-    return recurrent(b, gru_cell, x, sides(b, w, r, bias, options, direction), (h,))
+    return recurrent(b, gru_cell, x, sides(b, direction, options, w, r, bias), (h,))
 
 
 def _rnn(
     b: Builder, x: Value, w: Value, r: Value, bias: Value, h: Value, direction: str, activation: str
 ) -> tuple[Value, ...]:
     options = [Options((relu if activation == "relu" else tanh,))] * 2
-    return recurrent(b, simple_cell, x, sides(b, w, r, bias, options, direction), (h,))
+    return recurrent(b, simple_cell, x, sides(b, direction, options, w, r, bias), (h,))
 
 
 def _shape(x: TensorType, w: TensorType, r: TensorType, bias: TensorType, *states: TensorType, direction: str,

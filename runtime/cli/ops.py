@@ -38,15 +38,48 @@ def command(
         _print_table(chosen)
 
 
+ON_GRAPHS = ("f32",)
+"""Dtypes in which operators on graphs, which have no samples, are tested."""
+
+
 def facts(op: Op) -> dict[str, Any]:
-    """What is there for one operator. `gradient` is false where the derivative is zero or undefined everywhere."""
+    """What is there for one operator. `gradient` is false where the derivative is zero or undefined everywhere.
+
+    dtypes: those in which its results are tested, in onnxruntime on the CPU. Gradients are tested in f32 there, and in
+    f64 against finite differences.
+    """
     return {
         "name": op.name,
         "forward": True,
-        "gradient": op.vjp is not None,
-        "second_order": op.vjp is not None and differentiates_twice(op),
-        "tested": bool(op.samples),
+        "gradient": op.nondiff is None,
+        "second_order": op.node_vjp is not None or (op.nondiff is None and differentiates_twice(op)),
+        "tested": bool(tested_dtypes(op)),
+        "dtypes": tested_dtypes(op),
+        "devices": ["cpu"],
     }
+
+
+def tested_dtypes(op: Op) -> list[str]:
+    """The dtypes in which the tests of the table run this operator."""
+    import numpy as np
+
+    from ...compiler.dtypes import dtype_name
+    from ...compiler.op import Sample
+    from ..kernels import MISSING
+
+    if op.node_vjp is not None:
+        return list(ON_GRAPHS)
+    found: dict[str, None] = {}
+    for sample in op.samples:
+        if isinstance(sample, Sample):
+            for parameter, item in zip(op.signature.tensors, sample.inputs, strict=False):
+                dtype = dtype_name(item.dtype) if isinstance(item, np.ndarray) else "f32"
+                others = {"f32": ("f64", "f16"), "i64": ("i32",)}.get(dtype, ())
+                narrow = parameter.pattern.dtype == dtype  # the signature admits this one alone
+                found.update(dict.fromkeys((dtype, *(() if narrow else others))))
+            if not sample.inputs:
+                found["f32" if op.name != "random_bits" else "i32"] = None
+    return [dtype for dtype in found if op.name not in MISSING.get(dtype, ())]
 
 
 def differentiates_twice(op: Op) -> bool:
@@ -85,11 +118,11 @@ def _differentiate_twice(op: Op, use: Sample) -> None:
 def _print_table(operators: list[Op]) -> None:
     from rich.table import Table
 
-    table = Table("operator", "gradient", "second", "tested uses", box=None, pad_edge=False, header_style="bold")
+    table = Table("operator", "gradient", "second", "tested in", box=None, pad_edge=False, header_style="bold")
     for op in operators:
         known = facts(op)
         gradient = "yes" if known["gradient"] else f"none: {op.nondiff}"
-        table.add_row(op.name, gradient, "yes" if known["second_order"] else "", str(len(op.samples)))
+        table.add_row(op.name, gradient, "yes" if known["second_order"] else "", " ".join(known["dtypes"]))
     console().print(table)
     print(f"\n{count(len(operators), 'operator')}")
 

@@ -9,10 +9,13 @@ from netlang.compiler.ops import OPS
 from .conftest import netlang
 
 
+KEYS = ["name", "forward", "gradient", "second_order", "tested", "dtypes", "devices"]
+
+
 def test_json_has_a_row_for_every_operator_with_stable_keys() -> None:
     rows = json.loads(netlang("ops", "--json").out)
     assert [row["name"] for row in rows] == sorted(OPS)
-    assert all(list(row) == ["name", "forward", "gradient", "second_order", "tested"] for row in rows)
+    assert all(list(row) == KEYS for row in rows)
     assert all(row["tested"] for row in rows)
 
 

@@ -14,13 +14,13 @@ import onnx.shape_inference
 import pytest
 from netlang.compiler.dtypes import dtype_name, numpy_dtype
 from netlang.compiler.interpret import evaluate
+from netlang.runtime.kernels import MISSING
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from netlang.diagnostics import DiagnosticError
 from netlang.types import FLOATS, Mismatch, TensorType
 
 from .harness import Arrays, Case, cases, run_onnx
-from .missing_kernels import MISSING
 
 TOLERANCE = {"f64": 2e-7, "f16": 4e-3, "i32": 1e-6}
 """Of results, relative to the largest: what some roundings amount to. (Attributes of ONNX are f32 also for f64.)"""

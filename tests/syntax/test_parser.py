@@ -199,6 +199,83 @@ def test_control() -> None:
     assert fourth.message.value == "x is {x}"
 
 
+def value(statement: syntax.Statement) -> syntax.Expr:
+    assert isinstance(statement, syntax.Assign | syntax.Return)
+    return statement.value
+
+
+def test_scan() -> None:
+    full, bare, chosen = map(value, body(
+        "y = scan a in x, b in -z along t backward lengths n\ncarry h = 1, c = g(x) { next h, next c = c, h; emit h, a; keep c }\n"
+        "y = scan a in x along -1 { emit a }\n"
+        "return scan a in x along 0 backward if n > 1 { emit a }"
+    ))  # fmt: skip
+    assert isinstance(full, syntax.Scan)
+    assert [(s.name.name, show(s.value)) for s in full.sequences] == [("a", "x"), ("b", "(- z)")]
+    assert (show(full.along), show(full.backward), show(full.lengths)) == ("t", "True", "n")
+    assert [(c.name.name, show(c.value)) for c in full.carries] == [("h", "1"), ("c", "g(x)")]
+    following, emit, keep = full.body.statements
+    assert isinstance(following, syntax.SetNext)
+    assert [(n.name, n.span.text) for n in following.names] == [("h", "h"), ("c", "c")]
+    assert isinstance(emit, syntax.Emit)
+    assert [show(item) for item in emit.values] == ["h", "a"]
+    assert isinstance(keep, syntax.Keep)
+    assert [name.name for name in keep.names] == ["c"]
+    assert isinstance(bare, syntax.Scan)
+    assert (show(bare.along), bare.backward, bare.lengths, bare.carries) == ("(- 1)", None, None, ())
+    assert isinstance(chosen, syntax.Scan)
+    assert show(chosen.backward) == "(n > 1)"
+
+
+def test_loop() -> None:
+    up, down, condition = map(value, body(
+        "y = loop i from 1 to n + 1 while y > 0 carry y = 1 { next y = i }\n"
+        "y = loop i from n - 1 down to -1 { emit i }\n"
+        "return 2 * loop while y > 0 carry y = if a { 1 } else { 2 } { next y = y }"
+    ))  # fmt: skip
+    assert isinstance(up, syntax.Loop)
+    assert up.range is not None
+    assert (up.range.name.name, show(up.range.first), show(up.range.last)) == ("i", "1", "(n + 1)")
+    assert (up.range.down, show(up.condition)) == (False, "(y > 0)")
+    assert isinstance(down, syntax.Loop)
+    assert down.range is not None
+    assert (show(down.range.first), show(down.range.last), down.range.down) == ("(n - 1)", "(- 1)", True)
+    assert (down.condition, down.carries) == (None, ())
+    assert isinstance(condition, syntax.Binary)
+    assert isinstance(condition.right, syntax.Loop)
+    assert condition.right.range is None
+    assert show(condition.right.carries[0].value) == "if a {1} else {2}"
+
+
+def test_what_recompute_marks() -> None:
+    module = tree(
+        "## A layer.\n@recompute\nlayer f()(x: f32) {\n@recompute y = x\n@recompute\nrepeat 3 { y = -y }\nreturn y }\n"
+        "fn g(x: f32) { return x } custom_grad(a, b) { return a }"
+    )
+    layer, function = module.declarations
+    assert isinstance(layer, syntax.Definition)
+    assert (layer.recompute, layer.doc, layer.gradient) == (True, "A layer.", None)
+    first, second, third = layer.body.statements
+    assert isinstance(first, syntax.Recompute)
+    assert isinstance(first.statement, syntax.Assign)
+    assert isinstance(second, syntax.Recompute)
+    assert isinstance(second.statement, syntax.Repeat)
+    assert isinstance(third, syntax.Return)
+    assert isinstance(function, syntax.Definition)
+    assert not function.recompute
+    assert function.gradient is not None
+    assert [name.name for name in function.gradient.names] == ["a", "b"]
+
+
+@pytest.mark.parametrize("word", ["in", "backward", "lengths", "keep", "training"])
+def test_words_with_a_place_of_their_own_are_names_elsewhere(word: str) -> None:
+    text = f"{word} = x\ny, {word} = {word}({word} = {word}, {word})\n{word}\nreturn {word} + {word}[{word}] |> {word}"
+    tree(f"fn f({word}: f32[{word}], a: f32) {{\n{text.replace(f', {word})', ')')}\n}}")
+    tree(
+        f"fn f(x: f32) {{ return scan {word} in {word} along {word} backward lengths {word} carry {word} = 1 {{ emit 1 }} }}"
+    )
+
+
 def test_an_if_is_a_statement_where_one_begins_and_a_value_at_the_end_of_a_value() -> None:
     statement, assignment = body("if a { 1 } else { 2 }\ny = if a { z = 3; if b { z } else { 4 } } else { 5 }")
     assert isinstance(statement, syntax.If)

@@ -11,7 +11,7 @@ import numpy as np
 from netlang.dims import Size
 from netlang.types import FLOATS
 
-from ...ir import Constant, Value
+from ...ir import Value
 from .run_time import run_time_sizes
 from .shape import given
 
@@ -130,7 +130,7 @@ def _region(reader: Reader, call: Call, count: int) -> np.ndarray | None:
     if call.attribute("coordinate_transformation_mode") != "tf_crop_and_resize" or not _stated(call, 1):
         return np.repeat([[0.0], [1.0]], count, axis=1)
     region = reader.constant(call.input(1))
-    return None if region is None else region.reshape(2, count).astype(np.float64)
+    return None if region is None else region.reshape(2, count).astype(float)
 
 
 def _kernel(call: Call) -> dict[str, Any]:
@@ -146,32 +146,29 @@ def _kernel(call: Call) -> dict[str, Any]:
 
 def _resized(reader: Reader, x: Value, axes: Ints, sizes: Sizes, scales: np.ndarray | None, region: np.ndarray,
              kernel: dict[str, Any]) -> Value:  # fmt: skip
-    """`x` with those axes resized that change."""
+    """`x` with those axes resized that change: together, unless the model states more than their sizes."""
     factors = np.zeros(len(axes)) if scales is None else scales
-    changed = [i for i, axis in enumerate(axes) if x.type.shape[axis] != sizes[i] or (region[:, i] != (0, 1)).any()]
-    if not changed:
-        return x
-    places = tuple(axes[i] for i in changed)
-    wanted = tuple(sizes[i] for i in changed)
-    stated = [
-        _own_factor(x.type.shape[axis], size, factors[i]) for i, axis, size in zip(changed, places, wanted, strict=True)
-    ]
-    cropped = (region[:, changed] != np.array([[0], [1]])).any()
-    return reader.b.resize(
-        x,
-        size=wanted,
-        axes=None if places == tuple(range(x.type.rank - len(places), x.type.rank)) else places,
-        scales=Constant(np.array(stated)) if any(stated) else None,
-        region=Constant(region[:, changed]) if cropped else None,
-        **kernel,
-    )
+    stated = [_own_factor(x.type.shape[a], size, scale) for a, size, scale in zip(axes, sizes, factors, strict=True)]
+    if not any(stated) and kernel["coordinates"] != "tf_crop_and_resize":
+        changed = [(axis, size) for axis, size in zip(axes, sizes, strict=True) if x.type.shape[axis] != size]
+        return _resized_together(reader, x, changed, kernel) if changed else x
+    for axis, size, scale, (start, end) in zip(axes, sizes, stated, region.T.tolist(), strict=True):
+        if x.type.shape[axis] != size or (start, end) != (0, 1):
+            x = reader.b.resize_axis(x, size=size, axis=axis, scale=scale, start=start, end=end, **kernel)
+    return x
+
+
+def _resized_together(reader: Reader, x: Value, changed: list[tuple[int, Size]], kernel: dict[str, Any]) -> Value:
+    axes, sizes = zip(*sorted(changed, key=lambda pair: pair[0]), strict=True)
+    last = axes == tuple(range(x.type.rank - len(axes), x.type.rank))
+    return reader.b.resize(x, size=sizes, axes=None if last else axes, **kernel)
 
 
 def _own_factor(size: Size, result: Size, scale: float) -> float:
     """The factor, or 0 where the sizes say the same."""
     if isinstance(size, int) and isinstance(result, int):
-        return 0.0 if np.float32(scale) == np.float32(result / size) else float(scale)
-    return 0.0 if size * round(scale) == result else float(scale)
+        return 0.0 if not scale or np.float32(scale) == np.float32(result / size) else float(scale)
+    return 0.0 if not scale or size * round(scale) == result else float(scale)
 
 
 # --- sampling and regions ------------------------------------------------------------------------------------------

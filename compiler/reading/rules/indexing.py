@@ -9,7 +9,7 @@ import numpy as np
 
 from netlang.dims import Size
 
-from ...builder import size_of as product
+from ...builder import size_of
 from ...ir import Value
 from ..onnx_types import DTYPES
 from .run_time import run_time_sizes
@@ -29,7 +29,7 @@ def gather(reader: Reader, call: Call) -> Result:
     """One known position is a slice, which costs less on inner axes, as its gradient does."""
     b, x, index = reader.b, given(call), given(call, 1)
     axis = call.attribute("axis", 0) % max(x.type.rank, 1)
-    known = reader.sizes(index) if product(index.type.shape) == 1 else None
+    known = reader.sizes(index) if size_of(index.type.shape) == 1 else None
     if known is None or not x.type.rank or not isinstance(known[0], int):
         return b.gather(x, index, axis=axis)
     first = known[0] + x.type.shape[axis] if known[0] < 0 else known[0]
@@ -118,7 +118,7 @@ def vector(reader: Reader, sizes: Sequence[Size]) -> Value:
 
 
 def size(reader: Reader, call: Call) -> Result:
-    return vector_element(reader, product(given(call).type.shape))
+    return vector_element(reader, size_of(given(call).type.shape))
 
 
 def vector_element(reader: Reader, size: Size) -> Value:

@@ -16,12 +16,11 @@ from ...ops.recurrent import (
     Activation,
     Cell,
     Options,
-    Side,
     gru_cell,
     lstm_cell,
     recurrent,
+    sides,
     simple_cell,
-    unstacked,
 )
 
 if TYPE_CHECKING:
@@ -114,21 +113,19 @@ def _in_full(reader: Reader, kind: Kind, call: Call, operands: Sequence[Value]) 
     """The cell's scan, with all that ONNX can ask of it."""
     b = reader.b
     x, w, r, bias, *states = operands
-    activations = _activations(kind, call)
-    peepholes = call.input(7)
-    count = len(kind.activations)
-    sides: list[tuple[Side, Options, bool]] = []
-    for index, reverse in enumerate(DIRECTIONS[call.attribute("direction", "forward")]):
-        inputs, state, biases = (unstacked(b, value, index) for value in (w, r, bias))
-        side = Side(inputs, state, biases, None if peepholes is None else unstacked(b, peepholes, index))
-        options = Options(
+    activations, count = _activations(kind, call), len(kind.activations)
+    direction = call.attribute("direction", "forward")
+    options = [
+        Options(
             activations[index * count : (index + 1) * count],
             clip=call.attribute("clip"),
             coupled=bool(call.attribute("input_forget", 0)),
             reset_after=bool(call.attribute("linear_before_reset", 0)),
         )
-        sides.append((side, options, reverse))
-    return recurrent(b, kind.cell, x, sides, states, _lengths(reader, call))
+        for index in range(len(DIRECTIONS[direction]))
+    ]
+    directions = sides(b, direction, options, w, r, bias, peepholes=call.input(7))
+    return recurrent(b, kind.cell, x, directions, states, _lengths(reader, call))
 
 
 def _lengths(reader: Reader, call: Call) -> Value | None:

@@ -1,4 +1,6 @@
-"""What ONNX Runtime's CPU provider, or ONNX, does not have, by dtype: found by test_dtypes.py, which checks it."""
+"""What ONNX Runtime has no kernel for."""
+
+from __future__ import annotations
 
 MISSING: dict[str, frozenset[str]] = {
     "f64": frozenset(
@@ -19,3 +21,7 @@ MISSING: dict[str, frozenset[str]] = {
         """.split()
     ),
 }
+"""Operators that its CPU provider, or ONNX itself, does not have in a dtype, at least for some uses. Version 1.31.
+
+bf16 is not listed: the CPU provider has hardly any kernel for it. tests/ops/test_dtypes.py finds and checks all this.
+"""
