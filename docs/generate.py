@@ -66,11 +66,11 @@ def operators() -> Iterator[str]:
     rows = [facts(op) for op in sorted(OPS.values(), key=lambda op: op.name)]
     differentiable = [row for row in rows if row["gradient"]]
     yield f"# Operators\n\n{NOTE}\n"
-    yield "`netlang ops NAME` shows one in full, `netlang ops --json` this table. ONNX operators, and how each is read, are"
-    yield "in [onnx.md](onnx.md).\n"
-    yield f"{len(rows)} operators: {len(differentiable)} differentiate, all of them twice and more; the others are constant"
-    yield "between steps, or have no input to differentiate by. A composite is defined by others, and differentiates as they"
-    yield "do; ONNX's own operator is used for it where a graph holds no gradients.\n"
+    yield "`netlang ops NAME` shows one in full, `netlang ops --json` this table. How ONNX's operators are read is in"
+    yield "[onnx.md](onnx.md).\n"
+    yield f"{len(rows)} operators: {len(differentiable)} differentiate, all of them twice and more; the others are"
+    yield "constant between steps, or have no input to differentiate by. A composite is defined by others, and"
+    yield "differentiates as they do; ONNX's own operator is used for it where a graph holds no gradients.\n"
     yield "Tested: results in onnxruntime on the CPU, in the dtypes listed, against NumPy; gradients in f32 there against"
     yield "PyTorch, and of both orders in f64 against finite differences (`tests/ops`). On CUDA nothing was run yet.\n"
     yield "| operator | | dtypes tested on CPU | gradient | second order | CUDA |\n|---|---|---|---|---|---|"

@@ -417,10 +417,10 @@ class _Checker:
     ) -> None:
         """The body of a `scan` or `loop`, and the condition, which sees what the body begins with."""
         scope = self._new_scope(outer, body)
-        for element in elements:
-            self._bind_new(scope, element, kind)
         for carry in carries:
             self._bind_new(scope, carry.name, "carry")
+        for element in elements:
+            self._bind_new(scope, element, kind)
         if condition is not None:
             self._expression(condition, scope)
         around, self.iteration = self.iteration, word

@@ -64,9 +64,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Side:
-    """One direction: whether it runs from the end, how its cell computes, and its weights: of the inputs
-    [gates · n, i], of the state [gates · n, n]; the biases of both, side by side [2 · gates · n]; and of the cell to the
-    gates i, o and f of an LSTM [3 · n]."""
+    """One direction: whether it runs from the end, how its cell computes, and its weights.
+
+    inputs [gates · n, i], state [gates · n, n]: what multiplies them. bias [2 · gates · n]: of both, side by side.
+    peepholes [3 · n]: from the cell to the gates i, o and f of an LSTM.
+    """
 
     reverse: bool
     options: Options

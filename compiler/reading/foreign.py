@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from .reader import Reader
 
 
-def keep(reader: Reader, call: Call) -> tuple[Value | None, ...]:
+def keep(reader: Reader, call: Call, ranks: Sequence[int] = ()) -> tuple[Value | None, ...]:
     """The results of a node kept as it is; see `Reader.foreign`."""
     schema = _schema(reader, call.op_type, call.version, call.domain)
     since, until = _window(reader, call)
     if not call.domain and until < reader.model.target:
         return _upgraded(reader, call)
-    types, fresh = _result_types(reader, call, schema)
+    types, fresh = _result_types(reader, call, schema, ranks)
     asked = [i for i, name in enumerate(call.outputs) if name]
     kept = [types[i] for i in asked]
     opaque = tuple(type_ if isinstance(type_, OpaqueType) else None for type_ in kept)
@@ -107,7 +108,9 @@ def _upgraded(reader: Reader, call: Call) -> tuple[Value | None, ...]:
     return tuple(inner.value(name) if name else None for name in node.output)
 
 
-def _result_types(reader: Reader, call: Call, schema: Schema) -> tuple[list[TensorType], list[Size]]:
+def _result_types(
+    reader: Reader, call: Call, schema: Schema, ranks: Sequence[int]
+) -> tuple[list[TensorType], list[Size]]:
     """The type of each result, and the sizes in them that only the run tells."""
     given = {name: value for name, value in zip(call.node.input, call.inputs, strict=True) if value is not None}
     fresh: list[Size] = []
@@ -130,8 +133,12 @@ def _result_types(reader: Reader, call: Call, schema: Schema) -> tuple[list[Tens
     except (onnx.shape_inference.InferenceError, RuntimeError) as error:
         raise reader.malformed(f"{call} does not accept its inputs: {error}") from None
     types: list[TensorType] = []
-    for name in call.outputs:
-        type_ = tensor_type(_merged(found.get(name), reader.model.declared.get(name)), known, unknown)
+    for i, name in enumerate(call.outputs):
+        proto = _merged(found.get(name), reader.model.declared.get(name))
+        if i < len(ranks) and not proto.tensor_type.HasField("shape"):
+            for _ in range(ranks[i]):
+                proto.tensor_type.shape.dim.add()
+        type_ = tensor_type(proto, known, unknown)
         if type_ is None and name:
             raise fail("onnx-dynamic", f"the rank of `{name}`, a result of {call}, cannot be told", reader.b.loc)
         types.append(type_ or TensorType("bool"))

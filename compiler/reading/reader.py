@@ -128,13 +128,15 @@ class Reader:
         """The elements of a sequence where they are known while compiling."""
         return None if value is None else self.model.elements.get(value)
 
-    def foreign(self, call: Call) -> tuple[Value | None, ...]:
+    def foreign(self, call: Call, ranks: Sequence[int] = ()) -> tuple[Value | None, ...]:
         """Keeps the node as it is, forward only; its results have the types that ONNX infers.
+
+        `ranks` of the first results are used where ONNX does not know them.
 
         Raises DiagnosticError: `onnx-unsupported` for an operator that ONNX does not have, `onnx-malformed` where ONNX
         does not accept the inputs, `onnx-dynamic` where not even the rank of a result can be told.
         """
-        return keep(self, call)
+        return keep(self, call, ranks)
 
     def refuse(self, call: Call, text: str) -> DiagnosticError:
         """The error about a use of an operator that the language cannot express."""

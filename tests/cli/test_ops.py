@@ -8,7 +8,6 @@ from netlang.compiler.ops import OPS
 
 from .conftest import netlang
 
-
 KEYS = ["name", "forward", "gradient", "second_order", "tested", "dtypes", "devices"]
 
 

@@ -63,7 +63,7 @@ VARIANTS = [
 def test_agrees_with_the_oracle(case: Case, dtype: str):
     found = attempt(case)
     if found is None:
-        assert case.op.name in MISSING[dtype]
+        assert case.op.name in MISSING.get(dtype, ())
         return
     expected = evaluate(case.graph(), case.values, "f64" if dtype in FLOATS else None)
     for name, array in expected.items():

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from netlang.compiler.autodiff import gradients
 from netlang.compiler.builder import Builder
 from netlang.compiler.emit import emit
@@ -388,3 +389,34 @@ def test_a_table_of_rows_keeps_its_fast_lowering() -> None:
     (gradient,) = gradients(b, b.sum(b.gather(table, index)), [table])
     b.output("g", gradient)
     assert {"scatter_rows"} == {node.op for node in b.nodes} - {"gather", "sum", "full", "expand", "constant"}
+
+
+TIES = {
+    "max": ([3, 1, 2], [3, 3, 0, 1], "amax"),
+    "min": ([1, 3, 2], [1, 1, 4, 3], "amin"),
+    "mul": ([2, 0, 3], [0, 5, 0, 7], "prod"),
+    "mul, one 0": ([2, 4, 3], [5, 0, 2, 7], "prod"),
+}
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+@pytest.mark.parametrize(("x", "values", "name"), TIES.values(), ids=TIES)
+def test_ties_and_zeros_of_scatters_differentiate_as_in_pytorch(
+    x: list[float], values: list[float], name: str, dimensions: int
+) -> None:
+    index = np.array([0, 0, 1, 1])
+    reduction = {"amax": "max", "amin": "min", "prod": "mul"}[name]
+    b = Builder()
+    inputs = [b.input("x", TensorType("f32", (3,))), b.input("u", TensorType("f32", (4,)))]
+    if dimensions == 1:
+        y = b.scatter_elements(inputs[0], index, inputs[1], reduction=reduction)
+    else:
+        y = b.scatter_nd(inputs[0], index[:, None], inputs[1], reduction=reduction)
+    for i, gradient in enumerate(gradients(b, b.sum(y), inputs)):
+        b.output(f"g{i}", gradient)
+    found = run_onnx(b.graph(), {"x": np.array(x, np.float32), "u": np.array(values, np.float32)})
+    tensors = [torch.tensor(numbers, dtype=torch.float32, requires_grad=True) for numbers in (x, values)]
+    tensors[0].scatter_reduce(0, torch.tensor(index), tensors[1], name).sum().backward()
+    for i, tensor in enumerate(tensors):
+        assert tensor.grad is not None
+        np.testing.assert_allclose(found[f"g{i}"], tensor.grad.numpy(), rtol=1e-6)

@@ -198,6 +198,46 @@ def test_normalisation(name: str) -> None:
         check(opened(proto), feeds)
 
 
+PLANES = array(2, 3, 5, 6)
+
+OLDER: dict[str, tuple[str, dict[str, np.ndarray], dict[str, Any], tuple[int, ...]]] = {
+    "conv": ("Conv", {"x": PLANES, "w": array(4, 3, 2, 2), "b": VECTOR}, {"pads": [1, 0, 0, 1]}, (7, 11)),
+    "conv_transpose": ("ConvTranspose", {"x": PLANES, "w": array(3, 2, 2, 2)}, {"strides": [2, 2]}, (7, 11)),
+    "average": ("AveragePool", {"x": PLANES}, {"kernel_shape": [2, 3], "pads": [1, 1, 0, 1]}, (7, 10, 11, 19)),
+    "average, rounded up": ("AveragePool", {"x": PLANES}, {"kernel_shape": [3, 3], "ceil_mode": 1}, (10, 11, 19)),
+    "maximum": ("MaxPool", {"x": PLANES}, {"kernel_shape": [2, 3], "strides": [2, 1]}, (7, 8, 10, 11, 12)),
+    "norm": ("LpPool", {"x": PLANES}, {"kernel_shape": [2, 3], "p": 3}, (7, 11, 18)),
+    "global average": ("GlobalAveragePool", {"x": PLANES}, {}, (7,)),
+    "global maximum": ("GlobalMaxPool", {"x": PLANES}, {}, (7,)),
+    "global norm": ("GlobalLpPool", {"x": PLANES}, {"p": 3}, (7,)),
+    "batch": (
+        "BatchNormalization",
+        {"x": PLANES, "s": array(3), "b": array(3), "m": array(3), "v": np.abs(array(3))},
+        {"epsilon": 0.1},
+        (7, 9, 14),
+    ),
+    "instance": ("InstanceNormalization", {"x": PLANES, "s": array(3), "b": array(3)}, {}, (7,)),
+    "groups scaled as groups": (
+        "GroupNormalization",
+        {"x": array(2, 4, 5), "s": array(2), "b": array(2, seed=1)},
+        {"num_groups": 2},
+        (18,),
+    ),
+    "response": ("LRN", {"x": PLANES}, {"size": 3, "alpha": 0.5}, (7,)),
+    "length": ("LpNormalization", {"x": PLANES}, {"axis": 2}, (7,)),
+    "mean and variance": ("MeanVarianceNormalization", {"x": PLANES}, {}, (9,)),
+    "dropout": ("Dropout", {"x": PLANES}, {}, (7, 10, 12, 13)),
+}
+
+
+@pytest.mark.parametrize(("name", "opset"), [(name, opset) for name, use in OLDER.items() for opset in use[3]])
+def test_older_operator_sets(name: str, opset: int) -> None:
+    op, feeds, attributes, _ = OLDER[name]
+    proto = model([helper.make_node(op, list(feeds), ["y"], **attributes)], feeds, ["y"], opset)
+    check(proto, feeds)
+    check(opened(proto), feeds)
+
+
 def test_batch_statistics() -> None:
     """The output of training and the running statistics that follow from it."""
     feeds = {"x": array(3, 4, 5), "s": VECTOR, "b": VECTOR, "m": VECTOR, "v": np.abs(VECTOR)}

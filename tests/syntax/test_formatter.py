@@ -100,8 +100,8 @@ def test_canonical_programs_come_back_from_a_mess(path: Path) -> None:
          "  return heads (h) over q, k { q }\n}\n"),
         ("@recompute fn f(x:f32)->f32{return x}custom_grad (g,h){return-g}",
          "@recompute fn f(x: f32) -> f32 { return x } custom_grad(g, h) { return -g }\n"),
-        ("fn f(x:f32){return scan a in-x,c in y along-1 backward if(b)lengths n carry h=-1,k=2{next h,next k=k,h;emit a,h;"
-         "keep k}}",
+        ("fn f(x:f32){return scan a in-x,c in y along-1 backward if(b)lengths n carry h=-1,k=2{next h,next k=k,h;emit a"
+         ",h;keep k}}",
          "fn f(x: f32) {\n  return scan a in -x, c in y along -1 backward if (b) lengths n carry h = -1, k = 2 {\n"
          "    next h, next k = k, h\n    emit a, h\n    keep k\n  }\n}\n"),
     ],

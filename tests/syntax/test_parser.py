@@ -206,7 +206,8 @@ def value(statement: syntax.Statement) -> syntax.Expr:
 
 def test_scan() -> None:
     full, bare, chosen = map(value, body(
-        "y = scan a in x, b in -z along t backward lengths n\ncarry h = 1, c = g(x) { next h, next c = c, h; emit h, a; keep c }\n"
+        "y = scan a in x, b in -z along t backward lengths n\n"
+        "carry h = 1, c = g(x) { next h, next c = c, h; emit h, a; keep c }\n"
         "y = scan a in x along -1 { emit a }\n"
         "return scan a in x along 0 backward if n > 1 { emit a }"
     ))  # fmt: skip
@@ -272,7 +273,7 @@ def test_words_with_a_place_of_their_own_are_names_elsewhere(word: str) -> None:
     text = f"{word} = x\ny, {word} = {word}({word} = {word}, {word})\n{word}\nreturn {word} + {word}[{word}] |> {word}"
     tree(f"fn f({word}: f32[{word}], a: f32) {{\n{text.replace(f', {word})', ')')}\n}}")
     tree(
-        f"fn f(x: f32) {{ return scan {word} in {word} along {word} backward lengths {word} carry {word} = 1 {{ emit 1 }} }}"
+        f"fn f() {{ return scan {word} in {word} along {word} backward lengths {word} carry {word} = 1 {{ emit 1 }} }}"
     )
 
 

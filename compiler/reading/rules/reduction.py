@@ -22,7 +22,7 @@ def _reduction(name: str) -> Rule:
         x = given(call)
         axis = _axes(reader, call, x)
         if axis is None:
-            return reader.foreign(call)
+            return reader.foreign(call, (x.type.rank,) if call.attribute("keepdims", 1) else ())
         if not axis and not call.attribute("noop_with_empty_axes", 0):
             axis = tuple(range(x.type.rank))
         return _reduced(reader, name, x, axis, bool(call.attribute("keepdims", 1)))

@@ -93,8 +93,10 @@ def gradient(reader: Reader, call: Call) -> Sequence[Value | None]:
         raise reader.refuse(call, f"it names {len(named)} variables and has {len(call.inputs)} inputs")
     # Copies, so that what the variables are computed from, perhaps one from the other, has no part in the gradient.
     copies = [b.reshape(value, shape=value.type.shape) for value in call.inputs if value is not None]
-    y = _function_of(b, reader.value(call.attribute("y")), named, copies)
-    found = gradients(b, y, copies[: len(xs)])
+    result = reader.value(call.attribute("y"))
+    if not any(result in node.outputs for node in b.nodes):
+        raise reader.refuse(call, "no node before it in its graph computes its `y`")
+    found = gradients(b, _function_of(b, result, named, copies), copies[: len(xs)])
     return [value if call.asks(index) else None for index, value in enumerate(found)]
 
 
