@@ -275,8 +275,9 @@ def last_fresh(graph: Graph) -> int:
     """The highest number of a symbol made by `Builder.fresh`."""
     last = 0
     for node in graph.nodes:
-        for name in OPS[node.op].determines:
-            for symbol_name in symbols(node.attributes[name]):
+        given = (node.attributes[name] for name in OPS[node.op].determines)
+        for size in (size for value in given for size in (value if isinstance(value, tuple) else (value,))):
+            for symbol_name in symbols(size):
                 last = max(last, int(symbol_name.rpartition("#")[2]) if "#" in symbol_name else 0)
         last = max((last, *map(last_fresh, node.bodies)))
     return last

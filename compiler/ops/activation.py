@@ -131,8 +131,8 @@ def _shrink_body(b: Builder, x: Value, threshold: float, bias: float) -> Value:
 
 
 def _shrink_shape(x: TensorType, threshold: float, bias: float) -> TensorType:
-    if threshold < 0:
-        raise bad_value("`threshold` is a distance from 0", "0 or more", threshold)
+    if threshold < 0 and bias:
+        raise bad_value("`threshold` is a distance from 0 where there is a bias", "0 or more", threshold)
     return x
 
 
@@ -312,7 +312,7 @@ OPERATORS: tuple[Op, ...] = (
             S(_EDGES, threshold=0.75, bias=0.0, torch=_torch_shrink),
             S((2, 3), threshold=0.5, bias=0.5, torch=_torch_shrink),
             S(_EDGES, threshold=0.75, bias=0.2),
-            Bad((2, 3), threshold=-0.5, code="bad-value"),
+            Bad((2, 3), threshold=-0.5, bias=0.1, code="bad-value"),
         ),
     ),
     Op(

@@ -36,8 +36,8 @@ def _det_vjp(b: Builder, g: Value, y: Value, x: Value) -> tuple[Value]:
     if not isinstance(count, int):
         raise fail("no-gradient", "`det` has a gradient for matrices of a known size", expected="a number", found=count)
     last = b.reshape(g, shape=(*g.type.shape, 1, 1))
-    if count == 1:
-        return (last,)
+    if count < 2:  # there are no minors: the determinant is the element itself, or 1
+        return (b.expand(last, shape=x.type.shape),)
     signs = (-1.0) ** np.add.outer(np.arange(count), np.arange(count))
     return (b.mul(last, b.mul(b.det(_minors(b, x, count)), b.cast(b.constant(signs), dtype=x.type.dtype))),)
 

@@ -41,7 +41,8 @@ def _max_pool_vjp(b: Builder, g: Value, y: Value, x: Value, **geometry: Any) -> 
 def _tiled_maximum(b: Builder, g: Value, y: Value, x: Value, window: Window) -> Value:
     """Where windows do not overlap: x is compared with the result spread over it."""
     sizes = tuple(count * step for count, step in zip(y.type.shape[2:], window.stride, strict=True))
-    covered = _cropped(b, x, (0,) * len(sizes), sizes)
+    axes = tuple(range(2, x.type.rank))
+    covered = b.slice(x, starts=(0,) * len(axes), stops=sizes, axes=axes, steps=(1,) * len(axes))
     taken = b.cast(b.equal(covered, b.upsample_nearest(y, factors=window.kernel)), dtype=g.type.dtype)
     ties = b.avg_pool(taken, kernel=window.kernel, stride=window.stride, padding=window.padding)
     share = b.div(g, b.mul(ties, float(math.prod(window.kernel))))
@@ -58,14 +59,7 @@ def _overlapping_maximum(b: Builder, g: Value, y: Value, x: Value, window: Windo
     column = (*y.type.shape[:2], 1, *y.type.shape[2:])
     taken = b.cast(b.equal(windows, b.reshape(y, shape=column)), dtype=g.type.dtype)
     share = b.div(b.reshape(g, shape=column), b.sum(taken, axis=2, keepdims=True))
-    put = b.fold(b.mul(taken, share), size=wide.type.shape[2:], **geometry)
-    return _cropped(b, put, window.begin, x.type.shape[2:])
-
-
-def _cropped(b: Builder, x: Value, begin: Ints, sizes: Sizes) -> Value:
-    """`sizes` elements of the axes after the first two, from `begin` on."""
-    stops = tuple(start + size for start, size in zip(begin, sizes, strict=True))
-    return b.slice(x, starts=begin, stops=stops, axes=tuple(range(2, x.type.rank)), steps=(1,) * len(begin))
+    return b.fold(b.mul(taken, share), size=x.type.shape[2:], padding=window.padding, **geometry)
 
 
 def _max_pool_onnx(e: Emitter, node: Node, x: str) -> str:

@@ -57,16 +57,16 @@ def _upsample_onnx(e: Emitter, node: Node, x: str) -> str:
 
 def _window(node: Node) -> Window:
     attributes = node.attributes
-    return pooling_window(attributes["kernel"], attributes["stride"], dilation=attributes["dilation"])
+    return pooling_window(*(attributes[name] for name in ("kernel", "stride", "padding", "dilation")))
 
 
-def _unfold_shape(x: TensorType, kernel: Ints, stride: Ints, dilation: Ints | None) -> TensorType:
-    window = checked(x, pooling_window(kernel, stride, dilation=dilation))
+def _unfold_shape(x: TensorType, kernel: Ints, stride: Ints, dilation: Ints | None, padding: Ints | None) -> TensorType:
+    window = checked(x, pooling_window(kernel, stride, padding, dilation))
     return TensorType(x.dtype, (*x.shape[:2], math.prod(kernel), *window.results(x.shape[2:])))
 
 
-def _unfold_numpy(x: np.ndarray, kernel: Ints, stride: Ints, dilation: Ints | None) -> np.ndarray:
-    views = pooling_window(kernel, stride, dilation=dilation).views(x)
+def _unfold_numpy(x: np.ndarray, kernel: Ints, stride: Ints, dilation: Ints | None, padding: Ints | None) -> np.ndarray:
+    views = pooling_window(kernel, stride, padding, dilation).views(x)
     axes = len(kernel)
     moved = np.moveaxis(views, range(2 + axes, 2 + 2 * axes), range(2, 2 + axes))
     return moved.reshape(*x.shape[:2], -1, *views.shape[2 : 2 + axes])
@@ -79,8 +79,10 @@ def _unfold_onnx(e: Emitter, node: Node, x: str) -> str:
     return e.reshape(sliced(e, x, shape, window), (n * c, elements, *counts), (n, c, elements, *counts))
 
 
-def _fold_shape(x: TensorType, size: Sizes, kernel: Ints, stride: Ints, dilation: Ints | None) -> TensorType:
-    window = pooling_window(kernel, stride, dilation=dilation)
+def _fold_shape(
+    x: TensorType, size: Sizes, kernel: Ints, stride: Ints, dilation: Ints | None, padding: Ints | None
+) -> TensorType:
+    window = pooling_window(kernel, stride, padding, dilation)
     if x.rank != len(kernel) + 3:
         title = "windows as an axis stand between the channels and the axes"
         raise fail("rank-mismatch", title, expected=f"{len(kernel) + 3} axes", found=x)
@@ -90,11 +92,13 @@ def _fold_shape(x: TensorType, size: Sizes, kernel: Ints, stride: Ints, dilation
     return spread(x, size, window, x.shape[3:])
 
 
-def _fold_numpy(x: np.ndarray, size: Ints, kernel: Ints, stride: Ints, dilation: Ints | None) -> np.ndarray:
+def _fold_numpy(
+    x: np.ndarray, size: Ints, kernel: Ints, stride: Ints, dilation: Ints | None, padding: Ints | None
+) -> np.ndarray:
     axes = len(kernel)
     parts = x.reshape(*x.shape[:2], *kernel, *x.shape[3:])
     moved = np.moveaxis(parts, range(2, 2 + axes), range(2 + axes, 2 + 2 * axes))
-    return pooling_window(kernel, stride, dilation=dilation).fill(size, moved)
+    return pooling_window(kernel, stride, padding, dilation).fill(size, moved)
 
 
 def _fold_onnx(e: Emitter, node: Node, x: str) -> str:
@@ -115,14 +119,16 @@ def _torch_upsample(x: Any, factors: Ints) -> Any:
     return x
 
 
-def _torch_unfold(x: Any, kernel: Ints, stride: Ints, dilation: Ints = (1, 1)) -> Any:
-    counts = pooling_window(kernel, stride, dilation=dilation).results(x.shape[2:])
-    return torch.nn.functional.unfold(x, kernel, dilation, 0, stride).reshape(*x.shape[:2], -1, *counts)
+def _torch_unfold(x: Any, kernel: Ints, stride: Ints, dilation: Ints = (1, 1), padding: Ints = (0, 0, 0, 0)) -> Any:
+    counts = pooling_window(kernel, stride, padding, dilation).results(x.shape[2:])
+    return torch.nn.functional.unfold(x, kernel, dilation, padding[:2], stride).reshape(*x.shape[:2], -1, *counts)
 
 
-def _torch_fold(x: Any, size: Ints, kernel: Ints, stride: Ints, dilation: Ints = (1, 1)) -> Any:
+def _torch_fold(
+    x: Any, size: Ints, kernel: Ints, stride: Ints, dilation: Ints = (1, 1), padding: Ints = (0, 0, 0, 0)
+) -> Any:
     columns = x.reshape(x.shape[0], x.shape[1] * x.shape[2], -1)
-    return torch.nn.functional.fold(columns, size, kernel, dilation, 0, stride)
+    return torch.nn.functional.fold(columns, size, kernel, dilation, padding[:2], stride)
 
 
 OPERATORS: tuple[Op, ...] = (
@@ -140,8 +146,9 @@ OPERATORS: tuple[Op, ...] = (
         ),
     ),
     Op(
-        "unfold(x: f[n, c, *s], kernel: ints, stride: ints, dilation: ints = none) -> f",
-        doc="The elements of each window as an axis after the channels: [n, c, elements, windows …].",
+        "unfold(x: f[n, c, *s], kernel: ints, stride: ints, dilation: ints = none, padding: ints = none) -> f",
+        doc="The elements of each window as an axis after the channels: [n, c, elements, windows …]. Padding holds "
+        "zeros.",
         numpy=_unfold_numpy,
         vjp=lambda b, g, y, x, **attrs: (b.fold(g, size=x.type.shape[2:], **attrs),),
         shape=_unfold_shape,
@@ -150,13 +157,16 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 5, 7), kernel=(3, 2), stride=(1, 2), torch=_torch_unfold),
             S((2, 1, 4, 4), kernel=(1, 1), stride=(2, 2), torch=_torch_unfold),
             S((2, 3, 7, 6), kernel=(3, 2), stride=(1, 2), dilation=(2, 3), torch=_torch_unfold),
+            S((2, 3, 4, 5), kernel=(3, 2), stride=(2, 1), padding=(1, 1, 1, 1), torch=_torch_unfold),
+            S((2, 1, 4, 5), kernel=(3, 2), stride=(2, 3), padding=(0, 1, 1, 0)),
             S((2, 3, 7), kernel=(3,), stride=(2,)),
             Bad((2, 3, 2, 2), kernel=(3, 3), stride=(1, 1), code="shape-mismatch"),
         ),
     ),
     Op(
-        "fold(x: f[n, c, e, *t], size: sizes, kernel: ints, stride: ints, dilation: ints = none) -> f[n, c, *size]",
-        doc="The transpose of unfold: windows added up at their places in axes of the given size.",
+        "fold(x: f[n, c, e, *t], size: sizes, kernel: ints, stride: ints, dilation: ints = none, "
+        "padding: ints = none) -> f[n, c, *size]",
+        doc="The transpose of unfold: windows added up at their places in axes of the given size, without the padding.",
         numpy=_fold_numpy,
         vjp=lambda b, g, y, x, size, **attrs: (b.unfold(g, **attrs),),
         shape=_fold_shape,
@@ -164,6 +174,7 @@ OPERATORS: tuple[Op, ...] = (
         samples=(
             S((2, 3, 6, 3, 3), size=(5, 7), kernel=(3, 2), stride=(1, 2), torch=_torch_fold),
             S((2, 3, 6, 3, 2), size=(7, 6), kernel=(3, 2), stride=(1, 2), dilation=(2, 3), torch=_torch_fold),
+            S((2, 3, 6, 2, 6), size=(4, 5), kernel=(3, 2), stride=(2, 1), padding=(1, 1, 1, 1), torch=_torch_fold),
             S((2, 3, 3, 3), size=(8,), kernel=(3,), stride=(2,)),
             Bad((2, 3, 6, 3, 3), size=(5, 9), kernel=(3, 2), stride=(1, 2), code="shape-mismatch"),
             Bad((2, 3, 5, 3, 3), size=(5, 7), kernel=(3, 2), stride=(1, 2), code="bad-value"),

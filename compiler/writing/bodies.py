@@ -8,22 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..ir import Value
-from .definitions import Definition
+from .definitions import Definition, determined
 from .expressions import INFIX, PIPE, POSTFIX, PREFIX, Text, call, infix, listed, pipe, prefix
 from .names import Names
 from .numbers import value_text
 from .operators import ELEMENTWISE, arguments, constant_like, function_name, index, is_index, swaps_last
 from .scopes import identifier, stem, without_number
-from .steps import CALL, LAYER, OPERATOR, REPEAT, VARIABLE, Body, Carried, Facts, Step, leaves
+from .steps import CALL, LAYER, OPERATOR, REPEAT, VARIABLE, Body, Carried, Facts, Place, Step, placed
 
 MAX_BULK = 5
 """Applications in one expression, chains not counted; what is larger is cut by giving its parts names."""
 LONG_CHAIN = 3
 """A chain of so many functions is written as a pipeline even inside a calculation."""
-
-Place = int | tuple[int, int]
-"""Where a step is in its body: its number, or that of its repeat and its own in the round."""
-
 
 class BodyWriter:
     """Writes the statements of one body, in order.
@@ -43,9 +39,10 @@ class BodyWriter:
         self._fixed = set(self._named) if keep_inputs else set()  # values whose names cannot be given to others
         self._pending: dict[Value, tuple[Place, Step]] = {}
         self._bulk: dict[Value, int] = {}
-        self._remaining = Counter(x for step in leaves(definition.body.steps) for x in step.inputs)
+        self._remaining = Counter(x for _, step in placed(definition.body.steps) for x in step.inputs)
         self._remaining.update(definition.body.outputs)
         self._lets: dict[Place, str] = {}
+        self._told = self._sizes_told()
         self._touched: list[Value] = []
         self.layout: dict[Place, str] = {}
         self.library: set[str] = set()
@@ -87,10 +84,32 @@ class BodyWriter:
             self._cut(step)
             (value, *others) = step.outputs
             self._bulk[value] = self._bulk_of(step)
-            if not others and self._remaining[value] == 1:
+            if not others and self._remaining[value] == 1 and place not in self._told:
                 self._pending[value] = place, step
             else:
                 self._assign(place, step)
+                self._tell_sizes(place, step)
+
+    def _sizes_told(self) -> dict[Place, dict[str, Any]]:
+        """For each step that determines sizes which are used elsewhere: the names of these, and the sizes."""
+        texts = self._definition.texts
+        inner = [*determined(self._definition.body)]
+        used = {word for address, text in texts.items() if address[:2] not in inner for word in _WORD.findall(text)}
+        steps = dict(placed(self._definition.body.steps))
+        told: dict[Place, dict[str, Any]] = {}
+        for place, name in inner:
+            value = steps[place].settings[name]
+            for i, size in enumerate(value if isinstance(value, tuple) else (value,)):
+                text = texts[(place, name, i) if isinstance(value, tuple) else (place, name)]
+                if text in used:
+                    told.setdefault(place, {})[text] = size
+        return told
+
+    def _tell_sizes(self, place: Place, step: Step) -> None:
+        """`count = sizes(x)[0]`: gives names to the sizes that a step has determined."""
+        for name, size in self._told.get(place, {}).items():
+            value = next(x for x in step.outputs if size in x.type.shape)
+            self._lines.append(f"{name} = sizes({self._named[value]})[{value.type.shape.index(size)}]")
 
     def _tie(self, place: Place, step: Step) -> None:
         """An embedding whose weight is used elsewhere, too: it gets a name, and is applied before that."""
@@ -342,6 +361,8 @@ class BodyWriter:
         number = value_text(bool(array.reshape(-1)[0])) if flag else self._number(place, "constant", i)
         like = constant_like(step, [self._facts.literal(x) is not None for x in step.inputs])
         dtype = value.type.dtype
+        if flag and like is not None:
+            number = f"bool({number})"
         rank = max(x.type.rank for x in step.inputs if x is not value) if len(step.inputs) > 1 else 0
         if (step.callee in ELEMENTWISE and array.ndim <= rank) or not array.ndim:
             if like is None and dtype == "f32":
@@ -373,6 +394,7 @@ def weight_stem(value: Value, body: Body) -> str:
     return (parent if generic else identifier(last)) or "weight"
 
 
+_WORD = re.compile(r"\w+")
 _GENERIC = frozenset({"weight", "bias", "scale", "shift", "gamma", "beta"})  # names that say nothing alone
 _MOVES = frozenset({"reshape", "transpose"})
 _SINGLE = frozenset({"axis"})  # lists that one number stands for

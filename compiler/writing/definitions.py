@@ -11,9 +11,10 @@ from netlang.dims import Dim, Size, symbol, symbols
 from netlang.types import TensorType
 
 from ..ir import Value
+from ..ops import OPS
 from .numbers import size_text, value_text
 from .scopes import identifier
-from .steps import CALL, REPEAT, VARIABLE, Body, Facts, Step
+from .steps import CALL, OPERATOR, REPEAT, VARIABLE, Body, Facts, Step, placed
 
 MAX_SETTINGS = 6
 """More settings than this say that the bodies are different things: each set of numbers is a definition of its own."""
@@ -125,13 +126,16 @@ def numbers(body: Body, facts: Facts) -> dict[Address, Any]:
     found: dict[Address, Any] = {}
     for i, value in enumerate(body.inputs):
         found.update({("input", i, axis): size for axis, size in enumerate(value.type.shape)})
-    for place, step in enumerate(body.steps):
-        if step.kind == REPEAT:
-            for j, part in enumerate(step.rounds[0]):
-                _collect(part, (place, j), facts, found)
-        else:
-            _collect(step, place, facts, found)
+    for place, step in placed(body.steps):
+        _collect(step, place, facts, found)
     return found
+
+
+def determined(body: Body) -> Iterator[Address]:
+    """Where in a body attributes stand for sizes that the run tells."""
+    for place, step in placed(body.steps):
+        if step.kind == OPERATOR:
+            yield from ((place, name) for name in OPS[step.callee].determines if name in step.settings)
 
 
 def _collect(step: Step, place: Any, facts: Facts, found: dict[Address, Any]) -> None:
@@ -158,7 +162,7 @@ def _flatten(address: Address, value: Any, found: dict[Address, Any]) -> None:
 
 _AXES = {1: ("n",), 2: ("b", "d"), 3: ("b", "t", "d"), 4: ("b", "c", "h", "w"), 5: ("b", "c", "t", "h", "w")}
 _SIZES = frozenset({"out", "d", "rows", "shape", "size", "stops", "starts", "count", "before", "after", "constant"})
-_GENERIC = {"out": "c", "constant": "n", "shape": "n", "value": "value"}
+_GENERIC = {"determined": "n", "out": "c", "constant": "n", "shape": "n", "value": "value"}
 
 
 class _Solver:
@@ -170,6 +174,7 @@ class _Solver:
         self._taken = set(reserved)
         self._names: dict[tuple[Any, ...], str] = {}  # of dimensions, by their value in each body
         self._given: dict[tuple[Any, ...], str] = {}  # of settings
+        self._inner: set[str] = set()  # names of sizes that steps of the body determine
         self._complete = False  # whether every symbol has a name
         self._definition = Definition(bodies[0])
 
@@ -180,6 +185,8 @@ class _Solver:
         for address, vector in vectors.items():
             if address[0] == "input":
                 self._name_dimension(address, vector)
+        for address in determined(self._bodies[0]):
+            self._name_determined(address, vectors)
         texts = self._definition.texts
         for address, vector in vectors.items():
             texts[address] = self._text(address, vector)
@@ -209,6 +216,13 @@ class _Solver:
         stem = identifier(single) if single.isidentifier() else _AXES.get(rank, ("n",) * rank)[axis]
         self._names[vector] = self._new(stem)
 
+    def _name_determined(self, address: Address, vectors: dict[Address, tuple[Any, ...]]) -> None:
+        """Names the sizes that an attribute of a step stands for: the run tells them."""
+        for full, vector in vectors.items():
+            if full[: len(address)] == address and vector not in self._names:
+                self._names[vector] = name = self._new(_GENERIC.get(address[1], address[1]))
+                self._inner.add(name)
+
     def _new(self, stem: str) -> str:
         name, count = stem, 1
         while name in self._taken:
@@ -221,7 +235,7 @@ class _Solver:
         is_size = isinstance(vector[0], int | Dim)
         if _constantly(vector) and not isinstance(vector[0], Dim):
             return value_text(vector[0])
-        if is_size and (address[0] == "input" or address[1] in _SIZES):
+        if is_size and (address[0] == "input" or address[1] in _SIZES or vector in self._names):
             expressed = self._expressed(vector)
             if expressed is not None:
                 return expressed
@@ -266,7 +280,8 @@ class _Solver:
     def _result_size(self, vector: tuple[Any, ...]) -> str:
         if _constantly(vector) and isinstance(vector[0], int):
             return str(vector[0])
-        return self._names.get(vector) or self._given.get(vector) or "_"
+        name = self._names.get(vector) or self._given.get(vector) or "_"
+        return "_" if name in self._inner else name
 
 
 def _constantly(vector: tuple[Any, ...]) -> bool:

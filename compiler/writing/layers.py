@@ -33,7 +33,8 @@ def steps_of(graph: Graph) -> tuple[list[Step], Facts]:
         step.order = order
     uses = Counter(value for step in steps for value in step.inputs)
     uses.update(output.value for output in graph.outputs)
-    return steps, Facts(finder.constants, finder.variables, uses)
+    outputs = frozenset(output.value for output in graph.outputs)
+    return steps, Facts(finder.constants, finder.variables, outputs, uses)
 
 
 class _Finder:
@@ -96,10 +97,16 @@ def settings_of(node: Node, left_out: Iterable[str]) -> dict[str, Any]:
     given = node.attributes
     settings: dict[str, Any] = {}
     for attribute in OPS[node.op].signature.attributes:
-        value = given[attribute.name]
+        value = _plain(given[attribute.name], attribute.type)
         if attribute.name not in left_out and not _same(value, attribute.default):
             settings[attribute.name] = value
     return settings
+
+
+def _plain(value: Any, type_: str) -> Any:
+    """An attribute as the language writes its type: rules of the reader may leave 1 for `true`."""
+    wanted = {"bool": bool, "float": float}.get(type_)
+    return value if wanted is None or value is None else wanted(value)
 
 
 def _same(value: Any, default: Any) -> bool:

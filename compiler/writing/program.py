@@ -13,12 +13,12 @@ from netlang.tokens import KEYWORDS, RESERVED
 
 from ..elaborate.modules import builtin_names
 from ..ir import Graph, Value
-from .bodies import BodyWriter, Place, weight_stem
+from .bodies import BodyWriter, weight_stem
 from .definitions import Definition, model_definition
 from .layers import MODULES
 from .names import Names
 from .scopes import identifier
-from .steps import CALL, LAYER, REPEAT, Body, Step, Stored
+from .steps import CALL, LAYER, REPEAT, Body, Place, Step, Stored
 from .structure import structure
 from .tidy import tidy
 

@@ -91,30 +91,34 @@ def _has_variables(step: Step) -> bool:
     return step.kind in (LAYER, VARIABLE)
 
 
-def leaves(steps: Sequence[Step]) -> Iterator[Step]:
-    """The steps themselves, those of the first round in place of a repeat."""
-    for step in steps:
+Place = int | tuple[int, int]
+"""Where a step is in its body: its number, or that of its repeat and its own in the round."""
+
+
+def placed(steps: Sequence[Step]) -> Iterator[tuple[Place, Step]]:
+    """The steps with their places, those of the first round in place of a repeat."""
+    for number, step in enumerate(steps):
         if step.kind == REPEAT:
-            yield from step.rounds[0]
+            yield from (((number, j), part) for j, part in enumerate(step.rounds[0]))
         else:
-            yield step
+            yield number, step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """What is known about the whole graph: contents of constants, the variables by kind ("param" or "state"), and how
-    often each value is used."""
+    """What is known about the whole graph: contents of constants, the variables by kind ("param" or "state"), what it
+    gives, and how often each value is used."""
 
     constants: dict[Value, np.ndarray]
     variables: dict[Value, str]
+    outputs: frozenset[Value]
     uses: Counter[Value]
 
     def literal(self, value: Value) -> np.ndarray | None:
         """The content of a constant that is written where it is used: one whose elements are equal."""
         array = self.constants.get(value)
-        if array is None or not array.size or not _is_uniform(array):
-            return None
-        return array
+        kept = array is None or not array.size or value in self.outputs or not _is_uniform(array)
+        return None if kept else array
 
     def is_stored(self, value: Value) -> bool:
         """Whether a value is kept with the weights."""

@@ -78,7 +78,9 @@ class _Structure:
     def _finished(self, names: tuple[str, ...], steps: list[Step], outputs: Sequence[Value] | None = None) -> Body:
         body = Body(names, steps)
         _count_uses(body)
-        self._declare(body)
+        if outputs is not None:
+            body.uses.update(outputs)
+        self._declare(body, outputs or ())
         _interface(body, self._facts, outputs)
         self._roll(body)
         return body
@@ -99,7 +101,7 @@ class _Structure:
             order = {id(one): step for one, step in calls}
             repeat.rounds = [[order[id(one)]] for one in rounds if id(one) in order]
 
-    def _declare(self, body: Body) -> None:
+    def _declare(self, body: Body, outputs: Sequence[Value]) -> None:
         """Puts declarations of the weights that nothing outside uses before their first use."""
         made = {value for step in body.steps for value in step.outputs}
         declared: list[Step] = []
@@ -111,6 +113,9 @@ class _Structure:
                     if not _as_table(value, step):
                         declared.append(_declaration(value, step, self._facts))
             declared.append(step)
+        for value in dict.fromkeys(outputs):
+            if self._facts.is_stored(value) and value not in made:
+                declared.append(_declaration(value, None, self._facts))
         body.steps = declared
 
 
@@ -129,9 +134,9 @@ def _as_table(value: Value, user: Step) -> bool:
     return True
 
 
-def _declaration(value: Value, user: Step, facts: Facts) -> Step:
+def _declaration(value: Value, user: Step | None, facts: Facts) -> Step:
     kind = facts.variables.get(value, "state")
-    return Step(VARIABLE, kind, (), (value,), order=user.order, owned={"": Stored(value)})
+    return Step(VARIABLE, kind, (), (value,), order=user.order if user is not None else 0, owned={"": Stored(value)})
 
 
 def _names(region: Region) -> tuple[str, ...]:

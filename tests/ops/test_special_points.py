@@ -80,6 +80,7 @@ FLAT: dict[str, tuple[str, list[Any], dict[str, Any], Callable[..., Any]]] = {
     "softmax of -inf": ("softmax", [[[-INF, 0, 1]]], {}, lambda x: x.softmax(-1)),
     "det of a singular matrix": ("det", [[[1, 2, 3], [2, 4, 6], [0, 1, -1]]], {}, torch.det),
     "det of rank 1": ("det", [[[1, 2, 3], [2, 4, 6], [3, 6, 9]]], {}, torch.det),
+    "det of no rows": ("det", [np.zeros((0, 0))], {}, torch.det),
     "det of zeros": ("det", [[[0, 0], [0, 0]]], {}, torch.det),
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ from .harness import (
 LINEAR = {
     "neg", "sum", "mean", "cumsum", "reshape", "transpose", "expand", "concat", "split", "slice", "pad", "gather",
     "scatter_rows", "take_along", "avg_pool", "avg_pool_transpose", "upsample_nearest", "unfold", "fold", "add", "sub",
+    "resize", "resize_axis", "resize_axis_transpose",
 }  # fmt: skip
 """Operators whose result doubles when all their inputs double, and adds up when they add up."""
 

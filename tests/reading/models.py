@@ -20,7 +20,9 @@ Feeds = Mapping[str, Any]
 def model(text: str, opset: int = 18, ir_version: int = 9, imports: str = "", functions: str = "") -> onnx.ModelProto:
     """A model from its graph in ONNX's textual form; `imports` are further operator sets."""
     more = f", {imports}" if imports else ""
-    return onnx.parser.parse_model(f'<ir_version: {ir_version}, opset_import: ["": {opset}{more}]>\n{text}\n{functions}')
+    return onnx.parser.parse_model(
+        f'<ir_version: {ir_version}, opset_import: ["": {opset}{more}]>\n{text}\n{functions}'
+    )
 
 
 def outputs(reading: Reading, feeds: Feeds) -> list[Any]:

@@ -19,10 +19,10 @@ def conv(reader: Reader, call: Call) -> Value | None:
     """Conv-1 to -22."""
     x, w = call.inputs[:2]
     assert x is not None and w is not None
-    kernel = whole(w.type.shape[2:])
-    if whole(w.type.shape) is None or kernel is None:
+    sizes = whole(w.type.shape)
+    if sizes is None:
         return None
-    windows = placed(reader, call, x.type.shape[2:], kernel)
+    windows = placed(reader, call, x.type.shape[2:], sizes[2:])
     x, padding = windows.around(reader.b, x)
     groups = call.attribute("group", 1)
     y = reader.b.conv(x, w, stride=windows.stride, padding=padding, dilation=windows.dilation, groups=groups)
@@ -33,10 +33,10 @@ def conv_transpose(reader: Reader, call: Call) -> Value | None:
     """ConvTranspose-1 to -22."""
     x, w = call.inputs[:2]
     assert x is not None and w is not None
-    kernel = whole(w.type.shape[2:])
-    if whole(w.type.shape) is None or kernel is None:
+    sizes = whole(w.type.shape)
+    if sizes is None:
         return None
-    axes = [_transposed(reader, call, axis, x.type.shape[2 + axis], kernel) for axis in range(len(kernel))]
+    axes = [_transposed(reader, call, axis, x.type.shape[2 + axis], sizes[2:]) for axis in range(x.type.rank - 2)]
     y = reader.b.conv_transpose(
         x,
         w,
@@ -110,10 +110,10 @@ def deform_conv(reader: Reader, call: Call) -> Value | None:
     """DeformConv-19 and -22, over two axes."""
     b, (x, w, offset) = reader.b, call.inputs[:3]
     assert x is not None and w is not None and offset is not None
-    kernel = whole(w.type.shape[2:])
-    if x.type.rank != 4 or whole(w.type.shape) is None or kernel is None:
+    sizes = whole(w.type.shape)
+    if x.type.rank != 4 or sizes is None:
         return None
-    windows = placed(reader, call, x.type.shape[2:], kernel)
+    windows = placed(reader, call, x.type.shape[2:], sizes[2:])
     n, places, *results = offset.type.shape
     mask = call.input(4)
     if mask is None:

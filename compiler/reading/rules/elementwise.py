@@ -150,9 +150,9 @@ def bit_shift(reader: Reader, call: Call) -> Value | None:
 
 
 def shrink(reader: Reader, call: Call) -> Value | None:
-    """Shrink-9, of floats and a threshold that is a distance."""
-    rule = named("shrink", threshold=("lambd", 0.5), bias=("bias", 0.0))
-    return rule(reader, call) if call.attribute("lambd", 0.5) >= 0 else None
+    """Shrink-9. What a threshold below 0 means with a bias, its definition in ONNX says."""
+    threshold, bias = call.attribute("lambd", 0.5), call.attribute("bias", 0.0)
+    return None if threshold < 0 and bias else reader.b.shrink(given(call), threshold=threshold, bias=bias)
 
 
 def gelu(reader: Reader, call: Call) -> Value:

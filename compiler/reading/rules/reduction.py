@@ -22,12 +22,20 @@ def _reduction(name: str) -> Rule:
         x = given(call)
         axis = _axes(reader, call, x)
         if axis is None:
-            return reader.foreign(call, (x.type.rank,) if call.attribute("keepdims", 1) else ())
+            return reader.foreign(call, _rank(call, x))
         if not axis and not call.attribute("noop_with_empty_axes", 0):
             axis = tuple(range(x.type.rank))
         return _reduced(reader, name, x, axis, bool(call.attribute("keepdims", 1)))
 
     return rule
+
+
+def _rank(call: Call, x: Value) -> tuple[int, ...]:
+    """The rank of a reduction along axes that only the run knows, where it can be told."""
+    if call.attribute("keepdims", 1):
+        return (x.type.rank,)
+    count = given(call, 1).type.shape[0]
+    return (x.type.rank - count,) if isinstance(count, int) else ()
 
 
 def _axes(reader: Reader, call: Call, x: Value) -> tuple[int, ...] | None:

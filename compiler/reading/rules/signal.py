@@ -32,11 +32,11 @@ def dft(reader: Reader, call: Call) -> Result:
 
 
 def stft(reader: Reader, call: Call) -> Result:
-    """STFT-17. In f64 it is left to the runtime, whose Conv has no f64."""
+    """STFT-17."""
     b = reader.b
     signal = given(call)
     step, length = _number(reader, call, 1, None), _number(reader, call, 3, signal.type.shape[1])
-    if step is None or length is None or signal.type.dtype == "f64":
+    if step is None or length is None:
         return None
     if signal.type.rank == 2:
         signal = b.reshape(signal, shape=(*signal.type.shape, 1))
