@@ -1,19 +1,36 @@
-"""Names that programs made from ONNX models need: numbers without bound, and sizes that only the run tells."""
+"""Names that programs made from ONNX models need: numbers without bound, sizes that only the run tells, and `onnx`.
+
+`onnx.NonMaxSuppression(boxes, scores, none, center_point_box = 1)` applies an operator of ONNX as it is, forward only:
+tensors in its order (`none` where one is left out), then attributes by their names. Beside these, `outputs` asks for so
+many results, `opset` says in which version of the operator set it is meant, and `domain` where it is not ONNX's own.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from netlang.diagnostics import fail
-from netlang.dims import Size
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import helper
 
+from netlang.diagnostics import DiagnosticError, did_you_mean, fail
+from netlang.dims import Size
+from netlang.source import Span
+
+from ..emit import BASELINE_OPSET
 from ..ir import Value
 from .context import Context
-from .values import Intrinsic, describe
+from .values import Intrinsic, Namespace, describe
 
 if TYPE_CHECKING:
     from .calls import Arguments
+
+Kind = onnx.defs.OpSchema.AttrType
 
 
 def sizes(context: Context, arguments: Arguments) -> tuple[Size, ...]:
@@ -26,5 +43,101 @@ def sizes(context: Context, arguments: Arguments) -> tuple[Size, ...]:
     raise fail("missing-argument", "`sizes` takes one tensor", arguments.span)
 
 
-FOREIGN_NAMES: dict[str, Any] = {"infinity": math.inf, "sizes": Intrinsic("sizes", sizes)}
+class _Operators(dict[str, Intrinsic]):
+    """The operators of ONNX by name, each made when it is first asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return any(schema.name == name for schema in onnx.defs.get_all_schemas())
+
+    def __getitem__(self, name: str) -> Intrinsic:
+        return Intrinsic(name, partial(_apply, name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({schema.name for schema in onnx.defs.get_all_schemas()}))
+
+
+def _apply(op_type: str, context: Context, arguments: Arguments) -> Any:
+    """Adds a node of ONNX; its type is what ONNX infers."""
+    from ..reading.call import Call
+    from ..reading.foreign import keep
+    from ..reading.reader import Model, Reader
+
+    given = dict(arguments.keywords)
+    count, domain = _option(given, "outputs", 1), _option(given, "domain", "")
+    version = _option(given, "opset", BASELINE_OPSET)
+    schema = _schema(op_type, version, domain, arguments.span)
+    inputs = [_input(op_type, value, span) for value, span in arguments.positional]
+    node = helper.make_node(
+        op_type,
+        [f"x{i}" if value is not None else "" for i, value in enumerate(inputs)],
+        [f"y{i}" for i in range(count)],
+        domain=domain,
+    )
+    for name, (value, span) in given.items():
+        node.attribute.append(_attribute(schema, name, value, span))
+    with context.builder.at(arguments.span):
+        reader = Reader(context.builder, Model(BASELINE_OPSET if domain else version), {"": version, domain: version})
+        results = keep(reader, Call(node, version, tuple(inputs)))
+    return results[0] if count == 1 else results
+
+
+def _option(given: dict[str, tuple[Any, Span]], name: str, default: Any) -> Any:
+    """Takes an argument that is none of the operator's own."""
+    value, span = given.pop(name, (default, None))
+    if type(value) is not type(default):
+        raise fail("type-mismatch", f"`{name}` must be {describe(default)} or the like", span, describe(value))
+    return value
+
+
+def _schema(op_type: str, version: int, domain: str, span: Span) -> onnx.defs.OpSchema:
+    try:
+        return onnx.defs.get_schema(op_type, version, domain)
+    except onnx.defs.SchemaError:
+        raise fail("onnx-unsupported", f"ONNX has no `{op_type}` in operator set {version} of its domain", span,
+                   help="`opset` and `domain` say which operator set is meant") from None  # fmt: skip
+
+
+def _input(op_type: str, value: Any, span: Span) -> Value | None:
+    if value is None or isinstance(value, Value):
+        return value
+    raise fail("not-a-tensor", f"`onnx.{op_type}` takes tensors, and attributes by their names", span, describe(value))
+
+
+def _attribute(schema: onnx.defs.OpSchema, name: str, value: Any, span: Span) -> onnx.AttributeProto:
+    """An attribute of the type that the operator says; a tensor is text, its bytes in base 64."""
+    if name not in schema.attributes:
+        raise fail("unknown-argument", f"`onnx.{schema.name}` has no attribute `{name}`", span,
+                   help=did_you_mean(name, schema.attributes))  # fmt: skip
+    kind = schema.attributes[name].type
+    try:
+        content = _CONTENT[kind](value) if kind in _CONTENT else value
+        return helper.make_attribute(name, content, attr_type=onnx.AttributeProto.AttributeType.Value(kind.name))
+    except (TypeError, ValueError, DecodeError, binascii.Error):
+        raise _wrong(schema, name, value, span) from None
+
+
+def _wrong(schema: onnx.defs.OpSchema, name: str, value: Any, span: Span) -> DiagnosticError:
+    kind = schema.attributes[name].type.name.lower()
+    return fail("type-mismatch", f"`{name}` of `onnx.{schema.name}` is of another type", span, describe(value),
+                expected=kind, found=describe(value))  # fmt: skip
+
+
+def _tensor(value: Any) -> onnx.TensorProto:
+    return onnx.TensorProto.FromString(base64.b64decode(value, validate=True))
+
+
+_CONTENT: dict[Any, Any] = {
+    Kind.FLOAT: float,
+    Kind.FLOATS: lambda value: [float(item) for item in value],
+    Kind.INT: int,
+    Kind.INTS: lambda value: [int(item) for item in value],
+    Kind.STRINGS: list,
+    Kind.TENSOR: _tensor,
+}
+
+FOREIGN_NAMES: dict[str, Any] = {
+    "infinity": math.inf,
+    "onnx": Namespace("onnx", _Operators()),
+    "sizes": Intrinsic("sizes", sizes),
+}
 """Built-in names that such programs use."""

@@ -10,6 +10,7 @@ from .bodies import with_bodies
 from .dead import dead
 from .expand import expand
 from .fold import fold
+from .merge import merge
 from .rounds import rounds
 from .share import share
 from .transpose import transpose
@@ -19,6 +20,7 @@ Pass = Callable[[Graph], Graph]
 PIPELINE: tuple[tuple[str, Pass], ...] = (
     ("prune", dead),
     ("expand", expand),
+    ("merge", merge),
     ("fold", fold),
     ("rounds", rounds),
     ("algebra", algebra),

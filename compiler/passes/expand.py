@@ -13,7 +13,8 @@ def expand(graph: Graph) -> Graph:
     """Replaces composites by their bodies, except where ONNX has a fused operator and the graph holds no gradients.
 
     `y = softplus(x)` becomes `y = add(maximum(x, 0.0), log(…))` in a graph that holds gradients: they need the values
-    in between, and share them with the body that they differentiated. A `block` is expanded always.
+    in between, and share them with the body that they differentiated. A `block` is expanded always, and so is what
+    computes in f64, for which ONNX Runtime has few fused kernels, and faulty ones.
     """
     if not any(_expands(graph, node) for node in graph.nodes):
         return graph
@@ -35,4 +36,5 @@ def _expands(graph: Graph, node: Node) -> bool:
     op = OPS[node.op]
     if node.op == "block":
         return True
-    return op.body is not None and (graph.differentiated or op.onnx is None)
+    precise = any(x.type.dtype == "f64" for x in node.inputs)
+    return op.body is not None and (graph.differentiated or op.onnx is None or precise)

@@ -47,6 +47,7 @@ def check_model(proto: onnx.ModelProto) -> None:
         raise malformed("the model has no graph")
     check_opsets(proto.opset_import)
     for graph, opsets in _graphs(proto):
+        _check_text(graph)
         for tensor in graph.initializer:
             check_tensor(tensor)
         for node in graph.node:
@@ -115,6 +116,19 @@ def check_node(node: onnx.NodeProto, opsets: dict[str, int]) -> None:
 def malformed(title: str, expected: object = None, found: object = None) -> DiagnosticError:
     """The error about a model that breaks the rules of ONNX."""
     return fail("onnx-malformed", title, expected=expected, found=found)
+
+
+def _check_text(graph: onnx.GraphProto) -> None:
+    """Raises DiagnosticError (`onnx-malformed`) where a name is no text: protobuf then gives its bytes."""
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    names = [graph.name, *(item.name for item in values)]
+    names += [dim.dim_param for info in (*graph.input, *graph.output) for dim in info.type.tensor_type.shape.dim]
+    for node in graph.node:
+        names += [node.op_type, node.domain, node.name, *node.input, *node.output]
+        names += [text for attribute in node.attribute for text in (attribute.name, attribute.ref_attr_name)]
+    wrong = next((name for name in names if not isinstance(name, str)), None)
+    if wrong is not None:
+        raise malformed("a name is not in UTF-8", found=wrong)
 
 
 def _check_age(node: onnx.NodeProto, schema: Schema, version: int) -> None:

@@ -29,14 +29,14 @@ from .rules import RULES
 from .sizes import SizeTracker
 from .weights import External, content, no_external
 
-NODE_LIMIT = 500_000
+NODE_LIMIT = 200_000
 """How many nodes are read, those of functions at each of their uses: a small file can describe very many."""
 
 STATISTICS = {("BatchNormalization", 3), ("BatchNormalization", 4)}
 """Inputs of operators that are running statistics, not trained."""
 
-MISMATCHES = ("rank-mismatch", "shape-mismatch", "type-mismatch")
-"""Codes of what operators say about inputs that do not fit."""
+MISMATCHES = ("bad-axis", "bad-value", "rank-mismatch", "shape-mismatch", "type-mismatch")
+"""Codes of what operators say about inputs and attributes that do not fit."""
 
 
 @dataclass
@@ -239,7 +239,7 @@ class Reader:
             if expansion is not None:
                 return self._expand(call, expansion)
         except Mismatch:
-            pass  # of types that the language keeps apart, or sizes it cannot prove equal; the runtime may know better
+            pass  # of types that the language keeps apart, or sizes it cannot prove equal: ONNX may know better
         except DiagnosticError as error:
             if error.diagnostics[0].code not in MISMATCHES:
                 raise

@@ -10,6 +10,7 @@ from typing import Any
 from ..ir import Value
 from .definitions import Definition, determined
 from .expressions import INFIX, PIPE, POSTFIX, PREFIX, Text, call, infix, listed, pipe, prefix
+from .foreign import foreign_text
 from .names import Names
 from .numbers import value_text
 from .operators import ELEMENTWISE, arguments, constant_like, function_name, index, is_index, swaps_last
@@ -323,6 +324,8 @@ class BodyWriter:
             return self._row(place, step)
         if step.callee == "cast":
             return call(step.settings["dtype"], [self._operand(place, step, 0).text])
+        if step.callee == "foreign":
+            return foreign_text(step, [self._operand(place, step, i).text for i in range(len(inputs))])
         return self._application(place, step, context)
 
     def _is_row(self, step: Step) -> bool:
@@ -361,9 +364,11 @@ class BodyWriter:
         number = value_text(bool(array.reshape(-1)[0])) if flag else self._number(place, "constant", i)
         like = constant_like(step, [self._facts.literal(x) is not None for x in step.inputs])
         dtype = value.type.dtype
-        if flag and like is not None:
+        if flag and (like is not None or step.callee == "foreign"):
             number = f"bool({number})"
         rank = max(x.type.rank for x in step.inputs if x is not value) if len(step.inputs) > 1 else 0
+        if step.callee == "foreign" and not array.ndim:
+            return Text(number) if flag else call(dtype, [number])
         if (step.callee in ELEMENTWISE and array.ndim <= rank) or not array.ndim:
             if like is None and dtype == "f32":
                 return Text(number if re.search(r"[.e]|inf", number) else f"{number}.0")

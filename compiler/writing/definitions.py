@@ -139,7 +139,7 @@ def determined(body: Body) -> Iterator[Address]:
 
 
 def _collect(step: Step, place: Any, facts: Facts, found: dict[Address, Any]) -> None:
-    for name, value in step.settings.items():
+    for name, value in step.settings.items() if step.callee != "foreign" else _foreign_sizes(step):
         _flatten((place, name), value, found)
     for i, value in enumerate(step.inputs):
         array = facts.literal(value)
@@ -148,6 +148,11 @@ def _collect(step: Step, place: Any, facts: Facts, found: dict[Address, Any]) ->
             found.update({(place, "constant", i, axis): size for axis, size in enumerate(array.shape)})
     if step.kind == VARIABLE:
         found.update({(place, "shape", axis): size for axis, size in enumerate(step.outputs[0].type.shape)})
+
+
+def _foreign_sizes(step: Step) -> Iterator[tuple[str, Any]]:
+    """Of a foreign node, only the sizes that the run tells are named; ONNX infers the others again."""
+    yield "determined", step.settings.get("determined", ())
 
 
 def _flatten(address: Address, value: Any, found: dict[Address, Any]) -> None:

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netlang.diagnostics import fail
 from netlang.formatter import format_source
 from netlang.source import Source
 from netlang.tokens import KEYWORDS, RESERVED
+from netlang.types import DTYPES
 
 from ..elaborate.modules import builtin_names
 from ..ir import Graph, Value
 from .bodies import BodyWriter, weight_stem
 from .definitions import Definition, model_definition
+from .foreign import foreign_name
 from .layers import MODULES
 from .names import Names
 from .scopes import identifier
-from .steps import CALL, LAYER, REPEAT, Body, Place, Step, Stored
+from .steps import CALL, LAYER, REPEAT, Body, Place, Step, Stored, placed
 from .structure import structure
 from .tidy import tidy
 
@@ -74,6 +77,7 @@ class _Program:
         body, definitions, facts = structure(self._graph, self._reserved)
         self._facts = facts
         self._name_all(definitions, name)
+        _refuse_opaque(self._graph)
         body.inputs = tuple(item.value for item in self._graph.inputs)
         model = model_definition(body, facts, self._reserved)
         model.name = name
@@ -82,7 +86,7 @@ class _Program:
         self._collect(model, body, "")
         text = "\n\n".join([*_head(doc, self._library), *parts])
         text = format_source(Source("<import>", text + "\n"))
-        return Written(text, name, self._found, _layers(body), tuple(_repeats(definitions, body)), ())
+        return Written(text, name, self._found, _layers(body), tuple(_repeats(definitions, body)), _foreign(body))
 
     def _name_all(self, definitions: Sequence[Definition], model: str) -> None:
         names = Names({*self._reserved, model})
@@ -154,6 +158,13 @@ class _Program:
         return np.ascontiguousarray(array.T) if stored.transposed else array
 
 
+def _refuse_opaque(graph: Graph) -> None:
+    """Sequences, maps and optional values are no types of the language: a model can neither take nor give them."""
+    for item in (*graph.inputs, *graph.outputs):
+        if item.value.type.dtype not in DTYPES:
+            raise fail("onnx-unsupported", f"`{item.name}` is {item.value.type}, which is no tensor")
+
+
 def _head(doc: str, library: set[str]) -> list[str]:
     modules: dict[str, list[str]] = {}
     for name in sorted(library, key=list(MODULES).index):
@@ -183,6 +194,17 @@ def _layers(body: Body) -> dict[str, int]:
                 for name, count in _layers(part.body).items():
                     found[name] = found.get(name, 0) + count
     return found
+
+
+def _foreign(body: Body) -> tuple[str, ...]:
+    """Names of the operators of ONNX that are kept as they are, at any depth."""
+    found: set[str] = set()
+    for _, step in placed(body.steps):
+        if step.body is not None:
+            found.update(_foreign(step.body))
+        elif step.callee == "foreign":
+            found.add(foreign_name(step))
+    return tuple(sorted(found))
 
 
 def _repeats(definitions: Sequence[Definition], body: Body) -> list[int]:

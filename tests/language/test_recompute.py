@@ -11,6 +11,9 @@ from netlang.runtime.session import Device
 
 from .harness import program
 
+ROWS = 512
+"""Enough of them for what is kept to outweigh the gradients of the parameters."""
+
 BODY = """
 use std.layers: linear, layer_norm
 
@@ -34,7 +37,7 @@ train Deep {{
 
 
 def _gradients(mark: str) -> Graph:
-    return program(BODY.format(mark=mark)).network("Deep").gradient_graph({"b": 32})
+    return program(BODY.format(mark=mark)).network("Deep").gradient_graph({"b": ROWS})
 
 
 def test_gradients_are_equal_to_the_last_bit() -> None:
@@ -51,7 +54,7 @@ def test_gradients_are_equal_to_the_last_bit() -> None:
 
 
 def _batch(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    return {"x": rng.standard_normal((32, 16)), "y": rng.standard_normal((32, 16))}
+    return {"x": rng.standard_normal((ROWS, 16)), "y": rng.standard_normal((ROWS, 16))}
 
 
 def test_less_is_kept_at_a_time() -> None:

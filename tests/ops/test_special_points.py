@@ -133,6 +133,14 @@ def test_softplus_keeps_its_digits():
     np.testing.assert_allclose(found("softplus", [x], {})["y"], np.logaddexp(0, x.astype(np.float64)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["sinh", "cosh"])
+def test_hyperbolic_functions_keep_their_digits(name):
+    """Near 0, and as far as the result is a number of f32."""
+    x = np.array([-89.25, -88.8, -20, -1e-4, 1e-6, 3, 88.8, 89.25], np.float32)
+    expected = getattr(np, name)(x.astype(np.float64))
+    np.testing.assert_allclose(found(name, [x], {})["y"], expected, rtol=5e-6)
+
+
 def test_is_inf_of_each_sign():
     x = np.array([-INF, -1, 0, math.nan, INF], np.float32)
     flags = {"detect_negative": True, "detect_positive": False}

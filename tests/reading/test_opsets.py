@@ -83,7 +83,8 @@ def _doubled(w: Writer, x: str) -> str:
         return w.node("Upsample", x, w.weight(scales))
     if w.opset < 11:
         return w.node("Resize", x, w.weight(scales))
-    return w.node("Resize", x, "", w.weight(scales), coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    roi = w.weight(np.zeros(0, np.float32)) if w.opset < 13 else ""
+    return w.node("Resize", x, roi, w.weight(scales), coordinate_transformation_mode="asymmetric", nearest_mode="floor")
 
 
 @pytest.mark.parametrize("opset", range(7, 28))

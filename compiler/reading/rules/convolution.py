@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netlang.dims import Size
 
-from .windows import Ints, per_channel, placed, whole, widened
+from .windows import Placed, per_channel, placed, whole, widened
 
 if TYPE_CHECKING:
     from ...ir import Value
@@ -36,14 +36,15 @@ def conv_transpose(reader: Reader, call: Call) -> Value | None:
     sizes = whole(w.type.shape)
     if sizes is None:
         return None
-    axes = [_transposed(reader, call, axis, x.type.shape[2 + axis], sizes[2:]) for axis in range(x.type.rank - 2)]
+    windows = placed(reader, call, x.type.shape[2:], sizes[2:])
+    axes = [_transposed(reader, call, windows, axis, count) for axis, count in enumerate(x.type.shape[2:])]
     y = reader.b.conv_transpose(
         x,
         w,
         size=tuple(axis.size for axis in axes),
-        stride=tuple(axis.stride for axis in axes),
+        stride=windows.stride,
         padding=(*(axis.begin for axis in axes), *(axis.end for axis in axes)),
-        dilation=tuple(axis.dilation for axis in axes),
+        dilation=windows.dilation,
         groups=call.attribute("group", 1),
     )
     if any(axis.beyond for axis in axes):
@@ -56,29 +57,22 @@ class _Transposed:
     """One axis of a ConvTranspose: `begin` and `end` are cut off, `size` is left, zeros `beyond` it are added."""
 
     size: Size
-    stride: int
-    dilation: int
     begin: int
     end: int
     beyond: int
 
 
-def _transposed(reader: Reader, call: Call, axis: int, count: Size, kernel: Ints) -> _Transposed:
+def _transposed(reader: Reader, call: Call, windows: Placed, axis: int, count: Size) -> _Transposed:
     """ONNX's output padding takes back what is cut off at the end; what it asks for past that holds zeros."""
-
-    def stated(name: str, default: int) -> int:
-        values = call.attribute(name)
-        return values[axis] if values else default
-
-    stride, dilation = stated("strides", 1), stated("dilations", 1)
-    extent = (kernel[axis] - 1) * dilation + 1
+    stride = windows.stride[axis]
+    extent = (windows.kernel[axis] - 1) * windows.dilation[axis] + 1
     full = (count - 1) * stride + extent
-    begin, end, more = _cut(reader, call, axis, len(kernel), full, extent - stride)
+    begin, end, more = _cut(reader, call, axis, len(windows.kernel), full, extent - stride)
     taken = min(end, more)
     rest = more - taken
     beyond = rest if rest >= stride else 0  # less than a stride, conv_transpose adds itself
     size = full - begin - (end - taken) + (rest - beyond)
-    return _Transposed(size, stride, dilation, begin, end - taken, beyond)
+    return _Transposed(size, begin, end - taken, beyond)
 
 
 def _cut(reader: Reader, call: Call, axis: int, axes: int, full: Size, overlap: int) -> tuple[int, int, int]:
@@ -89,7 +83,10 @@ def _cut(reader: Reader, call: Call, axis: int, axes: int, full: Size, overlap: 
     Runtime; by the text of ONNX, zeros would make up for them.
     """
     mode, pads, shape = call.attribute("auto_pad", "NOTSET"), call.attribute("pads"), call.attribute("output_shape")
-    more = (call.attribute("output_padding") or (0,) * axes)[axis]
+    paddings = call.attribute("output_padding") or (0,) * axes
+    if len(paddings) != axes or (shape and len(shape) < axes):
+        raise reader.malformed(f"{call} states a result that does not fit {axes} axes")
+    more = paddings[axis]
     if shape:
         total = full + more - shape[len(shape) - axes + axis]
         if not isinstance(total, int):

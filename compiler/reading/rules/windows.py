@@ -58,10 +58,10 @@ def widened(b: Builder, x: Value, begin: Sequence[Size], end: Sequence[Size], va
 def placed(reader: Reader, call: Call, sizes: Sequence[Size], kernel: Sequence[int] | None = None) -> Placed:
     """How the node moves its windows over axes of these sizes.
 
-    `kernel` is that of the weights where the node need not state it. Raises DiagnosticError (`onnx-malformed`).
+    `kernel` is that of the weights, where there are any. Raises DiagnosticError (`onnx-malformed`).
     """
     axes = len(sizes)
-    windows = tuple(call.attribute("kernel_shape") or kernel or ())
+    windows = tuple(kernel or call.attribute("kernel_shape") or ())
     strides = tuple(call.attribute("strides") or (1,) * axes)
     dilations = tuple(call.attribute("dilations") or (1,) * axes)
     pads = tuple(call.attribute("pads") or (0,) * 2 * axes)
