@@ -7,23 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 
-from netlang.diagnostics import fail
 from netlang.source import Source
 
 from ..compiler import Program, load_program
 from ..compiler.elaborate.modules import Modules
-from ..compiler.reading import read_model
+from ..compiler.reading import Reading, read_model
 from ..compiler.writing import Written, write_program
 from .bound_network import BoundNetwork
 from .checkpoint import save_tensors
-from .files import read_bytes, write_atomically
+from .files import write_atomically
 from .loader import load
+from .onnx_files import load_onnx
 from .session import Device
-
-MODEL_LIMIT = 2**31
-"""Largest ONNX model in bytes, external data not counted: that of a protocol buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ def import_model(model: onnx.ModelProto | bytes | str | Path, name: str | None =
     (`onnx-malformed`, `onnx-unsupported`, `onnx-dynamic`, …).
     """
     title = name or _title(model)
-    reading = read_model(_proto(model), name=title)
+    reading = _read(model, title)
     written = write_program(reading.graph, reading.weights, title, Modules(load).prelude_names())
     return Imported(title, written, load_program(Source(f"{title}.net", written.text), load))
 
@@ -84,14 +80,11 @@ def write_import(imported: Imported, directory: Path) -> tuple[Path, Path]:
     return source, weights
 
 
-def _proto(model: Any) -> onnx.ModelProto:
-    if isinstance(model, onnx.ModelProto):
-        return model
-    data = model if isinstance(model, bytes) else read_bytes(Path(model), MODEL_LIMIT, "ONNX model")
-    try:
-        return onnx.ModelProto.FromString(data)
-    except DecodeError:
-        raise fail("onnx-malformed", "this is no ONNX model: it cannot be decoded") from None
+def _read(model: onnx.ModelProto | bytes | str | Path, title: str) -> Reading:
+    if not isinstance(model, str | Path):
+        return read_model(model, name=title)
+    proto, external = load_onnx(Path(model))
+    return read_model(proto, name=title, external=external)
 
 
 def _title(model: Any) -> str:

@@ -2,7 +2,8 @@
 
 `onnx.NonMaxSuppression(boxes, scores, none, center_point_box = 1)` applies an operator of ONNX as it is, forward only:
 tensors in its order (`none` where one is left out), then attributes by their names. Beside these, `outputs` asks for so
-many results, `opset` says in which version of the operator set it is meant, and `domain` where it is not ONNX's own.
+many results, `opset` says in which version of the operator set it is meant, `domain` where it is not ONNX's own, and `types`
+of which types the results are where ONNX cannot tell.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from netlang.diagnostics import DiagnosticError, did_you_mean, fail
 from netlang.dims import Size
 from netlang.source import Span
 
-from ..emit import BASELINE_OPSET
+from ..emit import BASELINE_OPSET, ONNX_DTYPES
 from ..ir import Value
 from .context import Context
-from .values import Intrinsic, Namespace, describe
+from .values import DType, Intrinsic, Namespace, describe, is_size
 
 if TYPE_CHECKING:
     from .calls import Arguments
@@ -65,6 +66,7 @@ def _apply(op_type: str, context: Context, arguments: Arguments) -> Any:
     given = dict(arguments.keywords)
     count, domain = _option(given, "outputs", 1), _option(given, "domain", "")
     version = _option(given, "opset", BASELINE_OPSET)
+    declared = _types(given)
     schema = _schema(op_type, version, domain, arguments.span)
     inputs = [_input(op_type, value, span) for value, span in arguments.positional]
     node = helper.make_node(
@@ -76,9 +78,24 @@ def _apply(op_type: str, context: Context, arguments: Arguments) -> Any:
     for name, (value, span) in given.items():
         node.attribute.append(_attribute(schema, name, value, span))
     with context.builder.at(arguments.span):
-        reader = Reader(context.builder, Model(BASELINE_OPSET if domain else version), {"": version, domain: version})
+        model = Model(BASELINE_OPSET if domain else version, declared=declared)
+        reader = Reader(context.builder, model, {"": version, domain: version})
         results = keep(reader, Call(node, version, tuple(inputs)))
     return results[0] if count == 1 else results
+
+
+def _types(given: dict[str, tuple[Any, Span]]) -> dict[str, onnx.TypeProto]:
+    """Takes `types = [[f32, n, 4]]`: what ONNX cannot infer of the results, `none` for a size that is not known."""
+    stated, span = given.pop("types", ((), None))
+    found: dict[str, onnx.TypeProto] = {}
+    for i, item in enumerate(stated if isinstance(stated, tuple) else (stated,)):
+        dtype, *shape = item if isinstance(item, tuple) and item else (None,)
+        if not isinstance(dtype, DType) or not all(size is None or is_size(size) for size in shape):
+            raise fail("type-mismatch", "`types` lists for each result its element type and its sizes", span,
+                       describe(item), help="write `types = [[f32, n, 4]]`")  # fmt: skip
+        sizes = [size if size is None or isinstance(size, int) else str(size) for size in shape]
+        found[f"y{i}"] = helper.make_tensor_type_proto(ONNX_DTYPES[dtype.name], sizes)
+    return found
 
 
 def _option(given: dict[str, tuple[Any, Span]], name: str, default: Any) -> Any:

@@ -13,7 +13,7 @@ from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .common import bad_value, listed, product
 from .reference import torch
-from .windows import Ints, Sizes, Window, element_axes, onnx_attributes, pooled, pooling_window
+from .windows import Ints, Sizes, Window, element_axes, onnx_attributes, pooled, pooling_window, window_of
 
 if TYPE_CHECKING:
     from ..builder import Builder
@@ -63,20 +63,14 @@ def _overlapping_maximum(b: Builder, g: Value, y: Value, x: Value, window: Windo
 
 
 def _max_pool_onnx(e: Emitter, node: Node, x: str) -> str:
-    attributes = onnx_attributes(node)
-    if _fits_onnx(attributes["kernel_shape"], attributes["pads"]):
+    window, attributes = window_of(node), onnx_attributes(node)
+    if window.pads_little:
         return e.node("MaxPool", x, **attributes)
-    # ONNX Runtime refuses padding that reaches a kernel's length, though dilation makes the window longer.
-    axes = len(attributes["kernel_shape"])
-    begin, end = attributes["pads"][:axes], attributes["pads"][axes:]
+    # Refused by ONNX Runtime, though with dilation no window lies wholly in the padding.
     lowest = np.array(-np.inf, numpy_dtype(node.inputs[0].type.dtype))
-    wide = e.node("Pad", x, e.constant(np.array([0, 0, *begin, 0, 0, *end])), e.constant(lowest))
-    attributes["pads"] = (0,) * 2 * axes
+    wide = e.node("Pad", x, e.constant(np.array([0, 0, *window.begin, 0, 0, *window.end])), e.constant(lowest))
+    attributes["pads"] = (0,) * len(window.padding)
     return e.node("MaxPool", wide, **attributes)
-
-
-def _fits_onnx(kernel: Ints, padding: Ints) -> bool:
-    return all(p < k for p, k in zip(padding, (*kernel, *kernel), strict=True))
 
 
 # --- maximum and where it was --------------------------------------------------------------------------------------
@@ -85,7 +79,7 @@ def _fits_onnx(kernel: Ints, padding: Ints) -> bool:
 def _indexed_shape(x: TensorType, **geometry: Any) -> tuple[TensorType, TensorType]:
     window = pooling_window(**geometry)
     y = pooled(x, window)
-    if not _fits_onnx(window.kernel, window.padding):
+    if not window.pads_little:
         raise bad_value("windows with positions reach less far", "padding below the kernel", listed(window.padding))
     return y, TensorType("i64", y.shape)
 

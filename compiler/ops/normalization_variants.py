@@ -239,7 +239,8 @@ OPERATORS: tuple[Op, ...] = (
     ),
     Op(
         "mean_variance_normalize(x: f[*s], axis: ints, eps: float = 1e-9) -> f[*s]",
-        doc="(x - mean) / (deviation + eps), with mean and standard deviation along axes.",
+        doc="(x - mean) / (deviation + eps), with mean and standard deviation along axes. Where x is constant along "
+        "them, the slope is not a number, that of the root at 0 being infinite.",
         numpy=_standardize_numpy,
         body=_standardize,
         shape=_standard_shape,

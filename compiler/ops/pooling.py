@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netlang.dims import Size
 from netlang.types import TensorType
 
 from ..dtypes import numpy_dtype
@@ -14,7 +16,18 @@ from ..op import Bad, Op, S
 from .common import bad_value
 from .patches import transposed
 from .reference import torch
-from .windows import Ints, Sizes, Window, checked, element_axes, onnx_attributes, pooled, pooling_window, spread
+from .windows import (
+    Ints,
+    Sizes,
+    Window,
+    checked,
+    element_axes,
+    onnx_attributes,
+    pooled,
+    pooling_window,
+    spread,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from ..builder import Builder
@@ -53,26 +66,17 @@ def _avg_pool_vjp(b: Builder, g: Value, y: Value, x: Value, include_padding: boo
 
 
 def _avg_pool_onnx(e: Emitter, node: Node, x: str) -> str:
-    return _means(e, x, node.inputs[0].type, node)
-
-
-def _means(e: Emitter, x: str, type_: TensorType, node: Node) -> str:
-    """The means of the windows of `node` over x. ONNX's own has no dilation before operator set 19."""
-    window = _window(node)
-    include = node.attributes["include_padding"]
-    if all(step == 1 for step in window.dilation) and not _reaches_far(window):
+    """AveragePool; a convolution where there is dilation, which that has from operator set 19 on only."""
+    window, type_ = window_of(node), node.inputs[0].type
+    include, dtype = node.attributes["include_padding"], numpy_dtype(type_.dtype)
+    if all(step == 1 for step in window.dilation) and window.pads_little:
         return e.node("AveragePool", x, count_include_pad=int(include), **onnx_attributes(node, dilation=False))
     n, c, *sizes = type_.shape
-    totals = _convolved_mean(e, e.reshape(x, type_.shape, (n * c, 1, *sizes)), window, numpy_dtype(type_.dtype))
+    means = _convolved_mean(e, e.reshape(x, type_.shape, (n * c, 1, *sizes)), window, dtype)
     if not include and any(window.padding):
-        totals = e.node("Div", totals, _convolved_coverage(e, sizes, window, numpy_dtype(type_.dtype)))
+        means = e.node("Div", means, _convolved_coverage(e, sizes, window, dtype))
     counts = window.results(sizes)
-    return e.reshape(totals, (n * c, 1, *counts), (n, c, *counts))
-
-
-def _reaches_far(window: Window) -> bool:
-    """Whether padding reaches a kernel's length, which ONNX Runtime refuses."""
-    return any(p >= k for p, k in zip(window.padding, (*window.kernel, *window.kernel), strict=True))
+    return e.reshape(means, (n * c, 1, *counts), (n, c, *counts))
 
 
 def _convolved_mean(e: Emitter, planes: str, window: Window, dtype: np.dtype) -> str:
@@ -81,7 +85,7 @@ def _convolved_mean(e: Emitter, planes: str, window: Window, dtype: np.dtype) ->
     return e.node("Conv", planes, weights, strides=window.stride, pads=window.padding, dilations=window.dilation)
 
 
-def _convolved_coverage(e: Emitter, sizes: Sizes | list[Any], window: Window, dtype: np.dtype) -> str:
+def _convolved_coverage(e: Emitter, sizes: Sequence[Size], window: Window, dtype: np.dtype) -> str:
     """`_coverage` in ONNX."""
     ones = e.node("Expand", e.constant(np.ones((), dtype)), e.sizes([1, 1, *sizes]))
     return _convolved_mean(e, ones, window, dtype)
@@ -89,11 +93,6 @@ def _convolved_coverage(e: Emitter, sizes: Sizes | list[Any], window: Window, dt
 
 def _weights(window: Window, dtype: np.dtype) -> np.ndarray:
     return np.full((1, 1, *window.kernel), 1 / math.prod(window.kernel), dtype)
-
-
-def _window(node: Node) -> Window:
-    attributes = node.attributes
-    return pooling_window(*(attributes[name] for name in ("kernel", "stride", "padding", "dilation")))
 
 
 # --- its transpose -------------------------------------------------------------------------------------------------
@@ -113,7 +112,7 @@ def _avg_transpose_numpy(g: np.ndarray, size: Ints, include_padding: bool, **geo
 
 def _avg_transpose_onnx(e: Emitter, node: Node, g: str) -> str:
     type_ = node.inputs[0].type
-    window, size, dtype = _window(node), node.attributes["size"], numpy_dtype(type_.dtype)
+    window, size, dtype = window_of(node), node.attributes["size"], numpy_dtype(type_.dtype)
     if not node.attributes["include_padding"] and any(window.padding):
         g = e.node("Div", g, _convolved_coverage(e, size, window, dtype))
     n, c, *counts = type_.shape

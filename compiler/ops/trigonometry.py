@@ -86,7 +86,7 @@ OPERATORS: tuple[Op, ...] = (
         numpy=np.sinh,
         vjp=lambda b, g, y, x: (b.mul(g, b.cosh(x)),),
         onnx=lambda e, node, x: e.node("Mul", e.node("Tanh", x), _cosh_onnx(e, node, x)),
-        samples=(S((2, 3), torch=torch.sinh)),
+        samples=(S((2, 3), torch=torch.sinh),),
     ),
     Op(
         "cosh(x: f[*s]) -> f[*s]",
@@ -94,7 +94,7 @@ OPERATORS: tuple[Op, ...] = (
         numpy=np.cosh,
         vjp=lambda b, g, y, x: (b.mul(g, b.sinh(x)),),
         onnx=_cosh_onnx,
-        samples=(S((2, 3), torch=torch.cosh)),
+        samples=(S((2, 3), torch=torch.cosh),),
     ),
     Op(
         "tanh(x: f[*s]) -> f[*s]",

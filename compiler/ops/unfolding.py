@@ -15,7 +15,7 @@ from ..op import Bad, Op, S
 from .common import bad_value
 from .patches import folded, sliced
 from .reference import torch
-from .windows import Ints, Sizes, Window, checked, pooling_window, spread
+from .windows import Ints, Sizes, checked, pooling_window, spread, window_of
 
 if TYPE_CHECKING:
     from ..builder import Builder
@@ -55,11 +55,6 @@ def _upsample_onnx(e: Emitter, node: Node, x: str) -> str:
 # --- windows as an axis --------------------------------------------------------------------------------------------
 
 
-def _window(node: Node) -> Window:
-    attributes = node.attributes
-    return pooling_window(*(attributes[name] for name in ("kernel", "stride", "padding", "dilation")))
-
-
 def _unfold_shape(x: TensorType, kernel: Ints, stride: Ints, dilation: Ints | None, padding: Ints | None) -> TensorType:
     window = checked(x, pooling_window(kernel, stride, padding, dilation))
     return TensorType(x.dtype, (*x.shape[:2], math.prod(kernel), *window.results(x.shape[2:])))
@@ -74,7 +69,7 @@ def _unfold_numpy(x: np.ndarray, kernel: Ints, stride: Ints, dilation: Ints | No
 
 def _unfold_onnx(e: Emitter, node: Node, x: str) -> str:
     shape = node.inputs[0].type.shape
-    window = _window(node)
+    window = window_of(node)
     n, c, elements, *counts = node.outputs[0].type.shape
     return e.reshape(sliced(e, x, shape, window), (n * c, elements, *counts), (n, c, elements, *counts))
 
@@ -105,7 +100,7 @@ def _fold_onnx(e: Emitter, node: Node, x: str) -> str:
     n, c, elements, *counts = node.inputs[0].type.shape
     dtype = numpy_dtype(node.inputs[0].type.dtype)
     size = node.attributes["size"]
-    window = _window(node)
+    window = window_of(node)
     planes = e.reshape(x, (n, c, elements, *counts), (n * c, elements, *counts))
     return e.reshape(folded(e, planes, size, dtype, window), (n * c, 1, *size), (n, c, *size))
 

@@ -65,6 +65,11 @@ class Window:
         """Whether each window is one element and every element has its window."""
         return all(k == 1 for k in self.kernel) and self.tiles
 
+    @property
+    def pads_little(self) -> bool:
+        """Whether padding stays below the kernel's length, as ONNX Runtime asks of pooling, dilated or not."""
+        return all(p < k for p, k in zip(self.padding, (*self.kernel, *self.kernel), strict=True))
+
     def check(self, axes: int) -> None:
         """Raises DiagnosticError (`bad-value`) unless the lists have the length they need and sensible entries."""
         for name, values, count, least in (
@@ -188,3 +193,9 @@ def onnx_attributes(node: Node, dilation: bool = True) -> dict[str, Any]:
     }
     steps = attributes["dilation"]
     return named | {"dilations": steps} if dilation and steps and any(step > 1 for step in steps) else named
+
+
+def window_of(node: Node) -> Window:
+    """The window of a pooling."""
+    attributes = node.attributes
+    return pooling_window(*(attributes[name] for name in ("kernel", "stride", "padding", "dilation")))

@@ -17,12 +17,24 @@ from .schemas import Schema, find_schema
 OLDEST_OPSET = 7
 """The first operator set in which operators broadcast as they do today."""
 
-DEPTH_LIMIT = 64
+DEPTH_LIMIT = 24
 """How deep sub-graphs and functions may nest."""
+
+RANK_LIMIT = 32
+"""How many dimensions a tensor may have."""
 
 _BITS = {"i4": 4, "u4": 4, "f4e2m1": 4, "i2": 2, "u2": 2, "f6e2m3": 6, "f6e3m2": 6}
 _WIDTHS = {"f64": 8, "i64": 8, "u64": 8, "c64": 8, "c128": 16, "f32": 4, "i32": 4, "u32": 4, "f16": 2, "bf16": 2,
            "i16": 2, "u16": 2}  # fmt: skip
+
+_FIELDS = {
+    **dict.fromkeys(("f32", "c64"), "float_data"),
+    **dict.fromkeys(("f64", "c128"), "double_data"),
+    **dict.fromkeys(("u32", "u64"), "uint64_data"),
+    "i64": "int64_data",
+    "string": "string_data",
+}
+"""Where a tensor keeps its elements when not as bytes; all others are in `int32_data`."""
 
 
 def parse(content: bytes) -> onnx.ModelProto:
@@ -79,6 +91,8 @@ def check_tensor(tensor: onnx.TensorProto) -> None:
     name = f"the tensor `{tensor.name}`"
     if tensor.data_type not in DTYPES:
         raise malformed(f"{name} has the unknown element type {tensor.data_type}")
+    if len(tensor.dims) > RANK_LIMIT:
+        raise malformed(f"{name} has too many dimensions", expected=f"at most {RANK_LIMIT}", found=len(tensor.dims))
     if any(size < 0 for size in tensor.dims):
         raise malformed(f"{name} has a negative dimension", expected="sizes from 0 on", found=list(tensor.dims))
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
@@ -125,6 +139,7 @@ def _check_text(graph: onnx.GraphProto) -> None:
     names += [dim.dim_param for info in (*graph.input, *graph.output) for dim in info.type.tensor_type.shape.dim]
     for node in graph.node:
         names += [node.op_type, node.domain, node.name, *node.input, *node.output]
+        names += [text for prop in node.metadata_props for text in (prop.key, prop.value)]
         names += [text for attribute in node.attribute for text in (attribute.name, attribute.ref_attr_name)]
     wrong = next((name for name in names if not isinstance(name, str)), None)
     if wrong is not None:
@@ -178,14 +193,11 @@ def _lengths(tensor: onnx.TensorProto) -> tuple[int, int]:
         return data_length(tensor), len(tensor.raw_data)
     count = prod(tensor.dims)
     dtype = DTYPES[tensor.data_type]
-    if dtype == "string":
-        return count, len(tensor.string_data)
     if dtype in ("c64", "c128"):
         count *= 2
     elif dtype in _BITS:  # packed into items of 8 bits
         count = data_length(tensor)
-    fields = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
-    return count, sum(map(len, fields))
+    return count, len(getattr(tensor, _FIELDS.get(dtype, "int32_data")))
 
 
 def _graphs(proto: onnx.ModelProto) -> Iterator[tuple[onnx.GraphProto, dict[str, int]]]:

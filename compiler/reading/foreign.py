@@ -130,7 +130,7 @@ def _result_types(
             {name: proto for name, value in given.items() if (proto := _content(reader, value)) is not None},
             opset_imports=[onnx.helper.make_opsetid(domain, version) for domain, version in reader.opsets.items()],
         )
-    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError) as error:
         raise reader.malformed(f"{call} does not accept its inputs: {error}") from None
     types: list[TensorType] = []
     for i, name in enumerate(call.outputs):

@@ -35,6 +35,12 @@ NODE_LIMIT = 200_000
 STATISTICS = {("BatchNormalization", 3), ("BatchNormalization", 4)}
 """Inputs of operators that are running statistics, not trained."""
 
+FAULTS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
+    onnx.checker.ValidationError,
+)  # fmt: skip
+"""What is raised where a call is not well formed."""
+
 MISMATCHES = ("bad-axis", "bad-value", "rank-mismatch", "shape-mismatch", "type-mismatch")
 """Codes of what operators say about inputs and attributes that do not fit."""
 
@@ -253,8 +259,7 @@ class Reader:
         call = Call(node, version, tuple(self.value(name) if name else None for name in node.input))
         try:
             results = self.results(call)
-        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Rules trust that calls are well formed; what of that the checks cannot see shows here.
+        except FAULTS as error:  # rules trust that calls are well formed; what the checks cannot see of it shows here
             raise self.malformed(f"{call} cannot be called so: {type(error).__name__}: {error}") from error
         for index, name in enumerate(node.output):
             if name:

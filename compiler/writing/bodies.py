@@ -22,6 +22,7 @@ MAX_BULK = 5
 LONG_CHAIN = 3
 """A chain of so many functions is written as a pipeline even inside a calculation."""
 
+
 class BodyWriter:
     """Writes the statements of one body, in order.
 
@@ -325,7 +326,8 @@ class BodyWriter:
         if step.callee == "cast":
             return call(step.settings["dtype"], [self._operand(place, step, 0).text])
         if step.callee == "foreign":
-            return foreign_text(step, [self._operand(place, step, i).text for i in range(len(inputs))])
+            operands = [self._operand(place, step, i).text for i in range(len(inputs))]
+            return foreign_text(step, operands, lambda i, size: self._setting(place, "sizes", size, i))
         return self._application(place, step, context)
 
     def _is_row(self, step: Step) -> bool:

@@ -151,8 +151,9 @@ def _collect(step: Step, place: Any, facts: Facts, found: dict[Address, Any]) ->
 
 
 def _foreign_sizes(step: Step) -> Iterator[tuple[str, Any]]:
-    """Of a foreign node, only the sizes that the run tells are named; ONNX infers the others again."""
-    yield "determined", step.settings.get("determined", ())
+    """Of a foreign node, the sizes that the run tells, and those of its results where ONNX cannot infer them."""
+    for name in ("determined", "sizes"):
+        yield name, step.settings.get(name, ())
 
 
 def _flatten(address: Address, value: Any, found: dict[Address, Any]) -> None:
@@ -166,7 +167,9 @@ def _flatten(address: Address, value: Any, found: dict[Address, Any]) -> None:
 # --- What is written for each number ---------------------------------------------------------------------------------
 
 _AXES = {1: ("n",), 2: ("b", "d"), 3: ("b", "t", "d"), 4: ("b", "c", "h", "w"), 5: ("b", "c", "t", "h", "w")}
-_SIZES = frozenset({"out", "d", "rows", "shape", "size", "stops", "starts", "count", "before", "after", "constant"})
+_SIZES = frozenset(
+    {"out", "d", "rows", "shape", "size", "sizes", "stops", "starts", "count", "before", "after", "constant"}
+)
 _GENERIC = {"determined": "n", "out": "c", "constant": "n", "shape": "n", "value": "value"}
 
 

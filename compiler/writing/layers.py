@@ -10,6 +10,7 @@ import numpy as np
 
 from ..ir import Graph, Node, Value
 from ..ops import OPS
+from .foreign import foreign_settings
 from .scopes import path_of
 from .steps import LAYER, OPERATOR, Facts, Step, Stored
 
@@ -60,7 +61,7 @@ class _Finder:
         if node in self._layers:
             yield self._layers[node]
         elif node.op != "constant" and node not in self._taken:
-            settings = settings_of(node, ())
+            settings = settings_of(node, ()) if node.op != "foreign" else foreign_settings(node, self.constants)
             yield Step(OPERATOR, node.op, node.inputs, node.outputs, path_of(node.scope), settings=settings)
 
     # --- What the recognisers ask ------------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ def _same(value: Any, default: Any) -> bool:
 
 def _linear(finder: _Finder, node: Node) -> None:
     x, w = node.inputs
-    turned = finder.producer(w, "transpose")
+    turned = finder.producer(w, "transpose") or _turned_vector(finder, w)
     weight = turned.inputs[0] if turned is not None else w
     if not finder.own(weight) or weight.type.rank != 2 or x in finder.variables:
         return
@@ -132,6 +133,13 @@ def _linear(finder: _Finder, node: Node) -> None:
         settings["bias"] = False
         nodes.append(nodes.pop(0))
     finder.found(nodes, "linear", x, settings, owned)
+
+
+def _turned_vector(finder: _Finder, w: Value) -> Node | None:
+    """A reshape that transposes a matrix of one row or one column."""
+    node = finder.producer(w, "reshape")
+    is_turned = node is not None and node.inputs[0].type.shape == w.type.shape[::-1] and 1 in w.type.shape
+    return node if is_turned else None
 
 
 def _conv(finder: _Finder, node: Node) -> None:

@@ -213,7 +213,7 @@ def calls(count: int, chain: int, close: bool = False) -> onnx.ModelProto:
 
 
 def test_graphs_nested_too_deeply():
-    assert refusal(nested_if(80)) == "onnx-too-large"
+    assert refusal(nested_if(28)) == "onnx-too-large"
 
 
 def test_functions_that_call_each_other_in_a_circle():
@@ -221,7 +221,7 @@ def test_functions_that_call_each_other_in_a_circle():
 
 
 def test_functions_that_call_each_other_too_deeply():
-    assert refusal(calls(1, 100)) == "onnx-too-large"
+    assert refusal(calls(1, 40)) == "onnx-too-large"
 
 
 def test_functions_that_grow_without_end():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import netlang as nl
 import numpy as np
 import onnx
 import pytest
 import torch
 from torch import Tensor, nn
+
+import netlang as nl
 
 from .torch_models import Convolutions, Encoder, Perceptron, Recurrent, exported, randomised, scripted
 

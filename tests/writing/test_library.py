@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import onnx
 import numpy as np
+import onnx
 import pytest
 from netlang.compiler import load_program
 from netlang.compiler.emit import emit
@@ -70,7 +70,9 @@ def test_resnet_has_one_block_of_each_kind():
 
 
 def test_lenet_reads_as_it_was_written():
-    assert rewritten(library("LeNet5").elaborate(), "LeNet5").text == """\
+    assert (
+        rewritten(library("LeNet5").elaborate(), "LeNet5").text
+        == """\
 use std.layers: linear, conv2d, avg_pool2d
 
 model LeNet5(image: f32[batch, 1, 32, 32]) -> f32[batch, 10] {
@@ -89,6 +91,7 @@ model LeNet5(image: f32[batch, 1, 32, 32]) -> f32[batch, 10] {
     |> linear(10)
 }
 """
+    )
 
 
 def test_gpt_reads_as_a_block_and_a_repeat():

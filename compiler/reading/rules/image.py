@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netlang.dims import Size
+from netlang.dims import Size, decide_equal
 from netlang.types import FLOATS
 
 from ...ir import Value
@@ -176,14 +176,24 @@ def _own_factor(size: Size, result: Size, scale: float) -> float:
 
 def grid_sample(reader: Reader, call: Call) -> Result:
     """GridSample-16 to -22."""
+    x = given(call)
     mode = call.attribute("mode", "linear")
     return reader.b.grid_sample(
-        given(call),
-        given(call, 1),
+        x,
+        _of_sizes(reader, given(call, 1), {0: x.type.shape[0], -1: x.type.rank - 2}),
         mode=_MODES.get(mode, mode),
         padding=call.attribute("padding_mode", "zeros"),
         align_corners=bool(call.attribute("align_corners", 0)),
     )
+
+
+def _of_sizes(reader: Reader, x: Value, sizes: dict[int, Size]) -> Value:
+    """x with axes of the sizes that they must have, where the model leaves these open or calls them something else."""
+    axes = [axis for axis, size in sizes.items() if decide_equal(x.type.shape[axis], size) is None]
+    if not axes:
+        return x
+    stops = tuple(sizes[axis] for axis in axes)
+    return reader.b.slice(x, starts=(0,) * len(axes), stops=stops, axes=axes, steps=(1,) * len(axes))
 
 
 def affine_grid(reader: Reader, call: Call) -> Result:
@@ -191,16 +201,18 @@ def affine_grid(reader: Reader, call: Call) -> Result:
     size = run_time_sizes(reader, call.input(1))
     if size is None:
         return None
-    return reader.b.affine_grid(given(call), size=size[2:], align_corners=bool(call.attribute("align_corners", 0)))
+    theta = _of_sizes(reader, given(call), {0: size[0], 1: len(size) - 2, 2: len(size) - 1})
+    return reader.b.affine_grid(theta, size=size[2:], align_corners=bool(call.attribute("align_corners", 0)))
 
 
 def roi_align(reader: Reader, call: Call) -> Result:
     """RoiAlign-10 (which took coordinates as they are) to -22."""
     shift = call.attribute("coordinate_transformation_mode", "half_pixel" if call.version >= 16 else "")
+    rois = _of_sizes(reader, given(call, 1), {1: 4})
     return reader.b.roi_align(
         given(call),
-        given(call, 1),
-        given(call, 2),
+        rois,
+        _of_sizes(reader, given(call, 2), {0: rois.type.shape[0]}),
         size=(call.attribute("output_height", 1), call.attribute("output_width", 1)),
         scale=call.attribute("spatial_scale", 1.0),
         samples=call.attribute("sampling_ratio", 0),
@@ -212,7 +224,7 @@ def roi_align(reader: Reader, call: Call) -> Result:
 def max_roi_pool(reader: Reader, call: Call) -> Result:
     """MaxRoiPool-1 and -22."""
     size, scale = tuple(call.attributes["pooled_shape"]), call.attribute("spatial_scale", 1.0)
-    return reader.b.max_roi_pool(given(call), given(call, 1), size=size, scale=scale)
+    return reader.b.max_roi_pool(given(call), _of_sizes(reader, given(call, 1), {1: 5}), size=size, scale=scale)
 
 
 def image_decoder(reader: Reader, call: Call) -> Result:
