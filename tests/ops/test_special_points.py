@@ -133,6 +133,11 @@ def test_softplus_keeps_its_digits():
     np.testing.assert_allclose(found("softplus", [x], {})["y"], np.logaddexp(0, x.astype(np.float64)), rtol=1e-6)
 
 
+def test_logsumexp_of_infinities():
+    x = np.array([[-INF, -INF], [INF, 0], [INF, -INF], [-INF, 7]], np.float32)
+    np.testing.assert_allclose(found("logsumexp", [x], {"axis": (1,)})["y"], [-INF, INF, INF, 7])
+
+
 @pytest.mark.parametrize("name", ["sinh", "cosh"])
 def test_hyperbolic_functions_keep_their_digits(name):
     """Near 0, and as far as the result is a number of f32."""
