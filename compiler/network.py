@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
@@ -71,9 +72,16 @@ class Program:
             for _, parameter in graphs.parameters(self._blueprint(model, {}))
         }
 
-    def network(self, model: str | None = None, settings: Mapping[str, Any] | None = None) -> Network:
-        """A model with its settings. Without a name: the model that the file trains, or its only or last one."""
-        return Network(self, self._blueprint(model, settings or {}))
+    def network(
+        self, model: str | None = None, settings: Mapping[str, Any] | None = None, frozen: Iterable[str] = ()
+    ) -> Network:
+        """A model with its settings. Without a name: the model that the file trains, or its only or last one.
+
+        Parameters whose names match a pattern of `frozen` (`encoder.*`) are not trained. Raises DiagnosticError.
+        """
+        network = Network(self, replace(self._blueprint(model, settings or {}), frozen=tuple(frozen)))
+        network.check_frozen()
+        return network
 
     def check(self) -> list[Diagnostic]:
         """Everything that is wrong with the file: models with their defaults, layers as far as they can be decided."""
@@ -168,6 +176,14 @@ class Network:
             for variable in graph.variables:
                 found.setdefault(variable.name, variable)
         return tuple(found.values())
+
+    def check_frozen(self) -> None:
+        """Raises DiagnosticError (`bad-value`) for a pattern of frozen parameters that none has."""
+        for pattern in self.blueprint.frozen:
+            names = [variable.name for variable in self.variables]
+            if not any(fnmatchcase(name, pattern) for name in names):
+                help = did_you_mean(pattern, names) or f"its first ones are {', '.join(names[:3])}"
+                raise fail("bad-value", f"`{self.name}` has no parameter `{pattern}` to freeze", help=help)
 
     @property
     def parameter_count(self) -> int:

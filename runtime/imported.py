@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,14 +53,16 @@ def from_onnx(
     model: onnx.ModelProto | bytes | str | Path,
     *,
     train: str | None = None,
+    freeze: Iterable[str] = (),
     name: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
 ) -> BoundNetwork:
     """An ONNX model as a network with its weights: call it with arrays, take its gradients, train it.
 
-    `train` is the body of a `train` block, as in a `.net` file, for a `Trainer`: it computes a loss from
-    `forward(…)` of the model's inputs. Raises DiagnosticError, as `import_model`.
+    `train` is the body of a `train` block, as in a `.net` file, for a `Trainer`: it computes a loss from `forward(…)`
+    of the model's inputs. Parameters whose names match a pattern of `freeze` (`encoder.*`) are not trained. Raises
+    DiagnosticError, as `import_model`.
 
     >>> net = nl.from_onnx("model.onnx")
     >>> net(x)
@@ -69,7 +72,7 @@ def from_onnx(
     if train is not None:
         text = f"{written.text}\ntrain {written.model} {{\n{train}\n}}\n"
         program = load_program(Source(program.source.name, text), load)
-    return BoundNetwork(program.network(written.model), written.weights, device=Device(device, threads))
+    return BoundNetwork(program.network(written.model, frozen=freeze), written.weights, device=Device(device, threads))
 
 
 def write_import(imported: Imported, directory: Path) -> tuple[Path, Path]:

@@ -30,7 +30,8 @@ from .variables import place_all
 class TrainingRequest:
     """What to train, on what, and how; `out` is the directory of the run. Either `epochs` or `steps` is needed.
 
-    weights: the file of the weights to begin with, where they are not drawn.
+    weights: the file of the weights to begin with, where they are not drawn. freeze: patterns of the names of
+    parameters that are not trained.
     """
 
     file: str
@@ -48,6 +49,7 @@ class TrainingRequest:
     device: str = "cpu"
     threads: int | None = None
     weights: Path | None = None
+    freeze: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,19 @@ def _open(file: str, model: str | None) -> tuple[Program, str | None]:
     return program, model or named
 
 
-def _network(program: Program, model: str | None, settings: Mapping[str, Any], dataset: Dataset | None) -> Network:
+def _network(
+    program: Program,
+    model: str | None,
+    settings: Mapping[str, Any],
+    dataset: Dataset | None,
+    frozen: Sequence[str] = (),
+) -> Network:
     given = dict(settings)
     known = dataset.settings if dataset else {}
     for name, parameter in program.parameters(model).items():
         if parameter.default is REQUIRED and name not in given and name in known:
             given[name] = known[name]
-    return program.network(model, given)
+    return program.network(model, given, frozen)
 
 
 def prepare(request: TrainingRequest) -> Training:
@@ -139,7 +147,7 @@ def prepare(request: TrainingRequest) -> Training:
     device = Device(request.device, request.threads)
     program, model = _open(request.file, request.model)  # its mistakes are told before a long reading of data
     dataset = open_data(request.data, request.data_options)
-    network = _network(program, model, request.settings, dataset)
+    network = _network(program, model, request.settings, dataset, request.freeze)
     require_training(network)
     matched = match(dataset, network)
     if "train" not in matched.splits:

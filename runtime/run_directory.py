@@ -42,7 +42,7 @@ class RunConfig:
 
     file: the source named by the user. model, settings: the network, defaults included. digest: of the two and of all
     sources. sources: where the copy of each is. rows: of each split. alphabet: what the tokens of a text stand for.
-    weights: the file that the training began with.
+    weights: the file that the training began with. frozen: patterns of parameters that are not trained.
     """
 
     file: str
@@ -62,6 +62,7 @@ class RunConfig:
     rows: dict[str, int] = field(default_factory=dict)
     alphabet: str | None = None
     weights: str | None = None
+    frozen: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=versions)
     format: int = _FORMAT
 
@@ -71,7 +72,8 @@ class RunConfig:
         sources = all_sources(network)
         files = {name: f"{i:02}-{Path(name).name.removesuffix('.net')}.net" for i, name in enumerate(sources)}
         digest = network_digest(network)
-        return cls(network.source.name, network.name, dict(network.settings), digest, files, **how)
+        frozen = list(network.blueprint.frozen)
+        return cls(network.source.name, network.name, dict(network.settings), digest, files, frozen=frozen, **how)
 
 
 class RunDirectory:
@@ -125,7 +127,7 @@ class RunDirectory:
         if self.config.file not in sources:
             raise fail("bad-run", f"`{self.path}` does not say where its copy of `{self.config.file}` is")
         program = load_program(sources[self.config.file], recorded(sources))
-        return program.network(self.config.model, self.config.settings)
+        return program.network(self.config.model, self.config.settings, self.config.frozen)
 
     def device(self) -> Device:
         """The device and threads of the training."""
@@ -262,6 +264,7 @@ def network_digest(network: Network) -> str:
         "model": network.name,
         "settings": dict(network.settings),
         "sources": {name: source.text for name, source in all_sources(network).items()},
+        **({"frozen": network.blueprint.frozen} if network.blueprint.frozen else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

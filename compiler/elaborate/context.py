@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from netlang import syntax
@@ -73,6 +74,7 @@ class Context:
     origins: dict[Value, Span] = field(default_factory=dict)  # of inputs, parameters and states
     made: dict[Value, Made] = field(default_factory=dict)  # of results of calls
     random_sites: dict[str, int] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()  # patterns of parameters that are not trained
     row_sites: frozenset[int] = frozenset()  # places that draw for each row, where the batch is a part of a larger one
     run_inputs: dict[str, Value] = field(default_factory=dict)
     states: set[Value] = field(default_factory=set)
@@ -106,7 +108,8 @@ class Context:
         self, path: str, type_: TensorType, statement: syntax.Declare, init: Init, marks: set[str], kind: str
     ) -> Value:
         """A new parameter or state of the network, or a state of its optimizer."""
-        flags = {"trainable": "frozen" not in marks, "decay": "no_decay" not in marks, "loc": statement.span}
+        frozen = "frozen" in marks or any(fnmatchcase(path, pattern) for pattern in self.frozen)
+        flags = {"trainable": not frozen, "decay": "no_decay" not in marks, "loc": statement.span}
         value = self.builder.variable(path, type_, kind, init, **flags)
         if statement.keyword == "state":
             self.states.add(value)

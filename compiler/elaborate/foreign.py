@@ -2,8 +2,8 @@
 
 `onnx.NonMaxSuppression(boxes, scores, none, center_point_box = 1)` applies an operator of ONNX as it is, forward only:
 tensors in its order (`none` where one is left out), then attributes by their names. Beside these, `outputs` asks for so
-many results, `opset` says in which version of the operator set it is meant, `domain` where it is not ONNX's own, and `types`
-of which types the results are where ONNX cannot tell.
+many results, `opset` says in which version of the operator set it is meant, `domain` where it is not ONNX's own, and
+`types` of which types the results are where ONNX cannot tell.
 """
 
 from __future__ import annotations

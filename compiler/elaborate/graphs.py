@@ -27,13 +27,17 @@ from .values import Entry, Environment, Function, Lazy, Model
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A model with everything that decides its graphs: where it is defined, its settings, its `train` block."""
+    """A model with everything that decides its graphs: where it is defined, its settings, its `train` block.
+
+    frozen: patterns of the names of parameters that are not trained, such as `encoder.*`.
+    """
 
     modules: Modules
     module: LoadedModule
     model: str
     train: syntax.Train | None
     settings: Mapping[str, Any]
+    frozen: tuple[str, ...] = ()
 
     @property
     def span(self) -> Span:
@@ -71,7 +75,7 @@ def find_model(context: Context, blueprint: Blueprint) -> Function:
 
 def forward_graph(blueprint: Blueprint, entry: str, dims: Mapping[str, int]) -> Graph:
     """Inference: one entry of the model."""
-    context = Context(Builder(entry), dims=dims)
+    context = Context(Builder(entry), dims=dims, frozen=blueprint.frozen)
     with _faults(context):
         model = _create(context, blueprint)
         target = entry_of(model, entry, blueprint.span)
@@ -315,7 +319,9 @@ def _run_train(
     """Executes the `train` block of a model."""
     from .statements import execute_all
 
-    context = Context(Builder(name), training=training, dims=dims, row_sites=row_sites)
+    context = Context(
+        Builder(name), training=training, dims=dims, row_sites=row_sites, frozen=blueprint.frozen
+    )
     plan = TrainPlan()
     with _faults(context):
         train = blueprint.train

@@ -209,7 +209,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 4), axis=(-1,), keepdims=True, torch=torch.amax),
             S(_TIES, axis=(1,), torch=torch.amax, differentiable=False),
             S(np.array([[1, 5, 2]]), axis=(0,), torch=torch.amax),
-            S((0, 3), axis=(0,)),
+            S((0, 3), axis=(0,), differentiable=False),
         ),
     ),
     Op(
@@ -223,7 +223,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3), torch=torch.amin),
             S((2, 3, 4), axis=(1,), keepdims=True, torch=torch.amin),
             S(_TIES, axis=(0,), torch=torch.amin, differentiable=False),
-            S((2, 0), axis=(1,)),
+            S((2, 0), axis=(1,), differentiable=False),
         ),
     ),
     Op(

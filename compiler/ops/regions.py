@@ -98,9 +98,9 @@ def _points(b: Builder, start: Value, end: Value, size: Size, bins: int, samples
     width = b.div(length if half_pixel else b.maximum(length, 1.0), float(bins))
     width = b.reshape(width, shape=(*width.type.shape, 1))
     count = b.full(shape=width.type.shape, value=float(samples), dtype=dtype) if samples else b.ceil(width)
-    number = b.constant(np.arange(samples), dtype) if samples else _numbers(b, count)
+    number = b.cast(b.iota(count=samples), dtype=dtype) if samples else _numbers(b, count)
     part = b.div(b.add(number, 0.5), b.maximum(count, 1.0))
-    offsets = b.mul(b.add(b.constant(np.arange(bins)[:, None], dtype), part), width)
+    offsets = b.mul(b.add(b.reshape(b.cast(b.iota(count=bins), dtype=dtype), shape=(bins, 1)), part), width)
     at = b.add(b.reshape(start, shape=width.type.shape), offsets)
     limit = size_as(b, size, dtype)
     exists = b.less(number, count)
@@ -206,7 +206,7 @@ def _covered(b: Builder, start: Value, end: Value, size: Size, bins: int) -> tup
     """The elements of one axis that each bin covers, in part or whole, and which of them there are. [k, bins, _]."""
     dtype = start.type.dtype
     width = b.div(b.maximum(b.add(b.sub(end, start), 1.0), 1.0), float(bins))
-    number = b.constant(np.arange(bins), dtype)
+    number = b.cast(b.iota(count=bins), dtype=dtype)
     limit = size_as(b, size, dtype)
     first, stop = (
         b.maximum(b.minimum(b.add(edge, start), limit), 0.0)

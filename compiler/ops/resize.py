@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Ints = tuple[int, ...]
 Sizes = tuple[Size, ...]
 
+LARGEST_CONSTANT = 1 << 22
+"""Matrices of more elements are made by the run, as those of open sizes are, and not written into the model."""
+
 _KERNEL = 'mode: str = "nearest", coordinates: str = "half_pixel", rounding: str = "round_prefer_floor", ' \
           "cubic: float = -0.75, exclude_outside: bool = false, antialias: bool = false"  # fmt: skip
 _PART = "scale: float = 0.0, start: float = 0.0, end: float = 1.0"
@@ -84,7 +87,7 @@ def _multiplied(e: Emitter, x: str, shape: Sizes, axis: int, matrix: str, result
 
 def _emitted_matrix(e: Emitter, size: Size, result: Size, kernel: Interpolation, dtype: str, flipped: bool) -> str:
     """[size, result] as a constant; for sizes known only at run time, the identity resized along its second axis."""
-    if isinstance(size, int) and isinstance(result, int):
+    if isinstance(size, int) and isinstance(result, int) and size * result <= LARGEST_CONSTANT:
         known = kernel.matrix(size, result).astype(numpy_dtype(dtype))
         return e.constant(np.ascontiguousarray(known.T) if flipped else known)
     identity = e.node("EyeLike", e.node("ConstantOfShape", e.sizes([size, size])))

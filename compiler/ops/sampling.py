@@ -25,7 +25,7 @@ Sizes = tuple[Size, ...]
 MODES = ("linear", "nearest", "cubic")
 PADDINGS = ("zeros", "border", "reflection")
 
-CUBIC_TAPS = np.array([[0, -0.75, 1.5, -0.75], [1, 0, -2.25, 1.25], [0, 0.75, 1.5, -1.25], [0, 0, -0.75, 0.75]])
+_CUBIC_TAPS = np.array([[0, -0.75, 1.5, -0.75], [1, 0, -2.25, 1.25], [0, 0.75, 1.5, -1.25], [0, 0, -0.75, 0.75]])
 """Weights of the four elements around a position, t after the second, by 1, t, t², t³ (Keys 1981 with a = -3/4)."""
 
 
@@ -61,9 +61,9 @@ def _sample_body(b: Builder, x: Value, grid: Value, mode: str, padding: str, ali
     points = n * product(between)
     columns = (b.reshape(column, shape=(1, points)) for column in reversed(b.split(grid, parts=len(sizes))))
     taps = [_taps(b, *pair, mode, padding, align_corners) for pair in zip(columns, sizes, strict=True)]
-    index, weight = combined_taps(b, taps, sizes)
+    index, weight = _combined_taps(b, taps, sizes)
     index = b.add(index, _first_pixels(b, n, product(sizes), product(between)))
-    taken = weighted_rows(b, rows_of_pixels(b, x), index, weight)
+    taken = _weighted_rows(b, rows_of_pixels(b, x), index, weight)
     rank = x.type.rank
     return b.transpose(b.reshape(taken, shape=(n, *between, c)), perm=(0, rank - 1, *range(1, rank - 1)))
 
@@ -78,7 +78,7 @@ def _whole(b: Builder, size: Size) -> Operand:
     return size if isinstance(size, int) else b.dim(size=size)
 
 
-def combined_taps(b: Builder, taps: list[tuple[Value, Value | None]], sizes: list[Size]) -> tuple[Value, Value | None]:
+def _combined_taps(b: Builder, taps: list[tuple[Value, Value | None]], sizes: list[Size]) -> tuple[Value, Value | None]:
     """Places in a flattened image, and their weights, from those along each axis: each of [taps, points]."""
     index, weight = taps[0]
     for (along, factor), size in zip(taps[1:], sizes[1:], strict=True):
@@ -94,7 +94,7 @@ def _outer(b: Builder, left: Value, right: Value, combine: Any) -> Value:
     return b.reshape(both, shape=(rows * others, points))
 
 
-def weighted_rows(b: Builder, table: Value, index: Value, weight: Value | None) -> Value:
+def _weighted_rows(b: Builder, table: Value, index: Value, weight: Value | None) -> Value:
     """The sum over taps of rows of `table`[_, c] at `index`[taps, points] times their weights: [points, c]."""
     rows = b.gather(table, index)
     taps, points, _ = rows.type.shape
@@ -145,7 +145,7 @@ def _linear_weights(b: Builder, t: Value) -> Value:
 def _cubic_weights(b: Builder, t: Value) -> Value:
     square = b.mul(t, t)
     powers = b.concat(b.full(shape=t.type.shape, value=1.0, dtype=t.type.dtype), t, square, b.mul(square, t), axis=0)
-    return b.matmul(b.constant(CUBIC_TAPS, t.type.dtype), powers)
+    return b.matmul(b.constant(_CUBIC_TAPS, t.type.dtype), powers)
 
 
 def _kept_inside(b: Builder, at: Value, size: Size, padding: str, align_corners: bool) -> Value:
@@ -205,6 +205,8 @@ def _affine_shape(theta: TensorType, size: Sizes, align_corners: bool) -> Tensor
     axes = len(size)
     if axes not in (2, 3):
         raise bad_value("`size` says how long the axes of the image are, without batch and channels", "2 or 3", axes)
+    if any(isinstance(one, int) and one < 0 for one in size):
+        raise bad_value("an image cannot have fewer pixels than none", "sizes from 0 on", listed(size))
     if theta.shape[1:] != (axes, axes + 1):
         title = f"an affine map of {axes} coordinates is a matrix and a column of offsets"
         raise shape_mismatch(title, f"[n, {axes}, {axes + 1}]", listed(theta.shape))
@@ -296,6 +298,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 4), size=(2, 3, 4), align_corners=True, torch=_torch_affine),
             Bad((2, 2, 2), size=(3, 4), code="shape-mismatch"),
             Bad((2, 2, 3), size=(3,), code="bad-value"),
+            Bad((2, 2, 3), size=(3, -4), code="bad-value"),
         ),
     ),
 )

@@ -30,8 +30,11 @@ LONGEST_PRODUCT = 256
 Measured on one thread, in ms (one product, steps): 64 × 512 0.20, 0.17; 64 × 1,024 0.82, 0.40; 8 × 4,096 4.7, 0.28.
 """
 
-LONGEST_PRIME = 4096
+LONGEST_PRIME = 2048
 """A step has a matrix of its length, in both directions: no longer ones."""
+
+LONGEST = 1 << 22
+"""Between steps there is a matrix of the length of the whole transform: no longer ones."""
 
 
 # --- matrices ------------------------------------------------------------------------------------------------------
@@ -109,6 +112,8 @@ def _dft_shape(x: TensorType, axis: int, length: Size | None, inverse: bool, one
     length, result = _spectrum(x.shape[at], length, inverse, onesided)
     if decide_less(length, 1):
         raise bad_value("a transform has a length", "at least 1", length)
+    if isinstance(length, int) and length > LONGEST:
+        raise bad_value("a transform has a length that a matrix can have", f"at most {LONGEST:,}", length)
     if isinstance(length, int) and length > LONGEST_PRIME and _largest_prime(length) > LONGEST_PRIME:
         title = f"the length of a transform has no prime factor above {LONGEST_PRIME:,}"
         raise bad_value(title, "a length with smaller factors, such as a power of two", length)
@@ -271,6 +276,12 @@ def _cosines(*shares: float) -> Any:
     return window
 
 
+def _window_shape(size: Size, periodic: bool, dtype: str) -> TensorType:
+    if decide_less(size, 0):
+        raise bad_value("a window cannot have fewer elements than none", "from 0 on", size)
+    return TensorType(dtype, (size,))
+
+
 def _window_onnx(e: Emitter, node: Node) -> str:
     name = {"hann": "HannWindow", "hamming": "HammingWindow", "blackman": "BlackmanWindow"}[node.op.split("_")[0]]
     attributes = node.attributes
@@ -355,7 +366,8 @@ OPERATORS: tuple[Op, ...] = (
             Bad((2, 5, 2), axis=-1, code="bad-value"),
             Bad((2, 5, 2), axis=3, code="bad-axis"),
             Bad((2, 5, 2), length=0, code="bad-value"),
-            Bad((2, 4099, 1), code="bad-value"),
+            Bad((2, 2053, 1), code="bad-value"),
+            Bad((2, 4, 1), length=1 << 40, code="bad-value"),
         ),
     ),
     Op(
@@ -381,11 +393,13 @@ OPERATORS: tuple[Op, ...] = (
         doc="One period of a raised cosine, 0 at its ends; not `periodic`, both ends are part of it.",
         numpy=_cosines(0.5, -0.5),
         nondiff="it has no input to differentiate by",
+        shape=_window_shape,
         onnx=_window_onnx,
         samples=(
             S(size=8, torch=_torch_window(torch.hann_window)),
             S(size=7, periodic=False, torch=_torch_window(torch.hann_window)),
             S(size=5, dtype="f64"),
+            Bad(size=-1, code="bad-value"),
         ),
     ),
     Op(
@@ -393,6 +407,7 @@ OPERATORS: tuple[Op, ...] = (
         doc="One period of a raised cosine, 2/23 at its ends, as ONNX has it (PyTorch: 0.08).",
         numpy=_cosines(25 / 46, -21 / 46),
         nondiff="it has no input to differentiate by",
+        shape=_window_shape,
         onnx=_window_onnx,
         samples=(
             S(size=8, torch=_torch_window(torch.hamming_window, 25 / 46, 21 / 46)),
@@ -404,6 +419,7 @@ OPERATORS: tuple[Op, ...] = (
         doc="One period of 0.42 - 0.5 cos + 0.08 cos of twice the angle, 0 at its ends.",
         numpy=_cosines(0.42, -0.5, 0.08),
         nondiff="it has no input to differentiate by",
+        shape=_window_shape,
         onnx=_window_onnx,
         samples=(
             S(size=8, torch=_torch_window(torch.blackman_window)),

@@ -61,6 +61,10 @@ def command(
         int | None, typer.Option("--seed", min=0, help="Seed of everything that is random.  [default: 0]")
     ] = None,
     weights: WeightsOption = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option("--freeze", metavar="NAME", help="Do not train these parameters: `encoder.*`. Repeatable."),
+    ] = None,
     length: LengthOption = None,
     limit: LimitOption = None,
     validation: Annotated[
@@ -86,7 +90,8 @@ def command(
     _check_length(epochs, steps)
     fresh = {
         "data": data, "epochs": epochs, "steps": steps, "batch": batch, "seed": seed, "device": device,
-        "threads": threads, "weights": weights, "evaluate_every": evaluate_every, "log_every": log_every,
+        "threads": threads, "weights": weights, "freeze": freeze, "evaluate_every": evaluate_every,
+        "log_every": log_every,
     }  # fmt: skip
     reading = {"limit": limit, "length": length, "validation": validation, "test": test}
     if resume is not None:

@@ -14,7 +14,7 @@ from netlang.compiler.builder import Builder
 from netlang.compiler.emit import emit
 from netlang.compiler.interpret import evaluate
 from netlang.compiler.ir import Graph
-from netlang.compiler.ops import spectral
+from netlang.compiler.ops import resize, spectral
 from netlang.compiler.ops.interpolation import COORDINATES, ROUNDINGS, Interpolation
 from netlang.compiler.reading import read_model
 from onnx import helper
@@ -162,6 +162,20 @@ def test_resize_beyond_the_image():
                   axes=[2, 3], coordinate_transformation_mode="tf_crop_and_resize",
                   extrapolation_value=10.0)  # fmt: skip
     close(run_read(proto, feeds), run_runtime(proto, feeds))
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_matrices_too_large_to_write(monkeypatch: pytest.MonkeyPatch, antialias: bool):
+    """The run makes them, in every dtype."""
+    feeds = {"x": numbers(2, 5, 6)}
+    kernel: dict[str, Any] = {"mode": "cubic", "antialias": antialias}
+    b = Builder()
+    x = b.input("x", TensorType("f32", (2, 5, 6)))
+    wide = b.resize(b.cast(x, dtype="f64"), size=(3, 4), **kernel)
+    b.output("y", b.add(b.resize(x, size=(3, 4), **kernel), b.cast(wide, dtype="f32")))
+    written = run_onnx(b.graph(), feeds)["y"]
+    monkeypatch.setattr(resize, "LARGEST_CONSTANT", 0)
+    close(run_onnx(b.graph(), feeds)["y"], written)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])

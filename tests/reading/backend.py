@@ -1,4 +1,4 @@
-"""The ONNX package's backend node tests through reading, emission and onnxruntime.
+"""The ONNX package's backend tests, of nodes and of small models, through reading, emission and onnxruntime.
 
 `python -m tests.reading.backend [REGEX] [-v]` reports, by operator, what passed, failed, was refused and why, and what
 the runtime itself cannot run. `-v` names every case that did not pass.
@@ -6,6 +6,7 @@ the runtime itself cannot run. `-v` names every case that did not pass.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 os.environ["ALLOW_RELEASED_ONNX_OPSET_ONLY"] = "0"  # so that the runtime tries models of the newest operator set
@@ -23,11 +25,13 @@ import onnx
 import onnxruntime
 from netlang.compiler.emit import emit
 from netlang.compiler.reading import read_model
+from onnx import numpy_helper
 from onnx.backend.test.case.test_case import TestCase
 from onnx.backend.test.loader import load_model_tests
 
 from netlang.diagnostics import DiagnosticError
 
+CASE_KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 KINDS = ("passed", "failed", "refused", "unsupported")
 
 
@@ -41,10 +45,32 @@ class Outcome:
 
 @cache
 def cases() -> tuple[TestCase, ...]:
-    """Every node test, by name."""
+    """Every test, by kind and name; those that the package keeps in files are loaded."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return tuple(sorted(load_model_tests(kind="node"), key=lambda case: case.name))
+        found = [case for kind in CASE_KINDS for case in sorted(load_model_tests(kind=kind), key=lambda c: c.name)]
+    return tuple(case if case.model else _loaded(case) for case in found)
+
+
+def _loaded(case: TestCase) -> TestCase:
+    folder = Path(case.model_dir or "")
+    model = onnx.load(folder / "model.onnx")
+    sets = sorted(folder.glob("test_data_set_*"))
+    ends = (("input", model.graph.input), ("output", model.graph.output))
+    data = [tuple(_stored(one, name, infos) for name, infos in ends) for one in sets]
+    return dataclasses.replace(case, model=model, data_sets=data)
+
+
+def _stored(folder: Path, name: str, infos: Sequence[onnx.ValueInfoProto]) -> list[Any]:
+    """The stored values of the inputs or outputs of a model; weights that are inputs too have none."""
+    values: list[Any] = []
+    for i, info in enumerate(infos):
+        path = folder / f"{name}_{i}.pb"
+        if path.exists():
+            is_sequence = info.type.WhichOneof("value") == "sequence_type"
+            proto = (onnx.SequenceProto if is_sequence else onnx.TensorProto).FromString(path.read_bytes())
+            values.append(numpy_helper.to_list(proto) if is_sequence else numpy_helper.to_array(proto))
+    return values
 
 
 def outcome(case: TestCase) -> Outcome:
@@ -53,9 +79,10 @@ def outcome(case: TestCase) -> Outcome:
         reading = read_model(case.model)
         model = emit(reading.graph, weights=reading.weights)
         names = [item.name for item in reading.graph.inputs]
+        draws = [np.zeros((), np.int64) for item in reading.graph.inputs if item.role != "data"]
         found = Outcome("passed")
         for inputs, expected in case.data_sets:
-            results = run(model, names, inputs)
+            results = run(model, names, [*inputs, *draws])
             compare(results, expected, case.rtol, case.atol)
     except DiagnosticError as error:
         found = Outcome("refused", f"{error.diagnostics[0].code}: {error.diagnostics[0].title}")
@@ -68,11 +95,11 @@ def outcome(case: TestCase) -> Outcome:
 
 def runs(case: TestCase) -> bool:
     """Whether the runtime itself gives the expected results for the original model."""
+    weights = {tensor.name for tensor in case.model.graph.initializer}
+    names = [item.name for item in case.model.graph.input if item.name not in weights]
     try:
         for inputs, expected in case.data_sets:
-            compare(
-                run(case.model, [item.name for item in case.model.graph.input], inputs), expected, case.rtol, case.atol
-            )
+            compare(run(case.model, names, inputs), expected, case.rtol, case.atol)
     except Exception:
         return False
     return True

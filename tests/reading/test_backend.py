@@ -1,4 +1,4 @@
-"""The ONNX package's backend node tests: whatever onnxruntime itself can run, it runs as we read and emit it."""
+"""The ONNX package's backend tests: whatever onnxruntime itself can run, it runs as we read and emit it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name.removeprefix("test_"))
 @pytest.mark.filterwarnings("ignore")
-def test_node(case: TestCase) -> None:
+def test_case(case: TestCase) -> None:
     found = outcome(case)
     expected = any(re.fullmatch(pattern, case.name) for pattern in REFUSED)
     if found.kind == "unsupported":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -63,3 +65,43 @@ def _step(model: nn.Module, x: Tensor) -> float:
     loss.backward()
     optimizer.step()
     return loss.item()
+
+
+@cache
+def _perceptron() -> onnx.ModelProto:
+    return exported(randomised(Perceptron), ROWS)
+
+
+def test_frozen_parts_stay():
+    net = nl.from_onnx(
+        _perceptron(),
+        train="""
+        in label: i64[batch]
+        minimize cross_entropy(forward(x), label)
+        optimizer sgd(0.1, momentum = 0.9, weight_decay = 0.1)
+        """,
+        freeze=("fc1.*", "fc2.bias"),
+    )
+    before = net.parameters
+    trainer = nl.Trainer(net)
+    for _ in range(2):
+        trainer.step(x=ROWS.numpy(), label=LABELS)
+    moved = {name for name, array in net.parameters.items() if not np.array_equal(array, before[name])}
+    assert moved == {"fc2.weight", "fc3.weight", "fc3.bias"}
+
+
+def test_a_pattern_that_freezes_nothing_is_refused():
+    with pytest.raises(nl.DiagnosticError, match=r"no parameter `encoder\.\*` to freeze"):
+        nl.from_onnx(_perceptron(), freeze=["encoder.*"])
+
+
+def test_a_frozen_run_goes_on_frozen(tmp_path: Path):
+    train = "in label: i64[batch]\nminimize cross_entropy(forward(x), label)\noptimizer adam(0.1)"
+    net = nl.from_onnx(_perceptron(), train=train, freeze=["fc1.*"])
+    trainer = nl.Trainer(net)
+    trainer.step(x=ROWS.numpy(), label=LABELS)
+    nl.save(trainer, tmp_path / "run")
+    again = nl.Trainer.restore(tmp_path / "run")
+    again.step(x=ROWS.numpy(), label=LABELS)
+    assert np.array_equal(again.network.weights["fc1.weight"], net.weights["fc1.weight"])
+    assert not np.array_equal(again.network.weights["fc2.weight"], net.weights["fc2.weight"])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 import onnx
 import torch
@@ -86,23 +87,22 @@ def exported(model: nn.Module, x: Tensor) -> onnx.ModelProto:
 
 def scripted(model: nn.Module, x: Tensor) -> onnx.ModelProto:
     """The export by tracing, which keeps batch normalisation apart from the convolution before it."""
-    file = io.BytesIO()
-    with _quiet():
+    with _quiet(), TemporaryDirectory() as folder:
+        file = f"{folder}/model.onnx"
         torch.onnx.export(
             model, (x,), file, dynamo=False, training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
             input_names=["x"], output_names=["y"], dynamic_axes={"x": {0: "batch"}},
         )  # fmt: skip
-    return onnx.load_from_string(file.getvalue())
+        return onnx.load(file)
 
 
-class _quiet(warnings.catch_warnings):
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Exporters warn and log about themselves."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *error: object) -> None:
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
         logging.disable(logging.NOTSET)
-        super().__exit__(*error)

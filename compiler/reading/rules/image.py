@@ -117,9 +117,9 @@ def _in_proportion(shape: Sizes, sizes: Sizes, policy: str) -> tuple[Sizes, np.n
     """One factor for all axes: the largest that makes none larger than asked for, or the least that reaches all."""
     known = [(size, wanted) for size, wanted in zip(shape, sizes, strict=True)
              if isinstance(size, int) and isinstance(wanted, int)]  # fmt: skip
-    if len(known) < len(sizes):
+    choose = {"not_larger": min, "not_smaller": max}.get(policy)
+    if len(known) < len(sizes) or choose is None:
         return None
-    choose = min if policy == "not_larger" else max
     scale = choose(Fraction(wanted, size) for size, wanted in known)
     found = tuple(int(scale * size + Fraction(1, 2)) for size, _ in known)
     return found, np.full(len(found), float(scale))

@@ -40,7 +40,8 @@ def insert(reader: Reader, call: Call) -> Result:
     position = np.array(len(elements or ())) if call.input(2) is None else reader.constant(call.input(2))
     if elements is None or position is None:
         return None
-    place = _place(reader, call, int(position), len(elements) + 1)
+    end = int(position) == len(elements)  # the one place that no negative number names
+    place = len(elements) if end else _place(reader, call, int(position), len(elements))
     return reader.sequence([*elements[:place], given(call, 1), *elements[place:]])
 
 
