@@ -199,6 +199,8 @@ class Builder:
             if annotation.name != "recompute":
                 self._misplaced_annotation(annotation)
         if isinstance(marked, syntax.Definition):
+            if marked.gradient is not None:
+                self._marked_twice(annotations[0])
             return replace(marked, recompute=True, doc=self._doc(span), span=span)
         return syntax.Recompute(marked, span=span)
 
@@ -405,6 +407,11 @@ class Builder:
         if annotation.name in ("frozen", "no_decay"):
             title = f"`@{annotation.name}` stands before `param` or `state`"
             way_out = "before a layer, a `fn` or a statement there can be `@recompute`"
+        self.faults.append(Diagnostic("unknown-attribute", title, Label(annotation.span), help=way_out))
+
+    def _marked_twice(self, annotation: syntax.Annotation) -> None:
+        title = "a `fn` with `custom_grad` keeps nothing that could be computed again"
+        way_out = "take out `@recompute`: the gradient computes with the tensors of the `fn` alone"
         self.faults.append(Diagnostic("unknown-attribute", title, Label(annotation.span), help=way_out))
 
     def _out_of_order(self, argument: Argument, named: Argument) -> None:

@@ -143,7 +143,7 @@ class _Layout:
         """Settles `broken`: the breaks that blocks and comments need, and those of the author that are allowed."""
         for previous, piece in zip([None, *self.pieces], self.pieces, strict=False):
             forced = bool(piece.comments or (previous and previous.trailing))
-            if piece.kind in ("{", "else", ",") or (previous is not None and previous.kind == "else"):
+            if piece.kind in ("{", "else", "custom_grad", ",") or (previous is not None and previous.kind == "else"):
                 piece.broken = forced
             elif piece.kind == "}":
                 piece.broken = self.pieces[piece.partner].expanded
@@ -314,7 +314,7 @@ class _Layout:
             return opened[-1].close
         if opened and (first or piece.begins or opened[-1].kind != "{"):
             return opened[-1].content
-        if piece.begins or piece.kind in ("else", "{"):
+        if piece.begins or piece.kind in ("else", "custom_grad", "{"):
             return statement
         return statement + (INDENT if piece.kind in _CHAIN else 2 * INDENT)  # apart from a block that may follow
 

@@ -26,7 +26,7 @@ from .values import Environment, Function, Layer, Partial
 CERTAIN = frozenset((
     "undefined-name", "unknown-argument", "missing-argument", "duplicate-argument", "not-callable", "type-mismatch",
     "unused-result", "unknown-attribute", "duplicate-parameter", "unset-state", "no-return", "unknown-initializer",
-    "not-a-tensor",
+    "not-a-tensor", "unset-carry", "duplicate-name",
 ))
 # fmt: on
 """Faults that do not depend on the sizes, which are open in this check."""

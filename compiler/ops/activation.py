@@ -104,11 +104,19 @@ def _leaky_relu_vjp(b: Builder, g: Value, y: Value, x: Value, slope: float) -> t
 
 
 def _elu_vjp(b: Builder, g: Value, y: Value, x: Value, alpha: float) -> tuple[Value]:
-    """From the output: y + alpha below 0, and 1 above it."""
+    """From the output: y + alpha below 0, and 1 above it. (With a negative alpha, y says not which.)"""
+    if alpha < 0:
+        return (b.mul(g, b.select(b.greater(x, 0.0), 1.0, b.add(y, alpha))),)
     slope = b.add(b.clip(y, high=0.0), alpha)
     if alpha != 1.0:
         slope = b.add(slope, b.mul(b.cast(b.greater(y, 0.0), dtype=g.type.dtype), 1.0 - alpha))
     return (b.mul(g, slope),)
+
+
+def _celu_shape(x: TensorType, alpha: float) -> TensorType:
+    if alpha <= 0:
+        raise bad_value("`alpha` is what celu comes down to: -alpha", "a number above 0", alpha)
+    return x
 
 
 def _celu_body(b: Builder, x: Value, alpha: float) -> Value:
@@ -270,6 +278,7 @@ OPERATORS: tuple[Op, ...] = (
         samples=(
             S((2, 3), torch=torch.nn.functional.elu),
             S(_EDGES, alpha=0.5, torch=torch.nn.functional.elu),
+            S(_EDGES, alpha=-0.5),
         ),
     ),
     Op(
@@ -277,9 +286,11 @@ OPERATORS: tuple[Op, ...] = (
         doc="max(x, 0) + min(alpha (e^(x/alpha) - 1), 0). The gradient at 0 is 1 (Barron 2017).",
         numpy=_celu_numpy,
         body=_celu_body,
+        shape=_celu_shape,
         samples=(
             S((2, 3), torch=torch.nn.functional.celu),
             S(_EDGES, alpha=2.0, torch=torch.nn.functional.celu),
+            Bad((2, 3), alpha=0.0, code="bad-value"),
         ),
     ),
     Op(

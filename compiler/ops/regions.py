@@ -15,7 +15,7 @@ from netlang.dims import Size
 from netlang.types import TensorType
 
 from ..op import Bad, Op, S
-from .common import bad_value
+from .common import bad_value, product
 from .reference import torch
 from .sampling import rows_of_pixels, size_as
 
@@ -36,10 +36,12 @@ def _checked_size(size: Ints) -> Ints:
     return size
 
 
-def _numbers(b: Builder, largest: Value) -> Value:
-    """0, 1, … up to but without the largest of some whole numbers of a float dtype: as many as the run says."""
-    zero, one = b.constant(0), b.constant(1)
-    return b.cast(b.arange(zero, b.cast(b.max(largest), dtype="i64"), one), dtype=largest.type.dtype)
+def _numbers(b: Builder, counts: Value) -> Value:
+    """0, 1, … up to but without the largest of some whole numbers of a float dtype, and 0 at least."""
+    dtype = counts.type.dtype
+    flat = b.reshape(counts, shape=(product(counts.type.shape),))
+    largest = b.max(b.concat(flat, b.full(shape=(1,), value=1.0, dtype=dtype)))
+    return b.cast(b.arange(b.constant(0), b.cast(largest, dtype="i64"), b.constant(1)), dtype=dtype)
 
 
 def _bins_of_pixels(b: Builder, x: Value, image: Value, rows: Value, columns: Value) -> Value:
@@ -213,8 +215,7 @@ def _covered(b: Builder, start: Value, end: Value, size: Size, bins: int) -> tup
         for edge in (b.floor(b.mul(number, width)), b.ceil(b.mul(b.add(number, 1.0), width)))
     )
     first, stop = (b.reshape(edge, shape=(*edge.type.shape, 1)) for edge in (first, stop))
-    # At least one place a bin, so that bins without elements have something to leave out.
-    at = b.add(first, _numbers(b, b.maximum(b.sub(stop, first), 1.0)))
+    at = b.add(first, _numbers(b, b.sub(stop, first)))
     return b.minimum(at, _last(b, limit)), b.less(at, stop)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..ir import Value
+from .control import constant_text, write_control
 from .definitions import Definition, determined
 from .expressions import INFIX, PIPE, POSTFIX, PREFIX, Text, call, infix, listed, pipe, prefix
 from .foreign import foreign_text
@@ -84,6 +86,10 @@ class BodyWriter:
             self._tie(place, step)
         else:
             self._cut(step)
+            if step.bodies:
+                write_control(self, place, step)
+                self._tell_sizes(place, step)
+                return
             (value, *others) = step.outputs
             self._bulk[value] = self._bulk_of(step)
             if not others and self._remaining[value] == 1 and place not in self._told:
@@ -198,6 +204,59 @@ class BodyWriter:
     def _bulk_of(self, step: Step) -> int:
         waiting = [self._bulk[x] for x in step.inputs if x in self._pending]
         return max([1, *waiting]) if len(step.inputs) == 1 else 1 + sum(waiting)
+
+    # --- What `control` needs ----------------------------------------------------------------------------------------
+
+    def bind(self, value: Value, name: str) -> None:
+        """Lets a name of the text stand for a value."""
+        self._named[value] = name
+
+    def fresh(self, *stems: str) -> str:
+        """A name not used before."""
+        return self._names.fresh(*stems)
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Adds lines to what is being written."""
+        self._lines += lines
+
+    @contextmanager
+    def block(self) -> Iterator[list[str]]:
+        """What is written inside goes into lines of its own."""
+        outer, self._lines = self._lines, []
+        yield self._lines
+        self._lines = outer
+
+    def constant(self, value: Value) -> Any:
+        """The content of a constant scalar, or None."""
+        array = self._facts.literal(value)
+        return None if array is None or array.ndim else array.item()
+
+    def is_used(self, value: Value) -> bool:
+        """Whether a value is used further on."""
+        return self._remaining[value] > 0
+
+    def operand(self, place: Place, step: Step, i: int) -> str:
+        """An input of a step."""
+        return self._operand(place, step, i).text
+
+    def inner(self, place: tuple[Place, str], body: Body) -> Iterator[str]:
+        """Writes the steps of an inner body and then, one at a time, its results; `lines` has what was written before.
+
+        Names from outside keep their meaning inside and after.
+        """
+        uses = Counter(x for step in body.steps for x in step.inputs)
+        uses.update(body.outputs)
+        for value in uses:
+            self._name_pending(value)
+        self._remaining.update(uses)
+        fixed = self._fixed
+        self._fixed = fixed | set(self._named)
+        for i, step in enumerate(body.steps):
+            self._step((*place, i), step)
+        for value in body.outputs:
+            array = self._facts.literal(value)
+            yield self._render(value, PIPE).text if array is None else constant_text(value, array)
+        self._fixed = fixed
 
     # --- Repeats -----------------------------------------------------------------------------------------------------
 
@@ -366,10 +425,11 @@ class BodyWriter:
         number = value_text(bool(array.reshape(-1)[0])) if flag else self._number(place, "constant", i)
         like = constant_like(step, [self._facts.literal(x) is not None for x in step.inputs])
         dtype = value.type.dtype
-        if flag and (like is not None or step.callee == "foreign"):
+        explicit = step.callee == "foreign" or bool(step.bodies)
+        if flag and (like is not None or explicit):
             number = f"bool({number})"
         rank = max(x.type.rank for x in step.inputs if x is not value) if len(step.inputs) > 1 else 0
-        if step.callee == "foreign" and not array.ndim:
+        if explicit and not array.ndim:
             return Text(number) if flag else call(dtype, [number])
         if (step.callee in ELEMENTWISE and array.ndim <= rank) or not array.ndim:
             if like is None and dtype == "f32":

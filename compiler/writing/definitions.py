@@ -146,6 +146,9 @@ def _collect(step: Step, place: Any, facts: Facts, found: dict[Address, Any]) ->
         if array is not None and array.dtype != bool:
             found[place, "constant", i] = array.reshape(-1)[0].item()
             found.update({(place, "constant", i, axis): size for axis, size in enumerate(array.shape)})
+    for name, body in step.bodies.items():
+        for i, part in enumerate(body.steps):
+            _collect(part, (place, name, i), facts, found)
     if step.kind == VARIABLE:
         found.update({(place, "shape", axis): size for axis, size in enumerate(step.outputs[0].type.shape)})
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from ..ir import Graph, Node, Value
 from ..ops import OPS
+from .control import keep_constants, own_inputs, substitute
 from .foreign import foreign_settings
 from .scopes import path_of
-from .steps import LAYER, OPERATOR, Facts, Step, Stored
+from .steps import LAYER, OPERATOR, Body, Facts, Step, Stored
 
 MODULES = {
     **dict.fromkeys(
@@ -32,16 +33,19 @@ def steps_of(graph: Graph) -> tuple[list[Step], Facts]:
     steps = [step for node in graph.nodes for step in finder.step(node)]
     for order, step in enumerate(steps):
         step.order = order
-    uses = Counter(value for step in steps for value in step.inputs)
-    uses.update(output.value for output in graph.outputs)
     outputs = frozenset(output.value for output in graph.outputs)
-    return steps, Facts(finder.constants, finder.variables, outputs, uses)
+    facts = Facts(finder.constants, finder.variables, outputs, Counter())
+    for step in steps:
+        keep_constants(step, facts)
+    facts.uses.update(value for step in steps for value in step.inputs)
+    facts.uses.update(output.value for output in graph.outputs)
+    return steps, facts
 
 
 class _Finder:
     """Looks at one node after another; a layer takes the place of the last of its nodes."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, recognises: bool = True) -> None:
         self.constants = {n.outputs[0]: n.attributes["value"].array for n in graph.nodes if n.op == "constant"}
         self.variables = {variable.value: variable.kind for variable in graph.variables}
         self._producers = {value: node for node in graph.nodes for value in node.outputs}
@@ -53,7 +57,7 @@ class _Finder:
         self._taken: set[Node] = set()
         self._layers: dict[Node, Step] = {}
         for node in graph.nodes:
-            if node.op in _RECOGNISERS and node not in self._taken:
+            if recognises and node.op in _RECOGNISERS and node not in self._taken:
                 _RECOGNISERS[node.op](self, node)
 
     def step(self, node: Node) -> Iterable[Step]:
@@ -62,7 +66,21 @@ class _Finder:
             yield self._layers[node]
         elif node.op != "constant" and node not in self._taken:
             settings = settings_of(node, ()) if node.op != "foreign" else foreign_settings(node, self.constants)
-            yield Step(OPERATOR, node.op, node.inputs, node.outputs, path_of(node.scope), settings=settings)
+            step = Step(OPERATOR, node.op, node.inputs, node.outputs, path_of(node.scope), settings=settings)
+            step.bodies = {key: self._inner(node, value) for key, value in node.attrs if isinstance(value, Graph)}
+            yield step
+
+    def _inner(self, node: Node, graph: Graph) -> Body:
+        """The body of an operator on graphs; what it takes of the graph around stands in it as itself."""
+        finder = _Finder(graph, recognises=False)
+        steps = [step for inner in graph.nodes for step in finder.step(inner)]
+        self.constants |= finder.constants
+        inputs = [item.value for item in graph.inputs]
+        own = own_inputs(node.op, node.attributes)
+        captures = dict(zip(inputs[own:], node.inputs[len(node.inputs) - len(inputs) + own :], strict=True))
+        body = Body((), steps, tuple(inputs[:own]), tuple(output.value for output in graph.outputs))
+        substitute(body, captures)
+        return body
 
     # --- What the recognisers ask ------------------------------------------------------------------------------------
 

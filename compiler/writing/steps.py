@@ -37,7 +37,8 @@ class Step:
     settings: attributes and settings that are not the default.
     owned: weights of a layer by their names in it.
     hint: what its author called the layer, where known.
-    body: what is called. rounds: the steps of each round of a repeat; carried: see `rolling`.
+    body: what is called. rounds: the steps of each round of a repeat; carried: what goes from one to the next.
+    bodies: of an operator on graphs, by the names of its attributes.
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Step:
     body: Body | None = None
     rounds: Sequence[Sequence[Step]] = ()
     carried: tuple[Carried, ...] = ()
+    bodies: dict[str, Body] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,8 +93,8 @@ def _has_variables(step: Step) -> bool:
     return step.kind in (LAYER, VARIABLE)
 
 
-Place = int | tuple[int, int]
-"""Where a step is in its body: its number, or that of its repeat and its own in the round."""
+Place = int | tuple[Any, ...]
+"""Where a step is in its body: its number, or the place of what it is in (a repeat, a `scan`) and its number there."""
 
 
 def placed(steps: Sequence[Step]) -> Iterator[tuple[Place, Step]]:

@@ -25,8 +25,10 @@ _NAMES = _words(
     expand transpose gather take_along softmax mse f32 i64 bool argmax cos maximum ops residual attention adam
     cosine int layer forward select dropout embedding zeros grad vjp jvp lstm h t"""
 )
-_SIGNS = _words("""+ - * / // % ** @ |> >> == < and or . = , ( ) [ ] : { } ~ not -> if else next return heads repeat scan loop along
-    carry emit keep while from to down backward lengths in custom_grad @recompute""")
+_SIGNS = _words(
+    """+ - * / // % ** @ |> >> == < and or . = , ( ) [ ] : { } ~ not -> if else next return heads repeat scan loop along
+    carry emit keep while from to down backward lengths in custom_grad @recompute"""
+)
 
 
 def corpus() -> list[str]:

@@ -95,6 +95,26 @@ model Potential {
     assert_near(found, -torch.func.grad(energy)(torch.tensor(positions)), 1e-5)
 
 
+def test_by_a_parameter() -> None:
+    text = """
+use std.layers: linear
+model M {
+  let f = linear(2)
+  entry forward(x: f32[b, 4]) -> (f32[2, 4], f32[2]) {
+    y = f(x)
+    return grad(sum(y * y), wrt = (f.weight, f.bias))
+  }
+}
+"""
+    network = program(text).network()
+    values = variables(network)
+    weight, bias = (values[f"f.{name}"] for name in ("weight", "bias"))
+    found = list(Runner(network.graph(**CHECKED))({**values, "x": X}).values())
+    y = X @ weight.T + bias
+    assert_near(found[0], 2 * y.T @ X, 1e-6)
+    assert_near(found[1], 2 * y.sum(0), 1e-6)
+
+
 CRITIC = """
 use std.layers: conv2d, linear
 model Critic {

@@ -236,6 +236,29 @@ def test_choices_at_run_time(body: str, expected: tuple[Any, Any]) -> None:
     np.testing.assert_allclose(result(text, x=[-1, -2]), expected[1])
 
 
+def test_a_truth_value_can_be_an_input() -> None:
+    text = model("x: f32[b], flag: bool[]", "return if flag { x } else { -x }")
+    assert result(text, x=[1, 2], flag=True).tolist() == [1, 2]
+    assert result(text, x=[1, 2], flag=False).tolist() == [-1, -2]
+
+
+def test_functions_choose_and_iterate_on_their_own() -> None:
+    """Each definition has its own carries, names and `return`."""
+    text = (
+        "fn bounded(h: f32[b]) -> f32[b] { if sum(h) > 9 { return h / 2 } else { return h } }\n"
+        "fn total(x: f32[b, d]) -> f32[b] { return scan e in x along d carry h = zeros(b) { next h = h + e } }\n"
+    ) + model(
+        "x: f32[b, t, d]",
+        "return scan e in x along t carry h = zeros(b) { next h = bounded(h + total(e)); emit next h }",
+    )
+    x, h, expected = np.abs(X), np.zeros(3), []
+    for t in range(5):
+        h = h + x[:, t].sum(-1)
+        h = h / 2 if h.sum() > 9 else h
+        expected.append(h)
+    np.testing.assert_allclose(result(text, x=x), np.stack(expected, 1), rtol=1e-5)
+
+
 def test_parameters_of_both_branches_exist() -> None:
     text = model("x: f32[b, 4]", "return if sum(x) > 0 { x |> linear(2) } else { x |> linear(2) |> tanh }")
     assert names(text) == ["linear.weight", "linear.bias", "linear_2.weight", "linear_2.bias"]

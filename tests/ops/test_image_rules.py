@@ -261,6 +261,12 @@ def test_regions_of_any_place(mode: str, samples: int, opset: int, attributes: d
     close(run_read(proto, feeds), run_runtime(proto, feeds))
 
 
+def test_no_regions():
+    feeds = {"x": numbers(2, 3, 5, 6), "rois": np.zeros((0, 4), np.float32), "image": np.zeros(0, np.int64)}
+    proto = model("RoiAlign", feeds, {}, 16, {"rois": ["k", 4], "image": ["k"]}, output_height=2)
+    assert run_read(proto, feeds).shape == (0, 3, 2, 1)
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.5, 0.3])
 def test_pooled_regions_of_any_place(scale: float):
     corners = np.round(REGIONS)

@@ -111,7 +111,8 @@ def run(model: onnx.ModelProto, names: Sequence[str], inputs: Sequence[Any]) -> 
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    feeds = {name: value for name, value in zip(names, inputs, strict=False) if value is not None}
+    arrays = (np.asarray(value) if isinstance(value, np.generic) else value for value in inputs)
+    feeds = {name: value for name, value in zip(names, arrays, strict=False) if value is not None}
     return session.run(None, feeds)
 
 

@@ -41,7 +41,10 @@ def _cnn() -> nn.Module:
 
 def _transformer() -> nn.Module:
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0)
-    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    network = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    for parameter in network.parameters():  # the layers begin as copies, and exporters store equal weights once
+        nn.init.normal_(parameter, std=0.3)
+    return network
 
 
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {

@@ -10,6 +10,7 @@ import torch
 from netlang.compiler.autodiff import gradients
 from netlang.compiler.builder import Builder
 from netlang.compiler.emit import emit
+from netlang.compiler.ir import Variable
 from netlang.compiler.passes import run as simplify
 from netlang.compiler.reading import Reading, read_model
 from netlang.compiler.verify import verify
@@ -41,36 +42,43 @@ def test_results(name: str, dynamo: bool):
     verify(reading.graph)
     np.testing.assert_allclose(run(reading, case.x), case.network(case.x).detach().numpy(), rtol=1e-5, atol=1e-5)
     assert "foreign" not in operators(reading)
-    assert all("#" not in str(node) for node in reading.graph.nodes), "a shape is left to the run"
+    types = [value.type for node in reading.graph.nodes for value in node.outputs]
+    assert all("#" not in str(type_) for type_ in types), "a shape is left to the run"
 
 
 @pytest.mark.parametrize("dynamo", DYNAMO)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradients(name: str, dynamo: bool):
-    """Of the sum of squares, by the input; and by a weight that PyTorch has under the same name, where there is one."""
+    """Of a weighted sum of the results, by the input and by every weight that the exporter left as it was."""
     case = exported(name, dynamo)
     reading = read_model(case.model)
+    weights = {variable.name.replace("layer_", ""): variable for variable in reading.graph.params}
+    kept = {key: value for key, value in case.network.named_parameters() if _is_kept(key, value, weights, reading)}
+    assert kept
+    x = case.x.clone().requires_grad_()
+    y = case.network(x)
+    direction = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    (y * direction).sum().backward()
+    expected = [x.grad, *(value.grad for value in kept.values())]
+    case.network.zero_grad()
+
     b = Builder()
     b.adopt(reading.graph)
-    (output,) = reading.graph.outputs
-    loss = b.sum(b.mul(output.value, output.value))
-    (source,) = reading.graph.inputs
-    weights = {variable.name: variable.value for variable in reading.graph.params}
-    named = {key.replace("layer_", ""): value for key, value in weights.items()}
-    theirs = {key: value for key, value in case.network.named_parameters() if key in named}
-    assert theirs
-    found = gradients(b, loss, [source.value, *(named[key] for key in theirs)])
-    for i, gradient in enumerate(found):
-        b.output(f"g{i}", gradient)
     b.differentiated = True
-    x = case.x.clone().requires_grad_()
-    (case.network(x) ** 2).sum().backward()
-    results = backend.run(emit(simplify(b.graph()), weights=reading.weights), [source.name], [case.x.numpy()])
-    expected = [x.grad, *(case.network.get_parameter(key).grad for key in theirs)]
-    case.network.zero_grad()
-    for result, wanted in zip(results[-len(expected) :], expected, strict=True):
+    loss = b.sum(b.mul(reading.graph.outputs[0].value, b.input("direction", reading.graph.outputs[0].value.type)))
+    wrt = [reading.graph.inputs[0].value, *(weights[key].value for key in kept)]
+    for i, gradient in enumerate(gradients(b, loss, wrt)):
+        b.output(f"g{i}", gradient)
+    model = emit(simplify(b.graph()), weights=reading.weights)
+    names = [item.name for item in b.graph().inputs]
+    for result, wanted in zip(backend.run(model, names, [case.x.numpy(), direction.numpy()]), expected, strict=True):
         assert wanted is not None
-        np.testing.assert_allclose(result.reshape(wanted.shape), wanted.numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(result, wanted.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def _is_kept(name: str, value: torch.Tensor, weights: dict[str, Variable], reading: Reading) -> bool:
+    """Whether the model has a weight of PyTorch's under the same name, with the same content."""
+    return name in weights and np.array_equal(reading.weights[weights[name].name], value.detach().numpy())
 
 
 def test_names_say_where_weights_belong():

@@ -98,8 +98,9 @@ def test_canonical_programs_come_back_from_a_mess(path: Path) -> None:
         ("fn f(x: f32) {\nrepeat (n)as i{when training{x=g(x)}}\nassert x>0:\"m\"\nreturn heads (h) over q,k{q}}",
          "fn f(x: f32) {\n  repeat (n) as i { when training { x = g(x) } }\n  assert x > 0 : \"m\"\n"
          "  return heads (h) over q, k { q }\n}\n"),
-        ("@recompute fn f(x:f32)->f32{return x}custom_grad (g,h){return-g}",
-         "@recompute fn f(x: f32) -> f32 { return x } custom_grad(g, h) { return -g }\n"),
+        ("fn f(x:f32)->f32{return x}\ncustom_grad (g,h){return-g}",
+         "fn f(x: f32) -> f32 { return x } custom_grad(g, h) { return -g }\n"),
+        ("@recompute fn f(x: f32) { return x }", "@recompute fn f(x: f32) { return x }\n"),
         ("fn f(x:f32){return scan a in-x,c in y along-1 backward if(b)lengths n carry h=-1,k=2{next h,next k=k,h;emit a"
          ",h;keep k}}",
          "fn f(x: f32) {\n  return scan a in -x, c in y along -1 backward if (b) lengths n carry h = -1, k = 2 {\n"

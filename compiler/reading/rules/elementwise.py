@@ -149,6 +149,12 @@ def bit_shift(reader: Reader, call: Call) -> Value | None:
     return apply(reader, shift, x, places)
 
 
+def celu(reader: Reader, call: Call) -> Value | None:
+    """Celu-12, of an alpha above 0."""
+    alpha = call.attribute("alpha", 1.0)
+    return reader.b.celu(given(call), alpha=alpha) if alpha > 0 else None
+
+
 def shrink(reader: Reader, call: Call) -> Value | None:
     """Shrink-9. What a threshold below 0 means with a bias, its definition in ONNX says."""
     threshold, bias = call.attribute("lambd", 0.5), call.attribute("bias", 0.0)
@@ -166,7 +172,7 @@ RULES: dict[str, Rule] = {
     "BitShift": bit_shift,
     "Cast": cast,
     "CastLike": cast_like,
-    "Celu": named("celu", alpha=("alpha", 1.0)),
+    "Celu": celu,
     "Clip": clip,
     "Cosh": named("cosh"),
     "Div": divide,
