@@ -90,7 +90,7 @@ def _path(nodes: Sequence[Node], results: Sequence[Value], wrt: Sequence[Value])
     active = set(wrt)
     for node in nodes:
         if OPS[node.op].nondiff is None and any(x in active for x in node.inputs):
-            active.update(y for y in node.outputs if y.type.dtype in FLOATS)
+            active.update(y for y in node.outputs if y.type.dtype in (*FLOATS, "opaque"))  # which may hold floats
     needed = set(results) & active
     between: list[Node] = []
     for node in reversed(nodes):

@@ -322,11 +322,17 @@ def _assign(
         given[key] = item
     for parameter in own:
         if parameter.name in given:
-            environment.set(parameter.name, checked_setting(parameter, *given.pop(parameter.name)))
+            environment.set(parameter.name, _number(parameter, *given.pop(parameter.name)))
         else:
             value = default_setting(context, definition, parameter, environment, arguments.span)
             environment.set(parameter.name, value)
     return given
+
+
+def _number(parameter: syntax.Parameter, value: Any, span: Span) -> Any:
+    """A setting of an entry: a `float` of it may be known only at run time."""
+    is_scalar = isinstance(value, Value) and value.type == TensorType("f32")
+    return value if is_scalar and setting_type(parameter) == "float" else checked_setting(parameter, value, span)
 
 
 def _count(number: int, noun: str) -> str:

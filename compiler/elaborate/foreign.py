@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import helper
@@ -23,6 +24,7 @@ from netlang.diagnostics import DiagnosticError, did_you_mean, fail
 from netlang.dims import Size
 from netlang.source import Span
 
+from ..builder import Builder
 from ..emit import BASELINE_OPSET, ONNX_DTYPES
 from ..ir import Value
 from .context import Context
@@ -44,6 +46,25 @@ def sizes(context: Context, arguments: Arguments) -> tuple[Size, ...]:
     raise fail("missing-argument", "`sizes` takes one tensor", arguments.span)
 
 
+def tensor(context: Context, arguments: Arguments) -> Value:
+    """`tensor([[1, 2], [3, 4]])`: a constant of these numbers, f32 or i64; another element type stands behind them."""
+    if not 1 <= len(arguments.positional) <= 2 or arguments.keywords:
+        raise fail("missing-argument", "`tensor` takes a list of numbers", arguments.span)
+    (items, span), *rest = arguments.positional
+    dtype = rest[0][0] if rest else None
+    if dtype is not None and not isinstance(dtype, DType):
+        raise fail("type-mismatch", "behind its numbers `tensor` takes an element type", rest[0][1], describe(dtype))
+    try:
+        array = np.array(items)
+    except ValueError:
+        raise fail("shape-mismatch", "the rows of a tensor are of one length", span) from None
+    if array.dtype.kind not in "biuf":
+        raise fail("type-mismatch", "`tensor` takes numbers or truth values", span, describe(items))
+    natural = {"b": "bool", "f": "f32"}.get(array.dtype.kind, "i64")
+    with context.builder.at(arguments.span):
+        return context.builder.constant(array, dtype.name if dtype is not None else natural)
+
+
 class _Operators(dict[str, Intrinsic]):
     """The operators of ONNX by name, each made when it is first asked for."""
 
@@ -59,10 +80,6 @@ class _Operators(dict[str, Intrinsic]):
 
 def _apply(op_type: str, context: Context, arguments: Arguments) -> Any:
     """Adds a node of ONNX; its type is what ONNX infers."""
-    from ..reading.call import Call
-    from ..reading.foreign import keep
-    from ..reading.reader import Model, Reader
-
     given = dict(arguments.keywords)
     count, domain = _option(given, "outputs", 1), _option(given, "domain", "")
     version = _option(given, "opset", BASELINE_OPSET)
@@ -78,10 +95,30 @@ def _apply(op_type: str, context: Context, arguments: Arguments) -> Any:
     for name, (value, span) in given.items():
         node.attribute.append(_attribute(schema, name, value, span))
     with context.builder.at(arguments.span):
-        model = Model(BASELINE_OPSET if domain else version, declared=declared)
-        reader = Reader(context.builder, model, {"": version, domain: version})
-        results = keep(reader, Call(node, version, tuple(inputs)))
+        results = add_node(context.builder, node, version, inputs, declared)
     return results[0] if count == 1 else results
+
+
+def add_node(
+    b: Builder,
+    node: onnx.NodeProto,
+    version: int,
+    inputs: Sequence[Value | None],
+    declared: Mapping[str, onnx.TypeProto] | None = None,
+) -> tuple[Value | None, ...]:
+    """Adds a node of ONNX as it is, of this version of its operator set: its results, of the types that ONNX infers.
+
+    `declared` are those of results that it cannot infer. Raises DiagnosticError.
+    """
+    from ..reading.call import Call
+    from ..reading.foreign import keep
+    from ..reading.model import CONSTANT_LIMIT
+    from ..reading.reader import Model, Reader
+    from ..reading.weights import no_external
+
+    model = Model(BASELINE_OPSET if node.domain else version, no_external, {}, CONSTANT_LIMIT)
+    reader = Reader(b, model, {"": version, node.domain: version}, declared=declared)
+    return keep(reader, Call(node, version, tuple(inputs)))
 
 
 def _types(given: dict[str, tuple[Any, Span]]) -> dict[str, onnx.TypeProto]:
@@ -156,5 +193,6 @@ FOREIGN_NAMES: dict[str, Any] = {
     "infinity": math.inf,
     "onnx": Namespace("onnx", _Operators()),
     "sizes": Intrinsic("sizes", sizes),
+    "tensor": Intrinsic("tensor", tensor),
 }
 """Built-in names that such programs use."""

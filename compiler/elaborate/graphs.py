@@ -20,7 +20,7 @@ from .calls import Arguments, call, create_model, entry_of
 from .context import Abandoned, Context, Frame, Reported, is_library
 from .modules import LoadedModule, Modules
 from .naming import Instance
-from .patterns import closed_type, dim_names, split_parameters
+from .patterns import closed_type, dim_names, setting_type, split_parameters
 from .training import TrainPlan, apply_optimizer, parameter_gradients, pending_states, update
 from .values import Entry, Environment, Function, Lazy, Model
 
@@ -272,15 +272,37 @@ def _entry_inputs(context: Context, entry: Entry, user: Span) -> Arguments:
     environment = Environment(entry.model.environment)
     name = entry.definition.name.span
     arguments = Arguments(user if is_library(name) else name, implicit=True)
-    for parameter in split_parameters(entry.definition)[1]:
-        if isinstance(parameter.default, syntax.NoneLiteral):
+    settings, tensors = split_parameters(entry.definition)
+    own = settings if entry.definition.kind == "entry" else ()
+    for parameter in (parameter for group in entry.definition.parameters for parameter in group):
+        if parameter in own and parameter.default is None:
+            value = _number_input(context, parameter)
+            environment.set(parameter.name, value)
+        elif parameter in tensors and not isinstance(parameter.default, syntax.NoneLiteral):
+            assert isinstance(parameter.type, syntax.TypeName)
+            value = context.builder.input(parameter.name, closed_type(context, parameter.type, environment))
+            context.origins[value] = parameter.span
+        else:
             continue
-        assert isinstance(parameter.type, syntax.TypeName)
-        type_ = closed_type(context, parameter.type, environment)
-        value = context.builder.input(parameter.name, type_)
-        context.origins[value] = parameter.span
-        arguments.keywords[parameter.name] = (value, parameter.span)
+        if value is not None:
+            arguments.keywords[parameter.name] = (value, parameter.span)
     return arguments
+
+
+def _number_input(context: Context, parameter: syntax.Parameter) -> Any:
+    """What is given for a number of an entry when it runs: a size for an `int`, a scalar for a `float`, else None."""
+    b, type_ = context.builder, setting_type(parameter)
+    if parameter.name in context.dims:
+        return context.dims[parameter.name]
+    if type_ not in ("int", "float"):
+        return None
+    value = b.input(parameter.name, TensorType("i64" if type_ == "int" else "f32"))
+    context.origins[value] = parameter.span
+    if type_ == "float":
+        return value
+    size = b.fresh(parameter.name)  # of the numbers below it, which is how a number of the graph becomes a size
+    b.arange(b.constant(0), value, b.constant(1), count=size)
+    return size
 
 
 def _outputs(context: Context, entry: Entry, result: Any) -> None:
@@ -319,9 +341,7 @@ def _run_train(
     """Executes the `train` block of a model."""
     from .statements import execute_all
 
-    context = Context(
-        Builder(name), training=training, dims=dims, row_sites=row_sites, frozen=blueprint.frozen
-    )
+    context = Context(Builder(name), training=training, dims=dims, row_sites=row_sites, frozen=blueprint.frozen)
     plan = TrainPlan()
     with _faults(context):
         train = blueprint.train

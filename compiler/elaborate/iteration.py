@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..builder import Builder
 from ..ir import Value
 from .axes import common_length, find_axis, moved
 from .context import Context, Reported
+from .naming import Replayed
 from .numbers import adapted, natural, scalar
 from .regions import Iteration, Region
 from .values import Environment, Poison, describe, is_number, is_size
@@ -131,11 +133,12 @@ class _Run:
         self._context = context
         self._expr = expr
         self._environment = Environment(environment)
-        self.initial = [_initial(context, carry, environment) for carry in expr.carries]
+        self.initial = [_tensor(context, carry.value, environment) for carry in expr.carries]
         self.sequences: list[Value] = []
         self.body = context.builder.inner(word)
         self._iteration = Iteration(word, self.body, {})
         self._region = Region(word, self.body)
+        self._names = Replayed(context.frame.namer)  # of layers that the condition creates
         if counts:
             self.body.input("round", _I64)
         for carry, value in zip(expr.carries, self.initial, strict=True):
@@ -173,7 +176,7 @@ class _Run:
         from .statements import execute_all
 
         context = self._context
-        self._region.round = round_
+        self._region.round = cache(round_)
         context.frame.iterations.append(self._iteration)
         try:
             with self.within():
@@ -192,8 +195,14 @@ class _Run:
         environment.names.update(zip(self._iteration.carries, carries, strict=True))
         if isinstance(self._expr, syntax.Loop) and self._expr.range is not None and index is not None:
             environment.set(self._expr.range.name.name, index)
-        with b.at(expr.span):
-            value = evaluate(self._context, expr, environment)
+        frame = self._context.frame
+        outer, frame.namer = frame.namer, self._names
+        self._names.restart()
+        try:
+            with b.at(expr.span):
+                value = evaluate(self._context, expr, environment)
+        finally:
+            frame.namer = outer
         if isinstance(value, Poison):
             raise Reported
         if isinstance(value, bool):
@@ -262,7 +271,9 @@ def set_carry(context: Context, iteration: Iteration, target: syntax.Name, value
     if name in iteration.pending:
         raise fail("duplicate-name", f"`next {name}` is set twice", target.span,
                    help=f"a round hands on one `{name}`: give the first of them a name of its own")  # fmt: skip
-    if is_number(value) and type_.dtype != "bool":
+    if isinstance(value, bool):
+        value = natural(context, value, span)
+    elif is_number(value) and type_.dtype != "bool":
         value = adapted(context, value, type_, span)
     if not isinstance(value, Value) or value.type != type_:
         raise _wrong_carry(name, type_, value, span)
@@ -331,10 +342,6 @@ def _tensor(context: Context, expr: syntax.Expr, environment: Environment) -> Va
     if not isinstance(value, Value):
         raise fail("not-a-tensor", "a tensor is needed here", expr.span, describe(value))
     return value
-
-
-def _initial(context: Context, carry: syntax.Carry, environment: Environment) -> Value:
-    return _tensor(context, carry.value, environment)
 
 
 def _is_backward(context: Context, expr: syntax.Expr, environment: Environment) -> bool:

@@ -79,6 +79,25 @@ class Repeated:
         return f"{self._bases[key]}.{self._index}"
 
 
+class Replayed:
+    """Names in a text that is evaluated several times for one: each time the same."""
+
+    def __init__(self, outer: Namer) -> None:
+        self._outer = outer
+        self._names: list[str] = []
+        self._next = 0
+
+    def restart(self) -> None:
+        """Begins the next evaluation."""
+        self._next = 0
+
+    def allocate(self, stem: str) -> str:
+        if self._next == len(self._names):
+            self._names.append(self._outer.allocate(stem))
+        self._next += 1
+        return self._names[self._next - 1]
+
+
 @dataclass(eq=False)
 class Instance:
     """A created layer: where it is in the tree of names, and the parameters and states it has so far."""

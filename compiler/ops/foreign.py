@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import onnx
 from onnx import helper
 
+from netlang.diagnostics import fail
 from netlang.dims import Size
 from netlang.types import TensorType
 
-from ..op import Op, S
-from .subgraphs import free_names, rename_values
+from ..op import Op
+from .subgraphs import free_names, graphs_of, rename_values
 
 if TYPE_CHECKING:
+    from ..builder import Builder
     from ..emit import Emitter
     from ..ir import Node
 
@@ -122,6 +124,18 @@ def _numpy(*inputs: Any, node: ForeignNode, **_: Any) -> tuple[Any, ...]:
     return tuple(ReferenceEvaluator(model).run(results, dict(zip(names, inputs, strict=True))))
 
 
+def _no_gradient(b: Builder, node: Node, *_: Any) -> NoReturn:
+    """Raises DiagnosticError (`no-gradient`): to pass by what a loss depends on would be a wrong gradient."""
+    name = node.attributes["node"].node.op_type
+    raise fail(
+        "no-gradient",
+        f"`{name}` of ONNX has no gradient: it is kept as the model has it",
+        node.loc,
+        "the loss depends on this",
+        help="`stop_gradient` around it treats the result as a constant",
+    )
+
+
 def _onnx(e: Emitter, node: Node, *inputs: str) -> tuple[str, ...]:
     foreign: ForeignNode = node.attributes["node"]
     proto = foreign.node
@@ -130,7 +144,7 @@ def _onnx(e: Emitter, node: Node, *inputs: str) -> tuple[str, ...]:
     given = iter(inputs)
     names = [next(given) if name else "" for name in proto.input]
     actual = dict(zip(free_names(proto), given, strict=True))
-    label = e.unique("foreign") if actual else ""
+    label = e.unique("foreign") if any(graphs_of(proto)) else ""
     rename_values(proto, lambda name: actual.get(name, f"{label}/{name}"))
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in proto.attribute}
     results = e.node(proto.op_type, *names, outputs=len(proto.output), domain=proto.domain, **attributes)
@@ -138,22 +152,17 @@ def _onnx(e: Emitter, node: Node, *inputs: str) -> tuple[str, ...]:
     return tuple(result for result, name in zip(results, proto.output, strict=True) if name)
 
 
-_WINDOW = ForeignNode.of(
-    helper.make_node("LRN", ["x"], ["y"], size=3), since=13, until=onnx.defs.onnx_opset_version(), types=(None,)
-)
-
 OPERATORS: tuple[Op, ...] = (
     Op(
         "foreign(x: t[*s], node: constant, dtypes: ints, ranks: ints, sizes: sizes, determined: sizes = none) -> t",
         doc="A node of an ONNX model, kept as it is. Of types that the model's own operator set says.",
         numpy=_numpy,
-        nondiff="it is known only by its name",
+        node_vjp=_no_gradient,
         types=_types,
         variadic=True,
         splits=True,
         foldable=False,
         determines=("determined",),
         onnx=_onnx,
-        samples=(S((1, 4, 2, 2), node=_WINDOW, dtypes=("f32",), ranks=(4,), sizes=(1, 4, 2, 2)),),
     ),
 )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netlang.diagnostics import fail
 from netlang.dims import Size
-from netlang.types import TensorType
+from netlang.types import TensorType, broadcast
 
 from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _VALUES = np.array([[-3.0, -1.26, -0.24, 0.0], [0.26, 0.74, 1.49, 300.0]], np.float32)
 _BYTES = np.array([[0, 5, 128, 255], [1, 7, 3, 250]], np.uint8)
+_SIGNED = np.array([[1, -7, 3], [0, 5, -2], [4, 4, -9], [-3, 8, 1]], np.int8)
 _HALF = np.array(0.5, np.float32)
 _COLUMNS = np.array([0.5, 0.25, 2.0, 1.0], np.float32)
 _BLOCKS = np.array([[0.5, 2.0], [1.0, 0.25]], np.float32)
@@ -136,6 +138,22 @@ def _granularity(node: Node) -> dict[str, int]:
     return {"axis": axis, "block_size": block} if block else {"axis": axis}
 
 
+def _product_shape(x: TensorType, w: TensorType, x_zero: TensorType, w_zero: TensorType) -> TensorType:
+    if {x.dtype, w.dtype} - {"i8", "u8"}:
+        found = f"{x.dtype} and {w.dtype}"
+        raise fail("type-mismatch", "quantised matrices are of 8 bits", expected="i8 or u8", found=found)
+    if x_zero.shape != () or w_zero.shape not in ((), w.shape[-1:]):
+        title = "zeros are one for the left matrix, and one or one for each column for the right"
+        raise shape_mismatch(
+            title, f"[] and [] or {listed(w.shape[-1:])}", f"{listed(x_zero.shape)} and {listed(w_zero.shape)}"
+        )
+    return TensorType("i32", (*broadcast(x.shape[:-2], w.shape[:-2]), x.shape[-2], w.shape[-1]))
+
+
+def _product_numpy(x: np.ndarray, w: np.ndarray, x_zero: np.ndarray, w_zero: np.ndarray) -> np.ndarray:
+    return np.matmul(x.astype(np.int32) - x_zero.astype(np.int32), w.astype(np.int32) - w_zero.astype(np.int32))
+
+
 def _dynamic_numpy(x: np.ndarray) -> tuple[np.ndarray, ...]:
     low, high = min(float(np.min(x)), 0.0), max(float(np.max(x)), 0.0)
     scale = np.float32((high - low) / 255 if high > low else 1.0)
@@ -207,6 +225,23 @@ OPERATORS: tuple[Op, ...] = (
             S(_VALUES, _COLUMNS, np.array([0, 1, 5, 100], np.uint8), torch=_torch_fake),
             S(_VALUES, _BLOCKS, np.array([[1, 2], [3, 4]], np.int8), block=2),
             Bad(_VALUES, _COLUMNS[:3], np.ones(3, np.uint8), code="shape-mismatch"),
+        ),
+    ),
+    Op(
+        "matmul_integer(x: i1[*B, m, k], w: i2[*B, k, n], x_zero: i1[*p], w_zero: i2[*q]) -> i32",
+        doc="The matrix product of quantised matrices less their zeros: (x - x_zero) (w - w_zero), in i32. The zero of "
+        "w is one number, or one for each column.",
+        numpy=_product_numpy,
+        nondiff="whole numbers have no derivative",
+        shape=_product_shape,
+        onnx="MatMulInteger",
+        samples=(
+            S(_BYTES, _SIGNED, np.array(5, np.uint8), np.array(-3, np.int8)),
+            S(_BYTES, _SIGNED, np.array(0, np.uint8), np.array([1, -2, 0], np.int8)),
+            S(np.stack([_BYTES, _BYTES]), _SIGNED, np.array(5, np.uint8), np.array(1, np.int8)),
+            Bad(_BYTES, _SIGNED, np.array([1, 2], np.uint8), np.array(1, np.int8), code="shape-mismatch"),
+            Bad(_BYTES, _SIGNED[:3], np.array(1, np.uint8), np.array(1, np.int8), code="shape-mismatch"),
+            Bad(*(np.ones((2, 2), np.int32),) * 2, *(np.array(1, np.int32),) * 2, code="type-mismatch"),
         ),
     ),
     Op(

@@ -8,8 +8,8 @@ import onnx
 
 
 def graphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The graphs among the attributes of a node."""
-    for attribute in node.attribute:
+    """The graphs among the attributes of a node, in the order of the attributes' names."""
+    for attribute in sorted(node.attribute, key=lambda attribute: attribute.name):
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
         yield from attribute.graphs

@@ -37,6 +37,20 @@ _FIELDS = {
 """Where a tensor keeps its elements when not as bytes; all others are in `int32_data`."""
 
 
+FunctionKey = tuple[str, str, str]
+"""Domain, name and overload of a function."""
+
+
+def function_key(function: onnx.FunctionProto) -> FunctionKey:
+    """What calls of a function say."""
+    return (normal_domain(function.domain), function.name, function.overload)
+
+
+def called_function(node: onnx.NodeProto) -> FunctionKey:
+    """The function that a node calls, if the model has it."""
+    return (normal_domain(node.domain), node.op_type, node.overload)
+
+
 def parse(content: bytes) -> onnx.ModelProto:
     """The model that `content` is. Raises DiagnosticError (`onnx-malformed`) where it is none."""
     from google.protobuf.message import DecodeError
@@ -232,17 +246,14 @@ def _tensors(attribute: onnx.AttributeProto) -> Iterator[onnx.TensorProto]:
 
 def _check_calls(functions: Sequence[onnx.FunctionProto]) -> None:
     """Raises DiagnosticError (`onnx-malformed`) where a function is defined by itself."""
-    by_name = {(normal_domain(function.domain), function.name): function for function in functions}
+    by_name = {function_key(function): function for function in functions}
     if len(by_name) < len(functions):
         raise malformed("two functions have the same name")
-    calls = {
-        key: {(normal_domain(node.domain), node.op_type) for node in function.node} & by_name.keys()
-        for key, function in by_name.items()
-    }
+    calls = {key: {called_function(node) for node in body.node} & by_name.keys() for key, body in by_name.items()}
     while calls:
         leaves = [key for key, called in calls.items() if not called & calls.keys()]
         if not leaves:
-            names = ", ".join(f"`{name}`" for _, name in sorted(calls))
+            names = ", ".join(f"`{name}`" for _, name, _ in sorted(calls))
             raise malformed(f"functions are defined by themselves: {names}")
         for key in leaves:
             del calls[key]

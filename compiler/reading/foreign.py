@@ -134,7 +134,7 @@ def _result_types(
         raise reader.malformed(f"{call} does not accept its inputs: {error}") from None
     types: list[TensorType] = []
     for i, name in enumerate(call.outputs):
-        proto = _merged(found.get(name), reader.model.declared.get(name))
+        proto = _merged(found.get(name), reader.declared.get(name))
         if i < len(ranks) and not proto.tensor_type.HasField("shape"):
             for _ in range(ranks[i]):
                 proto.tensor_type.shape.dim.add()
@@ -149,9 +149,11 @@ def _merged(found: onnx.TypeProto | None, declared: onnx.TypeProto | None) -> on
     """The type that ONNX infers, with what only the model states of it."""
     if found is None or declared is None:
         return found or declared or onnx.TypeProto()
+    if found.WhichOneof("value") != "tensor_type" or declared.WhichOneof("value") != "tensor_type":
+        return found
+    if not found.tensor_type.HasField("shape"):
+        found.tensor_type.shape.CopyFrom(declared.tensor_type.shape)
     dims, stated = found.tensor_type.shape.dim, declared.tensor_type.shape.dim
-    if declared.HasField("tensor_type") and not found.tensor_type.HasField("shape"):
-        return declared
     if len(dims) == len(stated):
         for dim, known in zip(dims, stated, strict=True):
             if dim.WhichOneof("value") is None:

@@ -14,13 +14,16 @@ from ..builder import Builder
 from ..emit import BASELINE_OPSET, LATEST_OPSET, lowest_opset
 from ..ir import Graph
 from ..passes.dead import dead
-from .call import normal_domain
-from .checks import check_model, nested, opset_versions, parse
+from .checks import check_model, function_key, nested, opset_versions, parse
 from .listing import Listing
-from .names import NameTable, dotted
+from .names import NameTable, dotted, is_made_up
 from .onnx_types import tensor_type
 from .reader import Model, Reader
+from .tied import TiedWeights
 from .weights import External, dense, no_external
+
+CONSTANT_LIMIT = 1 << 28
+"""How many bytes of constants may be made while reading, beyond what the model holds itself."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,10 @@ class _ModelReader:
         self._symbols: dict[str, Size] = {}
         self._symbol_names = NameTable()
         self._b = Builder(name)
-        functions = {(normal_domain(f.domain), f.name): f for f in proto.functions}
+        functions = {function_key(function): function for function in proto.functions}
         opsets = opset_versions(proto.opset_import)
-        model = Model(target, external, functions=functions, declared=_declared(proto.graph))
-        self.reader = Reader(self._b, model, opsets)
+        model = Model(target, external, functions, CONSTANT_LIMIT + proto.ByteSize())
+        self.reader = Reader(self._b, model, opsets, declared=_declared(proto.graph))
 
     def read(self) -> Reading:
         """The whole graph."""
@@ -98,8 +101,13 @@ class _ModelReader:
         """Makes variables of the weights, and constants of everything else that the model holds."""
         tensors = [*self._proto.initializer, *map(self._dense, self._proto.sparse_initializer)]
         users = _first_users(self._proto)
-        for tensor in tensors:
-            self.reader.bind(tensor.name, self.reader.initializer(tensor, users.get(tensor.name, (None, 0))))
+        tied = TiedWeights(self.reader)
+        for tensor in sorted(tensors, key=lambda tensor: is_made_up(tensor.name)):
+            value = tied.find(tensor)
+            if value is None:
+                value = self.reader.initializer(tensor, users.get(tensor.name, (None, 0)))
+                tied.add(tensor, value)
+            self.reader.bind(tensor.name, value)
 
     def _dense(self, sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
         return numpy_helper.from_array(dense(sparse, self.reader.model.external), sparse.values.name)

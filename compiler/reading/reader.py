@@ -19,7 +19,7 @@ from ..builder import Builder
 from ..dtypes import numpy_dtype
 from ..ir import Init, Value
 from .call import Call, normal_domain
-from .checks import DEPTH_LIMIT, opset_versions, too_deep
+from .checks import DEPTH_LIMIT, FunctionKey, called_function, opset_versions, too_deep
 from .foreign import keep
 from .functions import body_nodes, definition
 from .listing import Listing
@@ -27,7 +27,7 @@ from .names import NameTable, is_made_up, scope_of, weight_name
 from .onnx_types import DTYPES
 from .rules import RULES
 from .sizes import SizeTracker
-from .weights import External, content, no_external
+from .weights import External, content
 
 NODE_LIMIT = 200_000
 """How many nodes are read, those of functions at each of their uses: a small file can describe very many."""
@@ -50,23 +50,32 @@ class Model:
     """What the readers of one model share.
 
     target: the operator set in which foreign nodes are kept. names: those of inputs, variables and outputs. external:
-    reads weights outside the model. declared: types that the model states for its values. weights: content of the
-    variables. elements: sequences whose elements are known. nodes: how many have been read.
+    reads weights outside the model. constant_limit: how many bytes of constants may still be made. weights: content of
+    the variables. elements: sequences whose elements are known. nodes: how many have been read.
     """
 
     target: int
-    external: External = no_external
+    external: External
+    functions: Mapping[FunctionKey, onnx.FunctionProto]
+    constant_limit: int
     names: NameTable = field(default_factory=NameTable)
-
-    functions: Mapping[tuple[str, str], onnx.FunctionProto] = field(default_factory=dict)
-    declared: Mapping[str, onnx.TypeProto] = field(default_factory=dict)
     weights: dict[Value, np.ndarray] = field(default_factory=dict)
     elements: dict[Value, tuple[Value, ...]] = field(default_factory=dict)
     sizes: SizeTracker = field(default_factory=SizeTracker)
     nodes: int = 0
+    _looked_at: int = 0
 
     def count(self, b: Builder) -> None:
-        """Counts a node that is read. Raises DiagnosticError (`onnx-too-large`) where there are too many."""
+        """Counts a node that is read, and the constants that were made.
+
+        Raises DiagnosticError (`onnx-too-large`) where there are too many nodes, or the constants take too much memory.
+        """
+        for node in b.root.nodes[self._looked_at :]:
+            if node.op == "constant":
+                self.constant_limit -= node.attributes["value"].array.nbytes
+        self._looked_at = len(b.root.nodes)
+        if self.constant_limit < 0:
+            raise fail("onnx-too-large", "the constants of the model expand to more than the limit", b.loc)
         self.nodes += 1
         if self.nodes > NODE_LIMIT:
             raise fail("onnx-too-large", f"the model expands to more than {NODE_LIMIT} nodes", b.loc)
@@ -80,13 +89,21 @@ class Reader:
     """
 
     def __init__(
-        self, b: Builder, model: Model, opsets: Mapping[str, int], outer: Reader | None = None, depth: int = 0
+        self,
+        b: Builder,
+        model: Model,
+        opsets: Mapping[str, int],
+        outer: Reader | None = None,
+        depth: int = 0,
+        declared: Mapping[str, onnx.TypeProto] | None = None,
     ) -> None:
+        """`declared`: the types that the model states for the values of this graph and those around."""
         self.b = b
         self.model = model
         self.opsets = opsets
         self.outer = outer
         self.depth = depth
+        self.declared = declared or {}
         self._values: dict[str, Value] = {}
 
     def constant(self, value: Value | None) -> np.ndarray | None:
@@ -167,7 +184,9 @@ class Reader:
         """The result of an operator of ONNX's that the model does not name, kept foreign."""
         names = ["" if value is None else f"x{i}" for i, value in enumerate(inputs)]
         node = onnx.helper.make_node(op_type, names, ["y"], **attributes)
-        return self.foreign(Call(node, self.opsets.get("", onnx.defs.onnx_opset_version()), tuple(inputs)))
+        return self.inner(self.b, self.opsets).foreign(
+            Call(node, self.opsets.get("", onnx.defs.onnx_opset_version()), tuple(inputs))
+        )
 
     def literal(self, tensor: onnx.TensorProto) -> Value:
         """A tensor known while compiling."""
@@ -203,7 +222,7 @@ class Reader:
         if self.depth >= DEPTH_LIMIT:
             raise too_deep()
         if opsets is None:
-            return Reader(b, self.model, self.opsets, self, self.depth + 1)
+            return Reader(b, self.model, self.opsets, self, self.depth + 1, self.declared)
         return Reader(b, self.model, opsets, None, self.depth + 1)
 
     def bind(self, name: str, value: Value) -> None:
@@ -233,7 +252,7 @@ class Reader:
 
     def results(self, call: Call) -> tuple[Value | None, ...]:
         """The results of a call: by its rule, by its definition as a function, or foreign."""
-        function = self.model.functions.get((call.domain, call.op_type))
+        function = self.model.functions.get(called_function(call.node))
         if function is not None:
             return self._expand(call, function)
         rule = RULES.get(f"{call.domain}:{call.op_type}" if call.domain else call.op_type)
@@ -270,7 +289,7 @@ class Reader:
 
     def _as_declared(self, name: str, value: Value) -> Value:
         """`value`, with those sizes that only the run tells as the model states them."""
-        declared = self.model.declared.get(name)
+        declared = self.declared.get(name)
         unsure = any("#" in symbol for size in value.type.shape for symbol in symbols(size))
         if declared is None or not unsure or value.type.dtype not in LANGUAGE_DTYPES:
             return value

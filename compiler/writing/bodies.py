@@ -14,10 +14,10 @@ from .definitions import Definition, determined
 from .expressions import INFIX, PIPE, POSTFIX, PREFIX, Text, call, infix, listed, pipe, prefix
 from .foreign import foreign_text
 from .names import Names
-from .numbers import value_text
+from .numbers import tensor_text, value_text
 from .operators import ELEMENTWISE, arguments, constant_like, function_name, index, is_index, swaps_last
 from .scopes import identifier, stem, without_number
-from .steps import CALL, LAYER, OPERATOR, REPEAT, VARIABLE, Body, Carried, Facts, Place, Step, placed
+from .steps import CALL, LAYER, OPERATOR, REPEAT, VARIABLE, Body, Carried, Facts, Place, Step, is_uniform, placed
 
 MAX_BULK = 5
 """Applications in one expression, chains not counted; what is larger is cut by giving its parts names."""
@@ -421,6 +421,8 @@ class BodyWriter:
         array = self._facts.literal(value)
         if array is None:
             return self._render(value, POSTFIX)
+        if not is_uniform(array):
+            return Text(tensor_text(array, value.type.dtype), POSTFIX)
         flag = array.dtype == bool
         number = value_text(bool(array.reshape(-1)[0])) if flag else self._number(place, "constant", i)
         like = constant_like(step, [self._facts.literal(x) is not None for x in step.inputs])

@@ -11,8 +11,8 @@ from netlang.diagnostics import fail
 
 from ..ir import Value
 from .expressions import call, listed
-from .numbers import value_text
-from .steps import Body, Facts, Place, Step
+from .numbers import tensor_text, value_text
+from .steps import Body, Facts, Place, Step, is_uniform
 
 if TYPE_CHECKING:
     from .bodies import BodyWriter
@@ -52,7 +52,9 @@ def keep_constants(step: Step, facts: Facts) -> None:
 
 
 def constant_text(value: Value, array: np.ndarray) -> str:
-    """A constant of equal elements that is a result of a body."""
+    """A constant that is a result of a body."""
+    if not is_uniform(array):
+        return tensor_text(array, value.type.dtype)
     number = value_text(array.reshape(-1)[0].item())
     if not array.ndim:
         return call(value.type.dtype, [number]).text

@@ -14,7 +14,7 @@ from ..ir import Value
 from ..ops import OPS
 from .numbers import size_text, value_text
 from .scopes import identifier
-from .steps import CALL, OPERATOR, REPEAT, VARIABLE, Body, Facts, Step, placed
+from .steps import CALL, OPERATOR, REPEAT, VARIABLE, Body, Facts, Step, is_uniform, placed
 
 MAX_SETTINGS = 6
 """More settings than this say that the bodies are different things: each set of numbers is a definition of its own."""
@@ -108,8 +108,9 @@ def _line(step: Step, place: Any, places: dict[Value, Any], facts: Facts) -> Any
 def _constant(value: Value, facts: Facts) -> Any:
     array = facts.literal(value)
     assert array is not None, value
-    flag = array.reshape(-1)[0].item() if array.dtype == bool else None
-    return "constant", array.dtype.str, array.ndim, flag
+    if array.dtype == bool or not is_uniform(array):
+        return "constant", array.dtype.str, array.shape, array.tobytes()
+    return "constant", array.dtype.str, array.ndim
 
 
 def _shape_of(value: Any) -> Any:
@@ -143,7 +144,7 @@ def _collect(step: Step, place: Any, facts: Facts, found: dict[Address, Any]) ->
         _flatten((place, name), value, found)
     for i, value in enumerate(step.inputs):
         array = facts.literal(value)
-        if array is not None and array.dtype != bool:
+        if array is not None and array.dtype != bool and is_uniform(array):
             found[place, "constant", i] = array.reshape(-1)[0].item()
             found.update({(place, "constant", i, axis): size for axis, size in enumerate(array.shape)})
     for name, body in step.bodies.items():

@@ -16,12 +16,13 @@ from netlang.dims import Dim, Size
 from netlang.types import TensorType
 
 from ..builder import Builder
+from ..elaborate.foreign import add_node
 from ..emit import BASELINE_OPSET
 from ..ir import Node, Value
 from ..ops.foreign import ForeignNode
 from .expressions import Text, call, listed
 from .numbers import value_text
-from .steps import Step
+from .steps import Step, is_uniform
 
 
 def foreign_settings(node: Node, constants: Mapping[Value, np.ndarray]) -> dict[str, Any]:
@@ -36,19 +37,13 @@ def foreign_settings(node: Node, constants: Mapping[Value, np.ndarray]) -> dict[
 
 def _is_inferred(node: Node, constants: Mapping[Value, np.ndarray]) -> bool:
     """Whether ONNX says the types of a node's results from those of its inputs."""
-    from ..reading.call import Call
-    from ..reading.foreign import keep
-    from ..reading.reader import Model, Reader
-
     foreign: ForeignNode = node.attributes["node"]
     b = Builder()
-    given = iter([b.constant(constants[x]) if x in constants else b.input("x", x.type) for x in node.inputs])
-    inputs = tuple(next(given) if name else None for name in foreign.node.input)
-    reader = Reader(
-        b, Model(foreign.baseline or BASELINE_OPSET), {"": foreign.since, foreign.node.domain: foreign.since}
-    )
+    known = {x: b.constant(constants[x]) for x in node.inputs if x in constants and is_uniform(constants[x])}
+    given = iter([known.get(x) or b.input("x", x.type) for x in node.inputs])
+    inputs = [next(given) if name else None for name in foreign.node.input]
     try:
-        found = keep(reader, Call(foreign.node, foreign.since, inputs))
+        found = add_node(b, foreign.node, foreign.since, inputs)
     except DiagnosticError:
         return False
     fresh = node.attributes["determined"] or ()

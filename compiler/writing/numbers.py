@@ -52,3 +52,17 @@ def _atom_text(atom: Symbol | Opaque, names: Mapping[str, str]) -> str:
     if atom.operator in ("min", "max"):
         return f"{atom.operator}imum({left}, {right})"
     return f"(({left}) {atom.operator} ({right}))" if isinstance(atom.right, Dim) else f"(({left}) // {right})"
+
+
+def tensor_text(array: np.ndarray, dtype: str) -> str:
+    """`tensor([1, 2])`: a constant written out."""
+    numbers = array.astype(np.float32 if array.dtype.kind not in "biuf" else array.dtype)  # bfloat16 is no NumPy type
+    text = _nested(numbers.tolist())
+    natural = "bool" if array.dtype == bool else "f32" if re.search(r"[.e]", text) else "i64"
+    return f"tensor({text})" if dtype == natural else f"tensor({text}, {dtype})"
+
+
+def _nested(items: Any) -> str:
+    if isinstance(items, list):
+        return f"[{', '.join(_nested(item) for item in items)}]"
+    return value_text(items)

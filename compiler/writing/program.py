@@ -107,7 +107,7 @@ class _Program:
     def _input_name(self, value: Value, definition: Definition, names: Names) -> str:
         if value in self._facts.variables:
             return names.numbered(weight_stem(value, definition.body))
-        return names.numbered("mask") if value.type.dtype == "bool" else names.fresh()
+        return names.numbered("mask") if value.type.dtype == "bool" else names.fresh("x", "y", "z")
 
     def _model(self, model: Definition) -> str:
         names = Names({*self._reserved, *self._definition_names, *_dims(model)})
@@ -174,7 +174,8 @@ def _head(doc: str, library: set[str]) -> list[str]:
 
 
 def _type(dtype: str, dims: Sequence[str]) -> str:
-    return f"{dtype}[{', '.join(dims)}]" if dims else dtype
+    """A type as a declaration writes it; `bool` alone would be a setting."""
+    return f"{dtype}[{', '.join(dims)}]" if dims or dtype == "bool" else dtype
 
 
 def _dims(definition: Definition) -> set[str]:

@@ -6,10 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from typing import Any
+
+from netlang.dims import Dim, symbols
 
 from ..ir import Value
+from ..ops import OPS
 from .scopes import common
-from .steps import LAYER, Facts, Step
+from .steps import LAYER, OPERATOR, Facts, Step
 
 
 @dataclass(eq=False, slots=True)
@@ -35,7 +39,7 @@ def lift(steps: Sequence[Step], facts: Facts, outputs: Sequence[Value]) -> list[
     fixed: set[Value] = set()
     movable: list[Step] = []
     for step in steps:
-        if step.kind != LAYER and all(x in fixed or x in facts.constants for x in step.inputs):
+        if step.kind != LAYER and not told(step) and all(x in fixed or x in facts.constants for x in step.inputs):
             fixed.update(step.outputs)
             movable.append(step)
     users: dict[Value, list[Step]] = defaultdict(list)
@@ -55,6 +59,24 @@ def lift(steps: Sequence[Step], facts: Facts, outputs: Sequence[Value]) -> list[
     for order, step in enumerate(ordered):
         step.order = order
     return ordered
+
+
+def tells(step: Step) -> set[str]:
+    """The symbols whose values a step determines when it runs."""
+    determines = OPS[step.callee].determines if step.kind == OPERATOR else ()
+    return {name for key in determines for name in _symbols(step.settings.get(key))}
+
+
+def told(step: Step) -> set[str]:
+    """The symbols in a step that others determine when they run."""
+    found = {name for value in step.settings.values() for name in _symbols(value) if "#" in name}
+    return found - tells(step)
+
+
+def _symbols(value: Any) -> frozenset[str]:
+    if isinstance(value, tuple):
+        return frozenset().union(*map(_symbols, value))
+    return symbols(value) if isinstance(value, Dim) else frozenset()
 
 
 def regions(steps: Sequence[Step], part: str = "", parent: str = "", depth: int = 0) -> Region:
@@ -104,11 +126,13 @@ def _by_runs(steps: Sequence[Step], labels: Sequence[str | None]) -> list[Group]
 
 def _sorted(groups: Sequence[Group]) -> list[Group] | None:
     """Groups in the order of the graph, each after those it needs; None where they need each other."""
-    owner = {value: i for i, (_, steps) in enumerate(groups) for step in steps for value in step.outputs}
+    owner: dict[Value | str, int] = {}
+    for i, (_, steps) in enumerate(groups):
+        owner |= dict.fromkeys((x for step in steps for x in (*step.outputs, *tells(step))), i)
     waiting: Counter[int] = Counter()
     followers: dict[int, list[int]] = defaultdict(list)
     for i, (_, steps) in enumerate(groups):
-        needed = {owner[value] for step in steps for value in step.inputs if value in owner} - {i}
+        needed = {owner[x] for step in steps for x in (*step.inputs, *told(step)) if x in owner} - {i}
         waiting[i] = len(needed)
         for other in needed:
             followers[other].append(i)

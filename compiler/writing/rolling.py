@@ -55,7 +55,7 @@ def callee_name(step: Step) -> str:
 
 def _content(value: Value, facts: Facts) -> Any:
     array = facts.literal(value)
-    return None if array is None else (array.dtype.str, array.shape, array.reshape(-1)[0].item())
+    return None if array is None else (array.dtype.str, array.shape, array.tobytes())
 
 
 def _best(body: Body, facts: Facts) -> tuple[int, list[list[Step]], tuple[Carried, ...]] | None:

@@ -14,6 +14,9 @@ from ..ir import Value
 if TYPE_CHECKING:
     from .definitions import Definition
 
+MAX_ELEMENTS = 16
+"""Constants of at most so many elements are written out; larger ones are kept with the weights."""
+
 OPERATOR, LAYER, CALL, VARIABLE, REPEAT = "operator", "layer", "call", "variable", "repeat"
 """Kinds of steps: an operator of the table, a layer of the library, a definition of the program, a parameter or state
 that is used as it is, and rounds of equal steps."""
@@ -117,16 +120,19 @@ class Facts:
     uses: Counter[Value]
 
     def literal(self, value: Value) -> np.ndarray | None:
-        """The content of a constant that is written where it is used: one whose elements are equal."""
+        """The content of a constant that is written where it is used: a small one, or one of equal elements."""
         array = self.constants.get(value)
-        kept = array is None or not array.size or value in self.outputs or not _is_uniform(array)
-        return None if kept else array
+        if array is None or value in self.outputs:
+            return None
+        small = array.size <= MAX_ELEMENTS and array.ndim <= 2 and np.isfinite(array.astype(np.float64)).all()
+        return array if is_uniform(array) or (small and array.size) else None
 
     def is_stored(self, value: Value) -> bool:
         """Whether a value is kept with the weights."""
         return value in self.variables or (value in self.constants and self.literal(value) is None)
 
 
-def _is_uniform(array: np.ndarray) -> bool:
+def is_uniform(array: np.ndarray) -> bool:
+    """Whether an array has elements, and all are equal."""
     first = array.reshape(-1)[:1]
-    return bool((array == first).all())
+    return bool(array.size and (array == first).all())

@@ -213,6 +213,22 @@ model M(x: f32[b, d]) { return grad(sum(product(x, x)), wrt = x) }
 
 # --- @recompute ------------------------------------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize("head", ["scan e in x along b", "loop i from 1 to 3"])
+def test_rounds_that_are_computed_again_keep_their_carries_alone(head: str) -> None:
+    body = "{{ next h = sin(exp(tanh(h)) * {}); emit next h }}".format("e" if "scan" in head else "f32(i)")
+    kept: list[int] = []
+    for mark in ("", "@recompute "):
+        text = (
+            f"model M(x: f32[b, 4]) -> f32[b, 4] {{\n{mark}y = {head} carry h = mean(x, 0) {body}\n"
+            "return grad(sum(y * y), wrt = x)\n}"
+        )
+        graph = program(text).network().elaborate()
+        first = next(node for node in graph.nodes if node.bodies)
+        kept.append(len(first.outputs))
+    assert kept[1] <= 3 < kept[0]
+
+
 DEEP = """
 use std.layers: linear, batch_norm, dropout
 {layer}

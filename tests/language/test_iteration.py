@@ -195,6 +195,19 @@ def test_a_condition_is_looked_at_before_each_round() -> None:
     assert [float(value) for value in outputs(text, x=100)] == [100, 0]
 
 
+def test_a_layer_in_a_condition_is_created_once() -> None:
+    text = model(
+        "x: f32[b, 4]",
+        "return loop i from 1 to 3 while sum(linear(1)(x)) < 9 carry x = x { next x = x + linear(4)(x) }",
+    )
+    assert names(text) == ["linear.weight", "linear.bias", "linear_2.weight", "linear_2.bias"]
+
+
+def test_a_condition_can_be_carried() -> None:
+    text = model("x: f32", "return loop while go carry x = x, go = true { next x, next go = x + 1, x < 5; keep x }")
+    assert result(text, x=2.5) == 6.5
+
+
 def test_a_bound_and_a_condition() -> None:
     text = model("x: f32", "return loop i from 1 to 4 while x < 100 and i < 4 carry x = x { next x = 2 * x; emit x }")
     assert result(text, x=3).tolist() == [3, 6, 12]
@@ -210,6 +223,16 @@ def test_rounds_draw_different_numbers() -> None:
     assert len({row.tobytes() for row in found}) == 9
     assert np.abs(np.corrcoef(found) - np.eye(9)).max() < 0.4
     assert np.array_equal(found, result(text, x=[1.0], seed=7).reshape(9, 100))
+
+
+def test_elements_of_a_sequence_draw_different_numbers() -> None:
+    text = model(
+        "x: f32[t], seed: i64",
+        "return scan e in x along t backward {\n"
+        "emit if e > 0 { normal(100, seed = seed) } else { normal(100, seed = seed) + uniform(100, seed = seed) }\n}",
+    )
+    found = result(text, x=[1, -1, 1, -1, 1], seed=7)
+    assert np.abs(np.corrcoef(found) - np.eye(5)).max() < 0.4
 
 
 # --- if --------------------------------------------------------------------------------------------------------------

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import torch
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Value
 
-from .opinfo_use import Adapter, Use, refuse_if
+from .opinfo_use import Adapter, Use, composed, refuse_if
 
 
 def _unary(name: str, **attrs: Any) -> Adapter:
@@ -43,17 +43,14 @@ def _binary(name: str, *, swapped: bool = False, scaled: bool = False) -> Adapte
         refuse_if(isinstance(y, complex), "complex numbers")
 
         def build(b: Builder, x: Value, y: Any = y) -> Value:
-            y = b.mul(y, alpha) if alpha != 1 and isinstance(y, Value) else alpha * y if alpha != 1 else y
-            return getattr(b, name)(*((y, x) if swapped else (x, y)))
+            first, second = (y, x) if swapped else (x, y)
+            if alpha != 1:
+                second = b.mul(second, alpha) if isinstance(second, Value) else alpha * second
+            return getattr(b, name)(first, second)
 
         return Use(tensors, build)
 
     return adapter
-
-
-def _composed(build: Callable[..., Value]) -> Adapter:
-    """Several operators of one tensor: `_composed(lambda b, x: b.log(b.add(x, 1.0)))`."""
-    return lambda x: Use((x,), build)
 
 
 def _clamp(x: torch.Tensor, low: Any = None, high: Any = None, *, min: Any = None, max: Any = None) -> Use:
@@ -61,11 +58,9 @@ def _clamp(x: torch.Tensor, low: Any = None, high: Any = None, *, min: Any = Non
     bounds = [bound for bound in (low, high) if bound is not None]
     if not any(isinstance(bound, torch.Tensor) for bound in bounds):
         return Use((x,), lambda b, x: b.clip(x, low=low, high=high))
-    refuse_if(
-        not all(isinstance(bound, torch.Tensor) and bound.dtype == x.dtype for bound in bounds), "bounds of two kinds"
-    )
+    bounds = [torch.as_tensor(bound).to(x.dtype) for bound in bounds]
     if len(bounds) == 2:
-        return Use((x, low, high), lambda b, x, low, high: b.clamp(x, low, high))
+        return Use((x, *bounds), lambda b, x, low, high: b.clamp(x, low, high))
     name = "maximum" if low is not None else "minimum"
     return Use((x, *bounds), lambda b, x, bound: getattr(b, name)(x, bound))
 
@@ -141,14 +136,14 @@ ACTIVATIONS = ("relu", "selu", "mish", "softsign", "hardsigmoid", "hardswish", "
 COUNTERPARTS: dict[str, Adapter] = {
     **{name: _unary(name) for name in FUNCTIONS},
     **{f"nn.functional.{name}": _unary(name) for name in ACTIVATIONS},
-    "square": _composed(lambda b, x: b.mul(x, x)),
-    "rsqrt": _composed(lambda b, x: b.reciprocal(b.sqrt(x))),
-    "log1p": _composed(lambda b, x: b.log(b.add(x, 1.0))),
-    "expm1": _composed(lambda b, x: b.sub(b.exp(x), 1.0)),
-    "exp2": _composed(lambda b, x: b.pow(2.0, x)),
-    "erfc": _composed(lambda b, x: b.sub(1.0, b.erf(x))),
-    "nn.functional.logsigmoid": _composed(lambda b, x: b.neg(b.softplus(b.neg(x)))),
-    "nn.functional.tanhshrink": _composed(lambda b, x: b.sub(x, b.tanh(x))),
+    "square": composed(lambda b, x: b.mul(x, x)),
+    "rsqrt": composed(lambda b, x: b.reciprocal(b.sqrt(x))),
+    "log1p": composed(lambda b, x: b.log(b.add(x, 1.0))),
+    "expm1": composed(lambda b, x: b.sub(b.exp(x), 1.0)),
+    "exp2": composed(lambda b, x: b.pow(2.0, x)),
+    "erfc": composed(lambda b, x: b.sub(1.0, b.erf(x))),
+    "nn.functional.logsigmoid": composed(lambda b, x: b.neg(b.softplus(b.neg(x)))),
+    "nn.functional.tanhshrink": composed(lambda b, x: b.sub(x, b.tanh(x))),
     "nn.functional.relu6": lambda x, inplace=False: Use((x,), lambda b, x: b.clip(x, low=0.0, high=6.0)),
     "nn.functional.leaky_relu": _with("leaky_relu", negative_slope="slope"),
     "nn.functional.elu": _with("elu", alpha="alpha"),
@@ -172,7 +167,7 @@ COUNTERPARTS: dict[str, Adapter] = {
     "__rsub__": _binary("sub", swapped=True),
     "__rdiv__": _binary("div", swapped=True),
     "__rpow__": _reverse_pow,
-    "rsub": _binary("sub", swapped=True),
+    "rsub": _binary("sub", swapped=True, scaled=True),
     "maximum": _binary("maximum"),
     "minimum": _binary("minimum"),
     "max.binary": _binary("maximum"),

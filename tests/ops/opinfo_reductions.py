@@ -11,7 +11,7 @@ from netlang.compiler.ir import Value
 from .opinfo_use import Adapter, Use, refuse_if
 
 
-def _axes(x: torch.Tensor, dim: Any) -> tuple[int, ...] | None:
+def axes_of(x: torch.Tensor, dim: Any) -> tuple[int, ...] | None:
     """PyTorch's `dim`: none or empty means all of them."""
     if dim is None or (not isinstance(dim, int) and not len(dim)):
         return None if x.dim() else ()
@@ -21,7 +21,7 @@ def _axes(x: torch.Tensor, dim: Any) -> tuple[int, ...] | None:
 def _reduction(name: str, **extra: Any) -> Adapter:
     def adapter(x: torch.Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Use:
         refuse_if(dtype not in (None, x.dtype), "a dtype")
-        axes = _axes(x, dim)
+        axes = axes_of(x, dim)
         return Use((x,), lambda b, x: getattr(b, name)(x, axis=axes, keepdims=keepdim, **extra))
 
     return adapter
@@ -42,7 +42,7 @@ def _variance(root: bool = False) -> Adapter:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         less = correction if correction is not None else 1 if unbiased in (None, True) else 0
-        axes = _axes(x, dim)
+        axes = axes_of(x, dim)
         count = torch.Size(x.shape[a] for a in (range(x.dim()) if axes is None else axes)).numel()
         refuse_if(count <= less, "no degrees of freedom")
 
@@ -55,14 +55,6 @@ def _variance(root: bool = False) -> Adapter:
         return Use((x,), build)
 
     return adapter
-
-
-def _norm(x: torch.Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Use:
-    refuse_if(dtype not in (None, x.dtype), "a dtype")
-    refuse_if(ord not in (1, 2), "a norm of another order")
-    axes = _axes(x, dim)
-    name = "reduce_l1" if ord == 1 else "reduce_l2"
-    return Use((x,), lambda b, x: getattr(b, name)(x, axis=axes, keepdims=keepdim))
 
 
 def _along(name: str, **extra: Any) -> Adapter:
@@ -91,7 +83,6 @@ COUNTERPARTS: dict[str, Adapter] = {
     "var.unbiased": _variance(),
     "std": _variance(root=True),
     "std.unbiased": _variance(root=True),
-    "linalg.vector_norm": _norm,
     "cumsum": _along("cumsum"),
     "cumprod": _along("cumprod"),
     "softmax": _along("softmax"),

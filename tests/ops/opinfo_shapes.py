@@ -58,6 +58,31 @@ def _flip(x: torch.Tensor, dims: Sequence[int] | int) -> Use:
     return Use((x,), build)
 
 
+def rolled(b: Builder, x: Value, shifts: Sequence[int], axes: Sequence[int]) -> Value:
+    """x with each axis turned round: its last elements, as many as its shift says, come first."""
+    for shift, axis in zip(shifts, axes, strict=True):
+        size = x.type.shape[axis]
+        kept = -shift % size if size else 0
+        if kept:
+            first, last = b.split_with_sizes(x, sizes=(kept, size - kept), axis=axis)
+            x = b.concat(last, first, axis=axis)
+    return x
+
+
+def _roll(x: torch.Tensor, shifts: Any, dims: Any = ()) -> Use:
+    amounts = [shifts] if isinstance(shifts, int) else list(shifts)
+    axes = [dims] if isinstance(dims, int) else list(dims)
+    count = x.numel()
+
+    def build(b: Builder, x: Value) -> Value:
+        if axes:
+            return rolled(b, x, amounts, axes)
+        flat = b.reshape(x, shape=(count,))
+        return b.reshape(rolled(b, flat, amounts, [0]), shape=x.type.shape)
+
+    return Use((x,), build)
+
+
 def _narrow(x: torch.Tensor, dim: int, start: Any, length: int) -> Use:
     first = int(start) % x.shape[dim] if x.shape[dim] else 0
     first = x.shape[dim] if int(start) == x.shape[dim] else first
@@ -180,6 +205,7 @@ COUNTERPARTS: dict[str, Adapter] = {
     "expand_as": _expanded,
     "broadcast_to": _expanded,
     **{name: _permuted(getattr(torch, name)) for name in ("permute", "transpose", "movedim", "t")},
+    "roll": _roll,
     "flip": _flip,
     "fliplr": lambda x: _flip(x, 1),
     "flipud": lambda x: _flip(x, 0),

@@ -126,6 +126,8 @@ USES = [
       for v in (7, 9, 11, 13)),
     Use("Gemm", 13, (X[0], X[1]), {"transB": 1}),
     Use("MatMulInteger", 10, (BYTES, BYTES.T), {}, (np.uint8(3), np.array([1, 2], np.uint8))),
+    Use("MatMulInteger", 10, (BYTES, BYTES.T)),
+    Use("MatMulInteger", 10, (BYTES, BYTES[1])),
     *(Use("Det", v, (np.stack([SQUARE, SQUARE + 1]),)) for v in (11, 22)),
     Use("Einsum", 12, (X, X), {"equation": "bij, bkj -> bik"}),
     *(Use("QuantizeLinear", v, (X,), {}, (np.float32(0.1), np.uint8(120))) for v in (10, 13, 19, 21, 23)),

@@ -16,17 +16,31 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 from netlang.types import FLOATS, TensorType
 
-from . import opinfo_algebra, opinfo_elementwise, opinfo_layers, opinfo_reductions, opinfo_shapes
+from . import (
+    opinfo_algebra,
+    opinfo_elementwise,
+    opinfo_fourier,
+    opinfo_functions,
+    opinfo_layers,
+    opinfo_norms,
+    opinfo_reductions,
+    opinfo_shapes,
+)
 from .harness import run_onnx
 from .opinfo_use import NotExpressible, Use
 
-COUNTERPARTS = {
-    **opinfo_elementwise.COUNTERPARTS,
-    **opinfo_reductions.COUNTERPARTS,
-    **opinfo_shapes.COUNTERPARTS,
-    **opinfo_algebra.COUNTERPARTS,
-    **opinfo_layers.COUNTERPARTS,
-}
+FAMILIES = (
+    opinfo_elementwise,
+    opinfo_functions,
+    opinfo_fourier,
+    opinfo_reductions,
+    opinfo_norms,
+    opinfo_shapes,
+    opinfo_algebra,
+    opinfo_layers,
+)
+
+COUNTERPARTS = {name: adapter for family in FAMILIES for name, adapter in family.COUNTERPARTS.items()}
 
 
 def infos() -> Iterator[Any]:
@@ -70,7 +84,9 @@ def test_every_counterpart_exists():
 def compare(info: Any, sample: Any, use: Use) -> None:
     """Results and gradients of one sample against PyTorch's."""
     results = info.op(sample.input, *sample.args, **sample.kwargs)
-    results = [results] if isinstance(results, torch.Tensor) else [r for r in results if r.is_floating_point()]
+    results = [results] if isinstance(results, torch.Tensor) else results
+    results = [torch.view_as_real(r.resolve_conj()) if r.is_complex() else r for r in results]  # ONNX has pairs on a last axis
+    results = [result for result in results if result.is_floating_point()]
     weights = [torch.randn_like(result) for result in results]
     sources = [tensor for tensor in use.tensors if tensor.requires_grad]
     expected = torch.autograd.grad(
@@ -92,7 +108,7 @@ def compare(info: Any, sample: Any, use: Use) -> None:
     outputs = run_onnx(b.graph(), feeds)
     for prefix, tensors in (("y", results), ("g", expected)):
         for i, tensor in enumerate(tensors):
-            wanted = tensor.detach().numpy()
+            wanted = tensor.numpy(force=True)
             assert outputs[f"{prefix}{i}"].shape == wanted.shape
             np.testing.assert_allclose(outputs[f"{prefix}{i}"], wanted, rtol=1e-4, atol=2e-5, err_msg=_shown(sample))
 

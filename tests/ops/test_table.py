@@ -36,8 +36,8 @@ STATIC = {
 }  # fmt: skip
 """Operators without a tensor input whose size could be left open."""
 
-ON_GRAPHS = {"scan_over", "loop_while", "branch", "block"}
-"""Operators whose attributes are graphs; test_control.py tests them."""
+ELSEWHERE = {"scan_over", "loop_while", "branch", "block", "foreign"}
+"""Operators on graphs, which test_control.py tests, and nodes kept as they are, which tests/reading tests."""
 
 STRAIGHT_THROUGH = {"round", "fake_quantize"}
 """Operators whose gradient is not the derivative by intent: it is compared with PyTorch's, not with differences."""
@@ -54,7 +54,7 @@ def test_is_complete(op: Op):
     ways = (op.vjp, op.node_vjp, op.nondiff, op.body)
     assert sum(way is not None for way in ways) == 1, "a gradient, a body that has one, or the reason why there is none"
     assert op.body or op.numpy, "an operator that is no composite needs its meaning in NumPy"
-    if op.name in ON_GRAPHS:
+    if op.name in ELSEWHERE:
         return
     assert any(isinstance(sample, Sample) for sample in op.samples), "an operator without samples is not tested"
     assert op.nondiff or any(case.op is op for case in differentiable), "no sample tests the gradient"

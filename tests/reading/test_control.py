@@ -145,6 +145,18 @@ def test_scan_differentiates():
     np.testing.assert_allclose(found["x"], x.grad.numpy(), rtol=1e-10)
 
 
+def test_weights_inside_a_branch():
+    text = """
+    g (float[2, 3] x, bool go) => (float[2, 3] y) {
+      y = If (go) <
+        then_branch = t () => (float[2, 3] a) <float[3] w = {1, 2, 3}> { a = Mul (x, w) },
+        else_branch = e () => (float[2, 3] b) <float[3] w = {4, 5, 6}> { b = Mul (x, w) }
+      >
+    }"""
+    reading = check(model(text), *({"x": X, "go": np.array(go)} for go in (True, False)))
+    assert sorted(reading.weights) == ["w", "w_2"]
+
+
 def test_values_of_every_graph_around_are_seen():
     text = """
     g (float[3] x, bool p, bool q) => (float[3] y) {

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from netlang.compiler import Network, load_program
+from netlang.compiler.dtypes import numpy_dtype
 from netlang.compiler.elaborate.modules import Modules
 from netlang.compiler.initializers import materialise
 from netlang.compiler.interpret import evaluate
@@ -18,7 +19,7 @@ from netlang.runtime import loader
 from netlang.dims import substitute
 from netlang.formatter import format_source
 from netlang.source import Source
-from netlang.types import TensorType
+from netlang.types import INTEGERS, TensorType
 
 Arrays = dict[str, np.ndarray]
 SIZES = {"batch": 2, "b": 2, "t": 5, "n": 3, "i": 3, "height": 8, "width": 8}
@@ -88,5 +89,6 @@ def feeds(graph: Graph) -> Arrays:
         type_ = item.value.type
         shape = static_shape(TensorType(type_.dtype, tuple(substitute(size, SIZES) for size in type_.shape)))
         drawn = rng.standard_normal(shape).astype(np.float32)
-        arrays[item.name] = {"i64": rng.integers(0, 2, shape), "bool": drawn > 0}.get(type_.dtype, drawn)
+        whole = {dtype: rng.integers(0, 2, shape).astype(numpy_dtype(dtype)) for dtype in INTEGERS}
+        arrays[item.name] = {**whole, "bool": drawn > 0}.get(type_.dtype, drawn)
     return arrays

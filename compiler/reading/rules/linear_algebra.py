@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .elementwise import Rule, operands
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from ..reader import Reader
 
 
-def product_of_matrices(b: Builder, x: Value, y: Value) -> Value:
-    """MatMul as NumPy has it: a vector on the left is a row, on the right a column, and the result has no such axis."""
+def product_of_matrices(b: Builder, x: Value, y: Value, multiply: Callable[[Value, Value], Value]) -> Value:
+    """A product as NumPy has it: a vector on the left is a row, on the right a column, and the result has no such axis.
+
+    `multiply` is the product of two matrices, or of two batches of them.
+    """
     row, column = x.type.rank == 1, y.type.rank == 1
     left = b.reshape(x, shape=(1, *x.type.shape)) if row else x
     right = b.reshape(y, shape=(*y.type.shape, 1)) if column else y
-    result = b.matmul(left, right)
+    result = multiply(left, right)
     shape = result.type.shape
     rows = () if row else shape[-2:-1]
     columns = () if column else shape[-1:]
@@ -28,7 +32,7 @@ def product_of_matrices(b: Builder, x: Value, y: Value) -> Value:
 
 def matmul(reader: Reader, call: Call) -> Value:
     """MatMul-1 to -13."""
-    return product_of_matrices(reader.b, given(call), given(call, 1))
+    return product_of_matrices(reader.b, given(call), given(call, 1), reader.b.matmul)
 
 
 def gemm(reader: Reader, call: Call) -> Value:
@@ -45,29 +49,6 @@ def _scaled(b: Builder, x: Value, factor: float) -> Value:
     return x if factor == 1.0 else b.mul(x, factor)
 
 
-def centred_product(b: Builder, x: Value, y: Value, x_zero: Value | None, y_zero: Value | None) -> Value:
-    """The product of two matrices of small integers without their zero points, in i32.
-
-    A vector of zero points has one for each row of `x`, or for each column of `y`.
-    """
-    left, right = b.cast(x, dtype="i32"), b.cast(y, dtype="i32")
-    if x_zero is not None:
-        left = b.sub(left, b.cast(one_for_each_row(b, x_zero), dtype="i32"))
-    if y_zero is not None:
-        right = b.sub(right, b.cast(y_zero, dtype="i32"))
-    return product_of_matrices(b, left, right)
-
-
-def one_for_each_row(b: Builder, values: Value) -> Value:
-    """A vector as a column, which broadcasts against the rows of matrices; anything else as it is."""
-    return b.reshape(values, shape=(*values.type.shape, 1)) if values.type.rank == 1 else values
-
-
-def matmul_integer(reader: Reader, call: Call) -> Value:
-    """MatMulInteger-10."""
-    return centred_product(reader.b, given(call), given(call, 1), call.input(2), call.input(3))
-
-
 def einsum(reader: Reader, call: Call) -> Value:
     """Einsum-12."""
     return reader.b.einsum(*operands(call), equation=call.attribute("equation"))
@@ -77,5 +58,4 @@ RULES: dict[str, Rule] = {
     "Einsum": einsum,
     "Gemm": gemm,
     "MatMul": matmul,
-    "MatMulInteger": matmul_integer,
 }

@@ -10,10 +10,11 @@ from netlang.types import FLOATS, INTEGERS
 
 from ..onnx_types import DTYPES
 from .elementwise import Rule, operands
-from .linear_algebra import centred_product, one_for_each_row
+from .linear_algebra import product_of_matrices
 from .shape import given
 
 if TYPE_CHECKING:
+    from ...builder import Builder
     from ...ir import Node, Value
     from ..call import Call
     from ..reader import Reader
@@ -78,20 +79,48 @@ def _granularity(
     return scale, zero, {"axis": axis, "block": call.attribute("block_size", 0)}
 
 
+def matmul_integer(reader: Reader, call: Call) -> Value:
+    """MatMulInteger-10."""
+    return _product(reader, given(call), given(call, 1), call.input(2), call.input(3))
+
+
 def quantized_matmul(reader: Reader, call: Call) -> Value:
     """QLinearMatMul-10 and -21: the product in i32, then scaled and quantised."""
     b = reader.b
     x, x_scale, x_zero, y, y_scale, y_zero, scale, zero = operands(call)
-    total = b.cast(centred_product(b, x, y, x_zero, y_zero), dtype=x_scale.type.dtype)
-    wide = b.mul(total, b.mul(one_for_each_row(b, x_scale), y_scale))
-    if scale.type.shape == (1,):
-        scale, zero = b.reshape(scale, shape=()), b.reshape(zero, shape=())
-    return b.quantize_linear(wide, scale, zero, axis=-2)
+    total = b.cast(_product(reader, x, y, x_zero, y_zero), dtype=x_scale.type.dtype)
+    wide = b.mul(total, b.mul(_for_each_row(b, x_scale), y_scale))
+    return b.quantize_linear(wide, _number(b, scale), _number(b, zero), axis=-2)
+
+
+def _product(reader: Reader, x: Value, y: Value, x_zero: Value | None, y_zero: Value | None) -> Value:
+    """The product of two matrices less their zeros, of which there are one for each row of `x`, or column of `y`."""
+    b = reader.b
+    zeros = [
+        b.full(shape=(), value=0.0, dtype=value.type.dtype) if zero is None else _number(b, zero)
+        for value, zero in ((x, x_zero), (y, y_zero))
+    ]
+    if not zeros[0].type.rank:
+        return product_of_matrices(b, x, y, lambda left, right: b.matmul_integer(left, right, *zeros))
+    left = b.sub(b.cast(x, dtype="i32"), b.cast(_for_each_row(b, zeros[0]), dtype="i32"))
+    right = b.sub(b.cast(y, dtype="i32"), b.cast(zeros[1], dtype="i32"))
+    return product_of_matrices(b, left, right, b.matmul)
+
+
+def _number(b: Builder, value: Value) -> Value:
+    """A vector of one number as that number."""
+    return b.reshape(value, shape=()) if value.type.shape == (1,) else value
+
+
+def _for_each_row(b: Builder, values: Value) -> Value:
+    """A vector as a column, which broadcasts against the rows of matrices; anything else as it is."""
+    return b.reshape(values, shape=(*values.type.shape, 1)) if values.type.rank == 1 else values
 
 
 RULES: dict[str, Rule] = {
     "DequantizeLinear": dequantize,
     "DynamicQuantizeLinear": lambda reader, call: reader.b.dynamic_quantize_linear(given(call)),
+    "MatMulInteger": matmul_integer,
     "QLinearMatMul": quantized_matmul,
     "QuantizeLinear": quantize,
 }
