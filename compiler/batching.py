@@ -14,9 +14,11 @@ from enum import Enum, auto
 
 from netlang.dims import Size, floor_divide, substitute, symbol, symbols
 
-from .builder import size_of
+from .builder import Builder, size_of
+from .control import body_of
 from .dtypes import numpy_dtype
 from .ir import Graph, Node, Value
+from .ops import OPS
 
 
 class Rows(Enum):
@@ -71,8 +73,21 @@ def _judge_all(graph: Graph, kinds: dict[Value, Rows], batch: str) -> None:
         given = [kinds[x] for x in node.inputs]
         if node.bodies:
             kinds.update(zip(node.outputs, _BODIES[node.op](node, given, batch), strict=True))
+        elif OPS[node.op].body is not None and node.op not in _RULES:
+            kinds.update(zip(node.outputs, _judge_composite(node, given, batch), strict=True))
         else:
             kinds.update(dict.fromkeys(node.outputs, _judge(node, given, batch)))
+
+
+def _judge_composite(node: Node, kinds: Sequence[Rows], batch: str) -> list[Rows]:
+    """A composite does with the rows what its definition does."""
+    body = body_of(Builder(node.op), node)
+    known = dict(zip(body.sources(), kinds, strict=True))
+    try:
+        _judge_all(body, known, batch)
+    except Mixed as mixed:
+        raise Mixed(f"in `{node.op}`, {mixed}") from mixed
+    return [known[output.value] for output in body.outputs]
 
 
 def _judge_body(node: Node, body: Graph, kinds: Sequence[Rows], batch: str) -> list[Rows]:
@@ -137,16 +152,27 @@ _BODIES: Mapping[str, Callable[[Node, list[Rows], str], list[Rows]]] = {
 def _judge(node: Node, kinds: list[Rows], batch: str) -> Rows:
     result = node.outputs[0]
     if node.op == "dim":
-        return Rows.COUNT if batch in symbols(node.attributes["size"]) else Rows.NONE
+        return _judge_count(node, batch)
     if all(kind is Rows.NONE for kind in kinds):
         if not _row_axes(result, batch):
             return Rows.NONE
-        if node.op in ("full", "expand") or _draws_rows(node, batch):  # the same for every row, or its own
+        same = node.op in ("full", "expand") and _has_rows(result, batch)
+        if same or _draws_rows(node, batch):  # the same for every row, or its own
             return Rows.SEPARATE
         raise _mixed(node, "computes something for all rows together")
     if Rows.SEPARATE in kinds:
         return _separate(node, kinds, batch)
-    return _combine(node, kinds)
+    return _combine(node, kinds, batch)
+
+
+def _judge_count(node: Node, batch: str) -> Rows:
+    """The number of rows times something; `n - 1` or `n * n` would not be the sum of what its parts give."""
+    size = node.attributes["size"]
+    if batch not in symbols(size):
+        return Rows.NONE
+    if not _is_multiple(size, batch):
+        raise _mixed(node, f"is `{size}`, not a multiple of the number of rows")
+    return Rows.COUNT
 
 
 def _draws_rows(node: Node, batch: str) -> bool:
@@ -179,9 +205,11 @@ def _separate(node: Node, kinds: list[Rows], batch: str) -> Rows:
     return Rows.SEPARATE
 
 
-def _combine(node: Node, kinds: list[Rows]) -> Rows:
+def _combine(node: Node, kinds: list[Rows], batch: str) -> Rows:
     """Arithmetic on what is left after the rows have been summed up: only what commutes with taking a mean."""
     present = [kind for kind in kinds if kind is not Rows.NONE]
+    if _row_axes(node.outputs[0], batch):
+        raise _mixed(node, "uses a mean over the rows within a row")
     if node.op in ("add", "sub"):
         if present[0] is Rows.MEAN or (len(present) == len(kinds)):
             return _same(node, present)
@@ -190,14 +218,7 @@ def _combine(node: Node, kinds: list[Rows]) -> Rows:
             return Rows.MEAN
         if kinds[1] is Rows.NONE:
             return kinds[0]
-    elif (node.op == "mul" and len(present) == 1) or node.op in (
-        "neg",
-        "sum",
-        "mean",
-        "reshape",
-        "transpose",
-        "expand",
-    ):
+    elif (node.op == "mul" and len(present) == 1) or node.op in _LINEAR:
         return present[0]
     elif node.op == "cast" and (kinds[0] is Rows.COUNT or node.outputs[0].type == node.inputs[0].type):
         return kinds[0]
@@ -219,6 +240,17 @@ def _mixed(node: Node, why: str) -> Mixed:
 
 def _row_axes(value: Value, batch: str) -> list[int]:
     return [axis for axis, size in enumerate(value.type.shape) if batch in symbols(size)]
+
+
+def _has_rows(value: Value, batch: str) -> bool:
+    """Whether one axis is as long as the number of rows times something, and no other depends on it."""
+    axes = _row_axes(value, batch)
+    return len(axes) == 1 and _is_multiple(value.type.shape[axes[0]], batch)
+
+
+def _is_multiple(size: Size, batch: str) -> bool:
+    """Whether `size` is the number of rows times something that does not depend on it."""
+    return _leads(size, batch) and batch not in symbols(floor_divide(size, symbol(batch)))
 
 
 def _reduced_axes(node: Node) -> set[int]:
@@ -281,12 +313,52 @@ def _sliced(node: Node, kinds: list[Rows], batch: str) -> bool:
 
 
 def _gather(node: Node, kinds: list[Rows], batch: str) -> bool:
-    return kinds[0] is Rows.NONE
+    """Rows of places in one tensor, or the same places of each row."""
+    x = node.inputs[0]
+    axis = node.attributes["axis"] % x.type.rank
+    return kinds[0] is Rows.NONE or (kinds[1] is Rows.NONE and axis not in _row_axes(x, batch))
+
+
+def _gather_nd(node: Node, kinds: list[Rows], batch: str) -> bool:
+    """Rows of places in one tensor, or places of each row in that row."""
+    x, index = node.inputs
+    (axis,) = _row_axes(index, batch) or (index.type.rank - 1,)
+    if axis == index.type.rank - 1:
+        return False
+    return kinds[0] is Rows.NONE or (axis < node.attributes["batch_dims"] and _row_axes(x, batch) == [axis])
+
+
+def _in_places(node: Node, kinds: list[Rows], batch: str) -> bool:
+    """Picks or puts elements along an axis, at places that each row has for itself."""
+    axis = node.attributes["axis"] % node.inputs[0].type.rank
+    rows = [_row_axes(x, batch) for x in node.inputs]
+    return rows[0] not in ([], [axis]) and all(other == rows[0] for other in rows)
+
+
+def _tile(node: Node, kinds: list[Rows], batch: str) -> bool:
+    return all(node.attributes["repeats"][axis] == 1 for axis in _row_axes(node.inputs[0], batch))
+
+
+def _reverse_sequence(node: Node, kinds: list[Rows], batch: str) -> bool:
+    attrs = node.attributes
+    return attrs["time_axis"] % node.inputs[0].type.rank not in _row_axes(node.inputs[0], batch)
+
+
+def _last_two_axes(node: Node, kinds: list[Rows], batch: str) -> bool:
+    rank = node.inputs[0].type.rank
+    return not {rank - 1, rank - 2} & set(_row_axes(node.inputs[0], batch))
 
 
 def _rowwise(node: Node, kinds: list[Rows], batch: str) -> bool:
     """The first input has its rows first; the others, such as weights, have none."""
     return _row_axes(node.inputs[0], batch) == [0] and all(kind is Rows.NONE for kind in kinds[1:])
+
+
+def _samplewise(node: Node, kinds: list[Rows], batch: str) -> bool:
+    """What has rows has them first, and each row of the result is made of these."""
+    return all(
+        _row_axes(x, batch) == [0] for x, kind in zip(node.inputs, kinds, strict=True) if kind is Rows.SEPARATE
+    )
 
 
 def _pad(node: Node, kinds: list[Rows], batch: str) -> bool:
@@ -326,7 +398,7 @@ ELEMENTWISE = (
 
 _ALONG = (
     "sum", "mean", "max", "min", "prod", "argmax", "argmin", "cumsum", "softmax", "log_softmax", "concat", "split",
-    "cumprod", "hardmax", "logsumexp", "reduce_l1", "reduce_l2", "reduce_log_sum", "reduce_sum_square",
+    "hardmax", "reduce_l2", "resize_axis", "resize_axis_transpose", "split_with_sizes", "topk",
 )
 # fmt: on
 
@@ -340,13 +412,18 @@ _RULES: Mapping[str, Rule] = {
     "slice": _sliced,
     "pad": _pad,
     "gather": _gather,
+    "gather_elements": _in_places,
+    "gather_nd": _gather_nd,
+    "scatter_elements": _in_places,
     "take_along": _take_along,
+    "tile": _tile,
+    "reverse_sequence": _reverse_sequence,
+    **dict.fromkeys(("tril", "triu", "det"), _last_two_axes),
     "one_hot": _keeps,
     "layer_normalize": _last_axis,
-    "conv": _rowwise,
-    "max_pool": _rowwise,
-    "avg_pool": _rowwise,
-    "batch_normalize": _rowwise,
+    **dict.fromkeys(("conv", "conv_transpose", "max_pool", "avg_pool", "avg_pool_transpose"), _rowwise),
+    **dict.fromkeys(("upsample_nearest", "unfold", "fold", "batch_normalize"), _rowwise),
+    **dict.fromkeys(("grid_sample", "deform_conv"), _samplewise),
 }
 
 

@@ -17,6 +17,7 @@ from .dtypes import dtype_name, numpy_dtype
 from .ir import Constant, Graph, Init, Input, Node, Output, Value, Variable
 from .op import REQUIRED, Op
 from .ops import OPS
+from .shapes import is_fresh
 
 FOLD_LIMIT = 1 << 16
 """Largest number of elements that folding may put into a graph as a constant; larger ones are computed at run time."""
@@ -278,7 +279,7 @@ def last_fresh(graph: Graph) -> int:
         given = (node.attributes[name] for name in OPS[node.op].determines)
         for size in (size for value in given for size in (value if isinstance(value, tuple) else (value,))):
             for symbol_name in symbols(size):
-                last = max(last, int(symbol_name.rpartition("#")[2]) if "#" in symbol_name else 0)
+                last = max(last, int(symbol_name.rpartition("#")[2]) if is_fresh(symbol_name) else 0)
         last = max((last, *map(last_fresh, node.bodies)))
     return last
 

@@ -18,8 +18,10 @@ from netlang.source import BUILTIN
 from netlang.types import TensorType
 
 from .builder import Builder, last_fresh
+from .determined import NOTHING, determined, sizes_of
 from .ir import Graph, Input, Node, Value
 from .ops import OPS
+from .shapes import attribute_symbols
 
 
 def scan(
@@ -137,12 +139,19 @@ def free_values(nodes: Iterable[Node], results: Iterable[Value], known: Iterable
 
 
 def needed_nodes(nodes: Sequence[Node], results: Iterable[Value]) -> list[Node]:
-    """Those of `nodes` that `results` depend on, in their order."""
+    """Those of `nodes` that `results` depend on, in their order.
+
+    A node that determines a size is needed where that size is.
+    """
     needed = set(results)
+    told = frozenset().union(*map(determined, nodes))
+    sizes = frozenset().union(*(attribute_symbols(x.type.shape) for x in needed)) if told else NOTHING
     kept: list[Node] = []
     for node in reversed(nodes):
-        if any(value in needed for value in node.outputs):
+        if any(value in needed for value in node.outputs) or (told and not determined(node).isdisjoint(sizes)):
             needed.update(node.inputs)
+            if told:
+                sizes |= sizes_of(node)
             kept.append(node)
     kept.reverse()
     return kept

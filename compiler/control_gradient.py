@@ -15,7 +15,9 @@ from netlang.types import FLOATS
 
 from .builder import Builder
 from .control import free_values, inline, needed_nodes, stacked_type, unbounded
+from .determined import NOTHING, determined, sizes_of
 from .ir import Graph, Input, Node, Output, Value
+from .shapes import attribute_symbols
 
 Gradients = list[Value | None]
 
@@ -50,6 +52,7 @@ class Iteration:
 
 def scan(b: Builder, node: Node, grads: Gradients, wanted: Sequence[bool]) -> Gradients:
     """The gradient of a `scan`: a scan in the other direction."""
+    node = _present(b, node)
     attrs, body = node.attributes, node.attributes["body"]
     k, own = attrs["carries"], attrs["carries"] + attrs["sequences"]
     inputs, outputs = [item.value for item in body.inputs], [output.value for output in body.outputs]
@@ -63,6 +66,7 @@ def scan(b: Builder, node: Node, grads: Gradients, wanted: Sequence[bool]) -> Gr
 
 def loop(b: Builder, node: Node, grads: Gradients, wanted: Sequence[bool]) -> Gradients:
     """The gradient of a `loop`: a scan over the rounds that were run, from the last to the first."""
+    node = _present(b, node)
     attrs, body = node.attributes, node.attributes["body"]
     if attrs["bound"] is None:
         raise unbounded(node)
@@ -141,6 +145,9 @@ def _iteration(b: Builder, it: Iteration, grads: Gradients, wanted: Sequence[boo
     slices = [j for j in slices if found[it.slices[j]] is not None]
     stacked = [found[it.slices[j]] for j in slices]
     results = [*carried, *(g for g in stacked if g is not None)]
+    answer: Gradients = [None] * (k + m + len(it.captures))
+    if not results:
+        return answer
 
     backward = _Backward(it, joint.nodes[:forward], joint.nodes[forward:], results, [*carry_grads, *sums])
     saved = backward.saved(emitted_grads)
@@ -151,7 +158,6 @@ def _iteration(b: Builder, it: Iteration, grads: Gradients, wanted: Sequence[boo
         b, first, dict(zip(saved, stacks, strict=True)),
         dict(zip(emitted_grads, (g for g in grads[k:] if g is not None), strict=True)), len(carried),
     )  # fmt: skip
-    answer: Gradients = [None] * (k + m + len(it.captures))
     for i, g in zip(floats, finals, strict=False):
         answer[i] = g
     for j, g in zip(slices, gradient_stacks, strict=True):
@@ -169,26 +175,32 @@ class _Backward:
     ) -> None:
         self.it, self.results, self.own = it, results, own
         nodes = needed_nodes(gradient, results)
-        again = self._again(forward, free_values(nodes, results, own))
+        again = self._again(forward, nodes, free_values(nodes, results, own))
         self.nodes = [*again, *nodes]
         self.free = free_values(self.nodes, results, own)
 
-    def _again(self, forward: Sequence[Node], free: list[Value]) -> list[Node]:
-        """The forward nodes to compute again: the cheap, those that are the same in every round, or all."""
+    def _again(self, forward: Sequence[Node], gradient: Sequence[Node], free: list[Value]) -> list[Node]:
+        """The forward nodes to compute again: the cheap, those that are the same in every round, or all.
+
+        Also what has, or tells, a size of this round alone: such values cannot be stacked.
+        """
         it = self.it
         known = {*it.captures, *it.slices}
         invariant = set(it.captures)
         for node in forward:
             if all(x in invariant for x in node.inputs):
                 invariant.update(node.outputs)
+        told = frozenset().union(*map(determined, forward))
+        sizes = told.intersection(size for node in gradient for size in sizes_of(node)) if told else NOTHING
         needed = set(free) - known
         chosen: list[Node] = []
         for node in reversed(forward):
-            if any(y in needed for y in node.outputs) and (
-                it.recompute or node.op in FREE or all(x in invariant for x in node.inputs)
-            ):
+            wanted = [y for y in node.outputs if y in needed]
+            cheap = it.recompute or node.op in FREE or all(x in invariant for x in node.inputs)
+            if (wanted and (cheap or any(_has(y, told) for y in wanted))) or not sizes.isdisjoint(determined(node)):
                 chosen.append(node)
                 needed.update(x for x in node.inputs if x not in known)
+                sizes = sizes | (told & sizes_of(node)) if told else sizes
         chosen.reverse()
         return chosen
 
@@ -233,6 +245,16 @@ def _widen(b: Builder, it: Iteration, forward: Sequence[Node], saved: Sequence[V
         b.replace(it.node, Node(it.node.op, it.node.inputs, attrs, outputs, it.node.loc, it.node.scope))
         known |= dict(zip(fresh, new, strict=True))
     return [known[value] for value in saved]
+
+
+def _has(value: Value, sizes: frozenset[str]) -> bool:
+    """Whether the shape of a value depends on one of `sizes`."""
+    return not sizes.isdisjoint(attribute_symbols(value.type.shape))
+
+
+def _present(b: Builder, node: Node) -> Node:
+    """What stands in the place of `node` by now: the gradient of another node may have widened it on the way here."""
+    return b.producer(node.outputs[0]) or node
 
 
 def _joint(b: Builder, body: Graph) -> Builder:

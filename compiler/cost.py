@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from netlang.dims import Size, substitute
 from netlang.types import TensorType
 
+from .determined import determined
 from .dtypes import numpy_dtype
 from .ir import Graph, Node, Value
-from .ops import OPS
-from .shapes import attribute_symbols
 
 Dims = Mapping[str, int]
 """Values of the open dimensions."""
@@ -97,9 +96,7 @@ def _determined(graph: Graph) -> dict[str, int]:
     """A stand-in for each size that only the run knows: the bound of a loop where it has one, else 1."""
     found: dict[str, int] = {}
     for node in graph.nodes:
-        for name in OPS[node.op].determines:
-            for symbol in attribute_symbols(node.attributes[name]):
-                found[symbol] = node.attributes.get("bound") or 1
+        found |= dict.fromkeys(determined(node), node.attributes.get("bound") or 1)
         for body in node.bodies:
             found |= _determined(body)
     return found

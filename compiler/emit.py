@@ -176,29 +176,47 @@ class Emitter(SizeEmitter):
 
         `unused` are inputs that ONNX passes and the graph does not take: their places and types.
         """
-        label, line = self._label, self._line
+        label = self._label
         own = [item.value for item in graph.inputs[: len(graph.inputs) - len(captures)]]
         names = dict(zip((item.value for item in graph.inputs[len(own) :]), captures, strict=True))
         names |= {value: self.unique(f"{label}/{value.name or 'x'}") for value in own}
-        proto = onnx.GraphProto(name=self.unique(f"{label}/{graph.name}"))
-        proto.input.extend(self._info(names[value], value.type) for value in own)
-        for place, type_ in unused:
-            proto.input.insert(place, self._info(self.unique(f"{label}/unused"), type_))
-        outer, self._names = self._names, ChainMap(names, self._names)
-        self._proto = proto
+        with self.nested(graph.name) as proto:
+            proto.input.extend(self._info(names[value], value.type) for value in own)
+            for place, type_ in unused:
+                proto.input.insert(place, self._info(self.unique(f"{label}/unused"), type_))
+            self._names.update(names)
+            for value in own:
+                self.determine(value, len(self._depth) - 1)
+            fusions = find_fusions(graph)
+            for node in graph.nodes:
+                self.lower_fused(fusions, node)
+            results = [output.value for output in graph.outputs]
+            self.give([self._names[value] for value in results], [value.type for value in results])
+        return proto
+
+    @contextmanager
+    def nested(self, name: str) -> Iterator[onnx.GraphProto]:
+        """Nodes added inside go to a graph of their own, for an attribute of a node; `give` says what it gives."""
+        label, line = self._label, self._line
+        proto = self._proto = onnx.GraphProto(name=self.unique(f"{label}/{name}"))
+        outer, self._names = self._names, ChainMap({}, self._names)
         self._depth.append(proto)
-        level = len(self._depth) - 1
-        for value in own:
-            self.determine(value, level)
-        fusions = find_fusions(graph)
-        for node in graph.nodes:
-            self.lower_fused(fusions, node)
-        self._body_outputs(graph)
-        self.forget(level)
+        yield proto
+        self.forget(len(self._depth) - 1)
         self._depth.pop()
         self._proto = self._depth[-1]
         self._names, self._label, self._line = outer, label, line
-        return proto
+
+    def give(self, names: Sequence[str], types: Sequence[TensorType]) -> None:
+        """The outputs of a nested graph: what it computes itself; anything else, or the same again, is copied."""
+        computed = {result for node in self._proto.node for result in node.output}
+        for name, type_ in zip(names, types, strict=True):
+            given = name
+            if name not in computed:
+                given = self.unique(f"{name}/copy")
+                self._proto.node.append(helper.make_node("Identity", [name], [given], name=given))
+            computed.discard(given)
+            self._proto.output.append(self._info(given, type_))
 
     @contextmanager
     def at_level(self, level: int) -> Iterator[None]:
@@ -265,18 +283,6 @@ class Emitter(SizeEmitter):
         for found, wanted in copies:
             proto = helper.make_node("Identity", [renamed.get(found, found)], [wanted], name=self.unique("output"))
             self._proto.node.append(proto)
-
-    def _body_outputs(self, graph: Graph) -> None:
-        """A body gives what it computes itself; anything else, or the same again, is copied."""
-        computed = {result for node in self._proto.node for result in node.output}
-        for output in graph.outputs:
-            name = self._names[output.value]
-            if name not in computed:
-                copy = self.unique(f"{name}/copy")
-                self._proto.node.append(helper.make_node("Identity", [name], [copy], name=copy))
-                name = copy
-            computed.discard(name)
-            self._proto.output.append(self._info(name, output.value.type))
 
     def _rename(self, names: dict[str, str]) -> None:
         _rename_in(self._proto, names)

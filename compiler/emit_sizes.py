@@ -89,8 +89,8 @@ class SizeEmitter:
         still_open = [axis for axis, size in enumerate(wanted) if isinstance(size, Dim)]
         if len(still_open) == 1:
             wanted[still_open[0]] = -1
-        elif still_open:
-            wanted = list(to_shape)
+        elif still_open:  # sizes that may turn out to be 0
+            return self.node("Reshape", name, self.sizes(to_shape), allowzero=1)
         return self.node("Reshape", name, self.sizes(wanted))
 
     def _vector(self, sizes: tuple[Size, ...]) -> str:

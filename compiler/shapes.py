@@ -70,6 +70,11 @@ def bind_symbols(values: Sequence[Value], shapes: Mapping[Value, tuple[int, ...]
     return bound
 
 
+def is_fresh(name: str) -> bool:
+    """Whether a symbol is one that a node determines (`Builder.fresh`)."""
+    return "#" in name
+
+
 def static_shape(type_: TensorType) -> tuple[int, ...]:
     """The shape of a tensor none of whose sizes is open, as a variable must be. Raises ValueError."""
     shape = tuple(size for size in type_.shape if isinstance(size, int))

@@ -6,6 +6,7 @@ from netlang.diagnostics import DiagnosticError
 from netlang.dims import symbols
 from netlang.types import Mismatch
 
+from .determined import NOTHING, determined
 from .emit import output_name
 from .ir import Graph, Node, Value
 from .ops import OPS
@@ -37,18 +38,12 @@ def _body(graph: Graph, around: set[str]) -> None:
         _symbols(value, known, f"{value!r}")
     defined = set(sources)
     for node in graph.nodes:
-        known |= _determined(node)
+        known |= determined(node) if node.op in OPS else NOTHING
         _node(node, defined, known)
         defined.update(node.outputs)
     for output in graph.outputs:
         if output.value not in defined:
             raise InternalError(f"output `{output.name}` is {output.value!r}, which nothing computes")
-
-
-def _determined(node: Node) -> set[str]:
-    """The symbols whose values the result of a node tells."""
-    names = OPS[node.op].determines if node.op in OPS else ()
-    return {symbol for name in names for symbol in attribute_symbols(node.attributes.get(name))}
 
 
 def _node(node: Node, defined: set[Value], known: set[str]) -> None:

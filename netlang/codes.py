@@ -170,8 +170,9 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "misplaced-statement": Explanation(
         "A statement or declaration stands where it has no meaning: `minimize` outside a `train` block, `param` in a "
-        "`fn`, `let` at the top level of a file.",
-        "Files hold declarations; layers and models hold parameters; `train` blocks hold losses and optimizers.",
+        "`fn`, `let` at the top level of a file, `emit` outside a `scan`, a state set in one of its rounds.",
+        "Files hold declarations; layers and models hold parameters; `train` blocks hold losses and optimizers; what "
+        "runs many times, or perhaps not at all, cannot do what is done once in a step.",
         "fn f(x: f32[b]) -> f32[b] { param w: f32[3] ~ zeros(); return x }",
         "layer f()(x: f32[b]) -> f32[b] { param w: f32[3] ~ zeros(); return x * sum(w) }",
     ),
@@ -224,8 +225,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         "pip uninstall onnxruntime && pip install onnxruntime-gpu",
     ),
     "no-gradient": Explanation(
-        "The loss depends on a parameter only through an operator that has no gradient, such as `argmax`.",
-        "The parameter could not be trained.",
+        "What is differentiated depends on a parameter, or on what `wrt` names, not at all, or only through an "
+        "operator that has no gradient, such as `argmax`.",
+        "The derivative would be zero everywhere: the parameter could not be trained.",
         "minimize mean(f32(argmax(logits, -1) == label))",
         "minimize cross_entropy(logits, label)",
     ),

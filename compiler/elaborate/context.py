@@ -165,6 +165,15 @@ class Context:
             self.builder = outer
 
     @contextmanager
+    def recomputing(self, expr: syntax.Expr) -> Iterator[None]:
+        """The rounds of `expr`, a `scan` or `loop` evaluated inside, are computed again for their gradient."""
+        outer, self.recomputed = self.recomputed, expr
+        try:
+            yield
+        finally:
+            self.recomputed = outer
+
+    @contextmanager
     def outermost(self) -> Iterator[None]:
         """What is computed inside becomes part of the outermost graph, so that it can be used everywhere."""
         outer, self.builder = self.builder, self.builder.root

@@ -158,23 +158,33 @@ def _directions(context: Context, targets: Sequence[Value], given: tuple[Any, Sp
 
 def recomputed(context: Context, environment: Environment, span: Span, run: Callable[[], None]) -> None:
     """Executes `run`; the gradient will compute again what it computes on the way (Chen et al. 2016)."""
-    region = Region("@recompute", context.builder.inner("recompute"))
     bindings = Bindings(context, environment)
-    with context.within(region):
+
+    def changes() -> tuple[tuple[tuple[int, str], Any], ...]:
         run()
+        return tuple(bindings.changes().items())
+
+    for key, value in recomputed_value(context, span, changes):
+        bindings.set(key, value)
+
+
+def recomputed_value(context: Context, span: Span, compute: Callable[[], Any]) -> Any:
+    """What `compute` gives; the gradient will compute again what it computes on the way."""
+    region = Region("@recompute", context.builder.inner("recompute"))
+    with context.within(region):
+        value = compute()
     exports = Exports(region.builder, context.builder)
-    changes = {key: exports.add(value) for key, value in bindings.changes().items()}
+    value = exports.add(value)
     states = [(instance, key, exports.add(instance.pending[key])) for instance, key in region.states]
-    if not len(exports):
-        return
-    with context.builder.at(span):
-        results = control.block(context.builder, region.builder, recompute=True)
-    for key, value in changes.items():
-        bindings.set(key, filled(value, results))
-    for instance, key, value in states:
-        instance.pending[key] = filled(value, results)
+    results: list[Value] = []
+    if exports.count:
+        with context.builder.at(span):
+            results = control.block(context.builder, region.builder, recompute=True)
+    for instance, key, state in states:
+        instance.pending[key] = filled(state, results)
         if context.regions:
             context.regions[-1].states.append((instance, key))
+    return filled(value, results)
 
 
 def with_gradient(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from netlang import syntax
@@ -16,6 +17,7 @@ from . import calls, indexing, iteration
 from .arithmetic import binary, unary
 from .choice import chosen_value, decided
 from .context import Context, Reported
+from .differentiation import recomputed_value
 from .naming import Prefixed
 from .values import (
     POISON,
@@ -48,12 +50,18 @@ def evaluate_block(context: Context, block: syntax.Block, environment: Environme
     from .statements import execute
 
     inner = Environment(environment)
-    *before, last = block.statements or (None,)
+    *before, marked = block.statements or (None,)
+    last = marked.statement if isinstance(marked, syntax.Recompute) else marked
     if not isinstance(last, syntax.ExpressionStatement):
         raise fail("type-mismatch", "this block has no value", block.span, help="a block is worth its last expression")
     for statement in before:
         execute(context, statement, inner)
-    return evaluate(context, last.value, inner, binding)
+    if last is marked:
+        return evaluate(context, last.value, inner, binding)
+    if isinstance(last.value, syntax.Scan | syntax.Loop):
+        with context.recomputing(last.value):
+            return evaluate(context, last.value, inner)
+    return recomputed_value(context, last.span, partial(evaluate, context, last.value, inner))
 
 
 def evaluate_init(context: Context, expr: syntax.Expr, environment: Environment) -> Init:

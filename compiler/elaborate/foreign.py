@@ -165,15 +165,20 @@ def _attribute(schema: onnx.defs.OpSchema, name: str, value: Any, span: Span) ->
     kind = schema.attributes[name].type
     try:
         content = _CONTENT[kind](value) if kind in _CONTENT else value
-        return helper.make_attribute(name, content, attr_type=onnx.AttributeProto.AttributeType.Value(kind.name))
+        return helper.make_attribute(name, content, attr_type=onnx.AttributeProto.AttributeType.Value(_word(kind)))
     except (TypeError, ValueError, DecodeError, binascii.Error):
         raise _wrong(schema, name, value, span) from None
 
 
 def _wrong(schema: onnx.defs.OpSchema, name: str, value: Any, span: Span) -> DiagnosticError:
-    kind = schema.attributes[name].type.name.lower()
+    kind = _word(schema.attributes[name].type).lower()
     return fail("type-mismatch", f"`{name}` of `onnx.{schema.name}` is of another type", span, describe(value),
                 expected=kind, found=describe(value))  # fmt: skip
+
+
+def _word(kind: Any) -> str:
+    """The name of a type of attributes: `INTS`."""
+    return kind.name
 
 
 def _tensor(value: Any) -> onnx.TensorProto:

@@ -128,7 +128,9 @@ class Exports:
             self._body.output(f"output_{self._places[value]}", value)
         return Place(self._places[value])
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many outputs the body has got."""
         return len(self._places)
 
 

@@ -242,11 +242,8 @@ def _recompute(context: Context, statement: syntax.Recompute, environment: Envir
     inner = statement.statement
     value = getattr(inner, "value", None)
     if isinstance(value, syntax.Scan | syntax.Loop):
-        outer, context.recomputed = context.recomputed, value
-        try:
+        with context.recomputing(value):
             execute(context, inner, environment)
-        finally:
-            context.recomputed = outer
     elif isinstance(inner, syntax.Repeat):
         _repeat(context, inner, environment, recompute=True)
     elif isinstance(inner, syntax.Assign | syntax.Return | syntax.If | syntax.SetNext | syntax.WhenTraining):

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from netlang.diagnostics import fail
+from netlang.dims import symbols
 from netlang.types import TensorType
 
 from ..dtypes import numpy_dtype
 from ..ir import Graph
 from ..op import Op, S
+from ..shapes import is_fresh
 
 if TYPE_CHECKING:
     from ..emit import Emitter
@@ -107,6 +109,26 @@ def _stack(emitted: list[list[np.ndarray]], body: Graph, first: int, run: Run) -
 
 
 def _scan_onnx(e: Emitter, node: Node, *inputs: str) -> Any:
+    """A Scan; where only the run knows how long it is, behind a question: ONNX Runtime refuses to scan nothing."""
+    carries = node.attributes["carries"]
+    length = node.inputs[carries].type.shape[0]
+    if not any(map(is_fresh, symbols(length))):
+        return _scan_node(e, node, inputs)
+    types = [value.type for value in node.outputs]
+    nothing = e.node("Equal", e.size(length), e.constant(np.array(0)))
+    with e.nested("no_rounds") as then:
+        e.give([*inputs[:carries], *(_no_rows(e, type_) for type_ in types[carries:])], types)
+    with e.nested("rounds") as otherwise:
+        results = _scan_node(e, node, inputs)
+        e.give(results if isinstance(results, tuple) else [results], types)
+    return e.node("If", nothing, outputs=len(types), then_branch=then, else_branch=otherwise)
+
+
+def _no_rows(e: Emitter, type_: TensorType) -> str:
+    return e.node("Expand", e.constant(np.zeros((), numpy_dtype(type_.dtype))), e.sizes((0, *type_.shape[1:])))
+
+
+def _scan_node(e: Emitter, node: Node, inputs: Sequence[str]) -> Any:
     attrs = node.attributes
     carries, sequences = attrs["carries"], attrs["sequences"]
     own = carries + sequences

@@ -9,7 +9,9 @@ from netlang.dims import Size
 
 from ..builder import Builder
 from ..control import free_values, needed_nodes
+from ..determined import determined, sizes_of
 from ..ir import Graph, Input, Node, Output, Value
+from ..shapes import attribute_symbols
 from .rebuild import Results, rebuild
 from .stacked import STACKED, stack_node, stackable
 
@@ -74,6 +76,7 @@ class _Scan:
         self.sequence = (inside[k], inputs[k])  # something to run along
         self.length: Size = inputs[k].type.shape[0]
         self.emitted: dict[Value, Value] = {}  # inside -> outside, stacked by the new scan
+        self.own_sizes: frozenset[str] = frozenset()  # those that nodes inside determine
         self.wanted: dict[Value, None] = {}  # inside: what the new scan has to stack for `finish`
 
     def lightened(self) -> tuple[Value, ...]:
@@ -124,10 +127,15 @@ class _Scan:
         """Computes outside what depends on captures and slices alone."""
         kept: list[Node] = []
         for node in self.nodes:
-            if not (self._hoist_fixed(node) or self._hoist_moving(node)):
+            if self._is_ragged(node) or not (self._hoist_fixed(node) or self._hoist_moving(node)):
+                self.own_sizes |= determined(node)
                 kept.append(node)
         self.nodes = kept
         self._keep_constants_inside()
+
+    def _is_ragged(self, node: Node) -> bool:
+        """Whether a node needs a size that only its round knows."""
+        return bool(self.own_sizes) and not self.own_sizes.isdisjoint(sizes_of(node))
 
     def _hoist_fixed(self, node: Node) -> bool:
         if any(x not in self.fixed for x in node.inputs):
@@ -232,8 +240,8 @@ class _Scan:
         return compute
 
     def _want(self, value: Value) -> bool:
-        """Asks for the stack of a value of the body; False where it is the same in every round."""
-        if value in self.fixed:
+        """Asks for the stack of a value of the body; False where there is none, or it is the same in every round."""
+        if value in self.fixed or not self.own_sizes.isdisjoint(attribute_symbols(value.type.shape)):
             return False
         if value not in self.moving:
             self.wanted[value] = None
@@ -245,6 +253,8 @@ class _Scan:
         for stack in self.stacks:
             node = self.producers.get(stack.inside) if stack.inside else None
             if node is None or node not in inside or node.op not in STACKED or len(node.outputs) != 1:
+                continue
+            if self._is_ragged(node):
                 continue
             if stack.inside in self.wanted or self._uses(node.outputs[0]) != 1 or self._is_carried(node.outputs[0]):
                 continue

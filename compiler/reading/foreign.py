@@ -134,31 +134,37 @@ def _result_types(
         raise reader.malformed(f"{call} does not accept its inputs: {error}") from None
     types: list[TensorType] = []
     for i, name in enumerate(call.outputs):
+        if not name:
+            types.append(TensorType("bool"))  # of no result
+            continue
         proto = _merged(found.get(name), reader.declared.get(name))
         if i < len(ranks) and not proto.tensor_type.HasField("shape"):
             for _ in range(ranks[i]):
                 proto.tensor_type.shape.dim.add()
         type_ = tensor_type(proto, known, unknown)
-        if type_ is None and name:
+        if type_ is None:
             raise fail("onnx-dynamic", f"the rank of `{name}`, a result of {call}, cannot be told", reader.b.loc)
-        types.append(type_ or TensorType("bool"))
+        types.append(type_)
     return types, fresh
 
 
 def _merged(found: onnx.TypeProto | None, declared: onnx.TypeProto | None) -> onnx.TypeProto:
     """The type that ONNX infers, with what only the model states of it."""
+    merged = onnx.TypeProto()
     if found is None or declared is None:
-        return found or declared or onnx.TypeProto()
+        merged.CopyFrom(found or declared or merged)
+        return merged
+    merged.CopyFrom(found)
     if found.WhichOneof("value") != "tensor_type" or declared.WhichOneof("value") != "tensor_type":
-        return found
+        return merged
     if not found.tensor_type.HasField("shape"):
-        found.tensor_type.shape.CopyFrom(declared.tensor_type.shape)
-    dims, stated = found.tensor_type.shape.dim, declared.tensor_type.shape.dim
+        merged.tensor_type.shape.CopyFrom(declared.tensor_type.shape)
+    dims, stated = merged.tensor_type.shape.dim, declared.tensor_type.shape.dim
     if len(dims) == len(stated):
         for dim, known in zip(dims, stated, strict=True):
             if dim.WhichOneof("value") is None:
                 dim.CopyFrom(known)
-    return found
+    return merged
 
 
 def _content(reader: Reader, value: Value) -> onnx.TensorProto | None:

@@ -16,7 +16,7 @@ from ..ir import Graph
 from ..passes.dead import dead
 from .checks import check_model, function_key, nested, opset_versions, parse
 from .listing import Listing
-from .names import NameTable, dotted, is_made_up
+from .names import NameTable, dotted
 from .onnx_types import tensor_type
 from .reader import Model, Reader
 from .tied import TiedWeights
@@ -62,6 +62,7 @@ class _ModelReader:
         self._proto = proto.graph
         self._symbols: dict[str, Size] = {}
         self._symbol_names = NameTable()
+        self._copies: set[str] = set()
         self._b = Builder(name)
         functions = {function_key(function): function for function in proto.functions}
         opsets = opset_versions(proto.opset_import)
@@ -72,7 +73,8 @@ class _ModelReader:
         """The whole graph."""
         self.inputs()
         self.initializers()
-        self.reader.nodes(self._proto.node, Listing(f"{self._b.name}.onnx", self._proto.node))
+        listing = Listing(f"{self._b.name}.onnx", self._proto.node)
+        self.reader.nodes(self._proto.node, listing, without=self._copies)
         self.outputs()
         return self.finish()
 
@@ -100,13 +102,16 @@ class _ModelReader:
     def initializers(self) -> None:
         """Makes variables of the weights, and constants of everything else that the model holds."""
         tensors = [*self._proto.initializer, *map(self._dense, self._proto.sparse_initializer)]
+        copies = _copies(self._proto)
+        self._copies.update(tensor.name for tensor in copies)
+        tensors += copies
         users = _first_users(self._proto)
         tied = TiedWeights(self.reader)
-        for tensor in sorted(tensors, key=lambda tensor: is_made_up(tensor.name)):
+        for tensor in sorted(tensors, key=lambda tensor: "." not in tensor.name):  # a module's own weights first
             value = tied.find(tensor)
             if value is None:
                 value = self.reader.initializer(tensor, users.get(tensor.name, (None, 0)))
-                tied.add(tensor, value)
+                tied.add(value)
             self.reader.bind(tensor.name, value)
 
     def _dense(self, sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
@@ -145,3 +150,23 @@ def _first_users(graph: onnx.GraphProto) -> dict[str, tuple[onnx.NodeProto | Non
         for index, name in enumerate(node.input):
             users.setdefault(name, (node, index))
     return users
+
+
+def _copies(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    """The weights that a graph stores once because they were equal when it was exported, as ones or zeros are.
+
+    PyTorch then writes `layers.1.norm.weight = Identity(layers.0.norm.weight)`; in training they go ways of their own.
+    """
+    tensors = {tensor.name: tensor for tensor in graph.initializer if tensor.dims and _names_weight(tensor.name)}
+    copies: list[onnx.TensorProto] = []
+    for node in graph.node:
+        if node.op_type == "Identity" and node.input[0] in tensors and _names_weight(node.output[0]):
+            copies.append(onnx.TensorProto())
+            copies[-1].CopyFrom(tensors[node.input[0]])
+            copies[-1].name = node.output[0]
+    return copies
+
+
+def _names_weight(name: str) -> bool:
+    """Whether a name is one that PyTorch gives a weight: that of a module's, or one for a folded weight."""
+    return name.startswith("onnx::") or ("." in name and "/" not in name)

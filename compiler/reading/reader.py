@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from netlang.diagnostics import DiagnosticError, fail
-from netlang.dims import Dim, Size, symbols
+from netlang.dims import Size, symbols
 from netlang.types import DTYPES as LANGUAGE_DTYPES
 from netlang.types import FLOATS, Mismatch, TensorType
 
@@ -184,9 +184,8 @@ class Reader:
         """The result of an operator of ONNX's that the model does not name, kept foreign."""
         names = ["" if value is None else f"x{i}" for i, value in enumerate(inputs)]
         node = onnx.helper.make_node(op_type, names, ["y"], **attributes)
-        return self.inner(self.b, self.opsets).foreign(
-            Call(node, self.opsets.get("", onnx.defs.onnx_opset_version()), tuple(inputs))
-        )
+        target = self.model.target
+        return self.inner(self.b, {"": target}).foreign(Call(node, target, tuple(inputs)))
 
     def literal(self, tensor: onnx.TensorProto) -> Value:
         """A tensor known while compiling."""
@@ -243,9 +242,13 @@ class Reader:
             raise self.malformed(f"nothing computes `{name}`")
         return value
 
-    def nodes(self, nodes: Iterable[onnx.NodeProto], listing: Listing | None = None) -> None:
-        """Reads nodes in their order; with a listing, each remembers its line."""
+    def nodes(
+        self, nodes: Iterable[onnx.NodeProto], listing: Listing | None = None, without: Collection[str] = ()
+    ) -> None:
+        """Reads nodes in their order, but those with a result in `without`; with a listing, each remembers its line."""
         for index, node in enumerate(nodes):
+            if any(name in without for name in node.output):
+                continue
             loc = listing.span(index) if listing else self.b.loc
             with self.b.at(loc, scope_of(node) or self.b.scope):
                 self._node(node)
@@ -290,14 +293,14 @@ class Reader:
     def _as_declared(self, name: str, value: Value) -> Value:
         """`value`, with those sizes that only the run tells as the model states them."""
         declared = self.declared.get(name)
-        unsure = any("#" in symbol for size in value.type.shape for symbol in symbols(size))
-        if declared is None or not unsure or value.type.dtype not in LANGUAGE_DTYPES:
+        unsure = [any("#" in symbol for symbol in symbols(size)) for size in value.type.shape]
+        if declared is None or not any(unsure) or value.type.dtype not in LANGUAGE_DTYPES:
             return value
         stated = [dim.dim_value for dim in declared.tensor_type.shape.dim]
         if len(stated) != value.type.rank:
             return value
-        pairs = zip(value.type.shape, stated, strict=True)
-        shape = tuple(known if known and isinstance(size, Dim) else size for size, known in pairs)
+        triples = zip(value.type.shape, stated, unsure, strict=True)
+        shape = tuple(known if known and doubt else size for size, known, doubt in triples)
         return value if shape == value.type.shape else self.b.reshape(value, shape=shape)
 
     def _expand(self, call: Call, function: onnx.FunctionProto) -> tuple[Value | None, ...]:

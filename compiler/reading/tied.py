@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
 from ..ir import Value
-from .names import is_made_up
 from .weights import content
 
 if TYPE_CHECKING:
     from .reader import Reader
 
-Matrix = tuple[tuple[int, ...], bytes]
+DISTINCT = 16
+"""How many distinct numbers make a matrix unlike any other."""
 
 
 class TiedWeights:
-    """The matrices among the weights that are read, by their content.
+    """The matrices among the weights that are read.
 
-    A matrix under a name that the exporter made up, equal to another one transposed, is that one: trained apart, the two
-    would no longer be the network's one weight.
+    A matrix that equals another one transposed, number by number, is that one: trained apart, the two would no longer
+    be the network's one weight. (Matrices of a few distinct numbers, such as ones, tell nothing.)
     """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._matrices: dict[Matrix, Value] = {}
+        self._matrices: dict[tuple[int, ...], list[Value]] = {}
 
-    def add(self, tensor: onnx.TensorProto, value: Value) -> None:
-        """Remembers a matrix under a name of its own."""
+    def add(self, value: Value) -> None:
+        """Remembers a weight that is a matrix."""
         array = self._reader.model.weights.get(value)
-        if array is not None and array.ndim == 2 and not is_made_up(tensor.name):
-            self._matrices[_key(array.T)] = value
+        if array is not None and array.ndim == 2 and len(np.unique(array[:64, :64])) >= DISTINCT:
+            self._matrices.setdefault(array.T.shape, []).append(value)
 
     def find(self, tensor: onnx.TensorProto) -> Value | None:
         """The transposed matrix that `tensor` is a copy of."""
-        if len(tensor.dims) != 2 or not is_made_up(tensor.name):
+        candidates = self._matrices.get(tuple(tensor.dims))
+        if not candidates:
             return None
         array = content(tensor, self._reader.model.external)
-        found = self._matrices.get(_key(array))
-        return None if found is None else self._reader.b.transpose(found, perm=(1, 0))
+        for value in candidates:
+            if _equal(array, self._reader.model.weights[value].T):
+                return self._reader.b.transpose(value, perm=(1, 0))
+        return None
 
 
-def _key(array: np.ndarray) -> Matrix:
-    digest = sha256(np.ascontiguousarray(array).tobytes()).digest()
-    return (array.shape, array.dtype.str.encode() + digest)
+def _equal(x: np.ndarray, y: np.ndarray) -> bool:
+    return x.dtype == y.dtype and np.array_equal(x[0], y[0]) and np.array_equal(x, y)

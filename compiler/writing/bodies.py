@@ -179,6 +179,9 @@ class BodyWriter:
 
     def _cut(self, step: Step) -> None:
         """Names operands of a step until what is left makes one readable expression."""
+        if step.callee in _POSTFIX and step.inputs[0] in self._pending:
+            _, inner = self._pending[step.inputs[0]]
+            self._name_pending(step.inputs[0] if inner.kind in (LAYER, CALL) else None)
         waiting = [x for x in dict.fromkeys(step.inputs) if x in self._pending]
         if len(step.inputs) == 1:
             return
@@ -466,10 +469,11 @@ def weight_stem(value: Value, body: Body) -> str:
 _WORD = re.compile(r"\w+")
 _GENERIC = frozenset({"weight", "bias", "scale", "shift", "gamma", "beta"})  # names that say nothing alone
 _MOVES = frozenset({"reshape", "transpose"})
+_POSTFIX = frozenset({"gather", "slice"})  # what is written behind its operand
 _SINGLE = frozenset({"axis"})  # lists that one number stands for
 _POSITIONAL = {
     "linear": 1, "conv1d": 2, "conv2d": 2, "max_pool1d": 1, "max_pool2d": 1, "avg_pool1d": 1, "avg_pool2d": 1,
-    "embedding": 2,
+    "embedding": 2, "lstm": 1, "gru": 1,
 }  # fmt: skip
 
 

@@ -232,7 +232,7 @@ class _Solver:
         """Names the sizes that an attribute of a step stands for: the run tells them."""
         for full, vector in vectors.items():
             if full[: len(address)] == address and vector not in self._names:
-                self._names[vector] = name = self._new(_GENERIC.get(address[1], address[1]))
+                self._names[vector] = name = self._new(self._setting_stem(address))
                 self._inner.add(name)
 
     def _new(self, stem: str) -> str:

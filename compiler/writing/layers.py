@@ -12,8 +12,9 @@ from ..ir import Graph, Node, Value
 from ..ops import OPS
 from .control import keep_constants, own_inputs, substitute
 from .foreign import foreign_settings
+from .recurrent import recurrent
 from .scopes import path_of
-from .steps import LAYER, OPERATOR, Body, Facts, Step, Stored
+from .steps import LAYER, OPERATOR, Body, Facts, Step, Stored, tells, told
 
 MODULES = {
     **dict.fromkeys(
@@ -23,14 +24,15 @@ MODULES = {
         ),
         "std.layers",
     ),
+    **dict.fromkeys(("lstm", "gru"), "std.recurrent"),
 }  # fmt: skip
 """Layers of the library that are found, and the modules they are in."""
 
 
 def steps_of(graph: Graph) -> tuple[list[Step], Facts]:
     """The steps of a graph in its order, constants left out, and the facts about it."""
-    finder = _Finder(graph)
-    steps = [step for node in graph.nodes for step in finder.step(node)]
+    finder = Finder(graph)
+    steps = _needed([step for node in graph.nodes for step in finder.step(node)], graph)
     for order, step in enumerate(steps):
         step.order = order
     outputs = frozenset(output.value for output in graph.outputs)
@@ -42,7 +44,18 @@ def steps_of(graph: Graph) -> tuple[list[Step], Facts]:
     return steps, facts
 
 
-class _Finder:
+def _needed(steps: list[Step], graph: Graph) -> list[Step]:
+    """Steps without those that only what a layer has taken over needed."""
+    needed: set[Value | str] = {output.value for output in graph.outputs}
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if any(x in needed for x in (*step.outputs, *tells(step))):
+            needed.update(step.inputs, told(step))
+            kept.append(step)
+    return kept[::-1]
+
+
+class Finder:
     """Looks at one node after another; a layer takes the place of the last of its nodes."""
 
     def __init__(self, graph: Graph, recognises: bool = True) -> None:
@@ -72,7 +85,7 @@ class _Finder:
 
     def _inner(self, node: Node, graph: Graph) -> Body:
         """The body of an operator on graphs; what it takes of the graph around stands in it as itself."""
-        finder = _Finder(graph, recognises=False)
+        finder = Finder(graph, recognises=False)
         steps = [step for inner in graph.nodes for step in finder.step(inner)]
         self.constants |= finder.constants
         inputs = [item.value for item in graph.inputs]
@@ -87,6 +100,37 @@ class _Finder:
     def alone(self, value: Value) -> bool:
         """Whether a value is used once, and is no output."""
         return len(self._users[value]) == 1 and not self._outputs[value]
+
+    def users(self, value: Value) -> list[Node]:
+        """The nodes that use a value, once for each use."""
+        return self._users[value]
+
+    def made_by(self, value: Value) -> Node | None:
+        """The node that computes a value."""
+        return self._producers.get(value)
+
+    def used_within(self, variable: Value, nodes: set[int], result: Value) -> bool:
+        """Whether only nodes among these use a variable and what they make of it, `result` excepted."""
+        waiting = [variable]
+        while waiting:
+            value = waiting.pop()
+            if self._outputs[value] or (value is result and len(self._users[value]) > 1):
+                return False
+            if value is not result:
+                if any(id(user) not in nodes for user in self._users[value]):
+                    return False
+                waiting.extend(output for user in self._users[value] for output in user.outputs)
+        return True
+
+    def is_zero(self, value: Value) -> bool:
+        """Whether a value is zero everywhere."""
+        array, node = self.constants.get(value), self._producers.get(value)
+        filled = node is not None and node.op == "full" and node.attributes["value"] == 0
+        return filled or (array is not None and not np.any(array))
+
+    def uses_more(self, node: Node) -> bool:
+        """Whether anything uses other results of a node than the first."""
+        return any(self._users[value] or self._outputs[value] for value in node.outputs[1:])
 
     def own(self, value: Value) -> bool:
         """Whether a value is a variable in float32 that nothing else uses."""
@@ -134,7 +178,7 @@ def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and value == default
 
 
-def _linear(finder: _Finder, node: Node) -> None:
+def _linear(finder: Finder, node: Node) -> None:
     x, w = node.inputs
     turned = finder.producer(w, "transpose") or _turned_vector(finder, w)
     weight = turned.inputs[0] if turned is not None else w
@@ -153,14 +197,14 @@ def _linear(finder: _Finder, node: Node) -> None:
     finder.found(nodes, "linear", x, settings, owned)
 
 
-def _turned_vector(finder: _Finder, w: Value) -> Node | None:
+def _turned_vector(finder: Finder, w: Value) -> Node | None:
     """A reshape that transposes a matrix of one row or one column."""
     node = finder.producer(w, "reshape")
     is_turned = node is not None and node.inputs[0].type.shape == w.type.shape[::-1] and 1 in w.type.shape
     return node if is_turned else None
 
 
-def _conv(finder: _Finder, node: Node) -> None:
+def _conv(finder: Finder, node: Node) -> None:
     x, weight = node.inputs
     attrs = node.attributes
     axes = weight.type.rank - 2
@@ -181,7 +225,7 @@ def _conv(finder: _Finder, node: Node) -> None:
     finder.found(nodes, f"conv{axes}d", x, settings, owned)
 
 
-def _conv_bias(finder: _Finder, node: Node) -> list[Node] | None:
+def _conv_bias(finder: Finder, node: Node) -> list[Node] | None:
     """The nodes that add a bias to a convolution: a vector laid along the channels, and the sum."""
     addition = finder.next_sum(node.outputs[0])
     laid = finder.producer(addition[1], "reshape") if addition is not None else None
@@ -193,7 +237,7 @@ def _conv_bias(finder: _Finder, node: Node) -> list[Node] | None:
     return [laid, addition[0]] if fits else None
 
 
-def _pool(finder: _Finder, node: Node) -> None:
+def _pool(finder: Finder, node: Node) -> None:
     attrs = node.attributes
     windows = [attrs["kernel"], attrs["stride"], attrs["padding"]]
     rest = settings_of(node, ("kernel", "stride", "padding"))
@@ -208,20 +252,20 @@ def _pool(finder: _Finder, node: Node) -> None:
     finder.found([node], f"{node.op}{x.type.rank - 2}d", x, settings, {})
 
 
-def _layer_norm(finder: _Finder, node: Node) -> None:
+def _layer_norm(finder: Finder, node: Node) -> None:
     x, scale, shift = node.inputs
     zeros = finder.constants.get(shift)
     bias = finder.own(shift)
     if not finder.own(scale) or not (bias or (zeros is not None and not np.any(zeros))):
         return
-    if any(finder._users[value] or finder._outputs[value] for value in node.outputs[1:]):
+    if finder.uses_more(node):
         return
     owned = {"scale": Stored(scale), **({"shift": Stored(shift)} if bias else {})}
     settings = _eps(node) | ({} if bias else {"bias": False})
     finder.found([node], "layer_norm", x, settings, owned)
 
 
-def _batch_norm(finder: _Finder, node: Node) -> None:
+def _batch_norm(finder: Finder, node: Node) -> None:
     x, *weights = node.inputs
     if not all(finder.own(weight) for weight in weights):
         return
@@ -235,7 +279,7 @@ def _eps(node: Node) -> dict[str, Any]:
     return {} if np.float32(eps) == np.float32(1e-5) else {"eps": eps}
 
 
-def _embedding(finder: _Finder, node: Node) -> None:
+def _embedding(finder: Finder, node: Node) -> None:
     table, index = node.inputs
     first = not node.attributes.get("axis")
     if first and finder.own(table) and table.type.rank == 2 and index.type.dtype == "i64":
@@ -243,7 +287,7 @@ def _embedding(finder: _Finder, node: Node) -> None:
         finder.found([node], "embedding", index, {"rows": rows, "d": width}, {"weight": Stored(table)})
 
 
-_RECOGNISERS: dict[str, Callable[[_Finder, Node], None]] = {
+_RECOGNISERS: dict[str, Callable[[Finder, Node], None]] = {
     "matmul": _linear,
     "conv": _conv,
     "max_pool": _pool,
@@ -251,4 +295,6 @@ _RECOGNISERS: dict[str, Callable[[_Finder, Node], None]] = {
     "layer_normalize": _layer_norm,
     "batch_normalize": _batch_norm,
     "gather": _embedding,
+    "lstm": recurrent,
+    "gru": recurrent,
 }

@@ -65,7 +65,7 @@ class _Program:
     def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray], prelude: frozenset[str]) -> None:
         self._graph = graph
         self._weights = weights
-        self._hidden = prelude
+        self._hidden = prelude | MODULES.keys()
         self._reserved = frozenset(KEYWORDS | RESERVED | builtin_names() | prelude | MODULES.keys())
         self._layouts: dict[Definition, dict[Place, str]] = {}
         self._library: set[str] = set()
@@ -153,6 +153,8 @@ class _Program:
             self._found[f"{name}.{local}" if local else name] = self._array(stored)
 
     def _array(self, stored: Stored) -> np.ndarray:
+        if stored.compute is not None:
+            return stored.compute(lambda value: self._weights[value.name])
         constant = self._facts.constants.get(stored.value)
         array = self._weights[stored.value.name] if constant is None else constant
         return np.ascontiguousarray(array.T) if stored.transposed else array

@@ -6,14 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any
-
-from netlang.dims import Dim, symbols
 
 from ..ir import Value
-from ..ops import OPS
 from .scopes import common
-from .steps import LAYER, OPERATOR, Facts, Step
+from .steps import LAYER, Facts, Step, tells, told
 
 
 @dataclass(eq=False, slots=True)
@@ -59,24 +55,6 @@ def lift(steps: Sequence[Step], facts: Facts, outputs: Sequence[Value]) -> list[
     for order, step in enumerate(ordered):
         step.order = order
     return ordered
-
-
-def tells(step: Step) -> set[str]:
-    """The symbols whose values a step determines when it runs."""
-    determines = OPS[step.callee].determines if step.kind == OPERATOR else ()
-    return {name for key in determines for name in _symbols(step.settings.get(key))}
-
-
-def told(step: Step) -> set[str]:
-    """The symbols in a step that others determine when they run."""
-    found = {name for value in step.settings.values() for name in _symbols(value) if "#" in name}
-    return found - tells(step)
-
-
-def _symbols(value: Any) -> frozenset[str]:
-    if isinstance(value, tuple):
-        return frozenset().union(*map(_symbols, value))
-    return symbols(value) if isinstance(value, Dim) else frozenset()
 
 
 def regions(steps: Sequence[Step], part: str = "", parent: str = "", depth: int = 0) -> Region:

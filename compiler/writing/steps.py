@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netlang.dims import Dim, symbols
+
 from ..ir import Value
+from ..ops import OPS
 
 if TYPE_CHECKING:
     from .definitions import Definition
@@ -24,10 +27,14 @@ that is used as it is, and rounds of equal steps."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stored:
-    """A weight: the variable or constant of the graph that holds it, transposed where the layer keeps it so."""
+    """A weight: the variable or constant of the graph that holds it, transposed where the layer keeps it so.
+
+    compute: makes it of the weights of the graph, where it is more than that; `value` is then one of these.
+    """
 
     value: Value
     transposed: bool = False
+    compute: Callable[[Callable[[Value], np.ndarray]], np.ndarray] | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -136,3 +143,21 @@ def is_uniform(array: np.ndarray) -> bool:
     """Whether an array has elements, and all are equal."""
     first = array.reshape(-1)[:1]
     return bool(array.size and (array == first).all())
+
+
+def tells(step: Step) -> set[str]:
+    """The symbols whose values a step determines when it runs."""
+    determines = OPS[step.callee].determines if step.kind == OPERATOR else ()
+    return {name for key in determines for name in _symbols(step.settings.get(key))}
+
+
+def told(step: Step) -> set[str]:
+    """The symbols in a step that others determine when they run."""
+    found = {name for value in step.settings.values() for name in _symbols(value) if "#" in name}
+    return found - tells(step)
+
+
+def _symbols(value: Any) -> frozenset[str]:
+    if isinstance(value, tuple):
+        return frozenset().union(*map(_symbols, value))
+    return symbols(value) if isinstance(value, Dim) else frozenset()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from netlang.dims import Size
+
 from ..builder import Builder
 from ..ir import Graph, Value
 from ..op import Op
@@ -32,6 +36,20 @@ def untransposed(b: Builder, x: Value, perm: tuple[int, ...]) -> Results | None:
     return x if perm == tuple(range(len(perm))) else None
 
 
+def one_row(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | None:
+    """A slice of length one without its axis: the row at a place, the last one where it is that."""
+    node = b.producer(x)
+    if node is None or node.op != "slice" or len(node.attributes["axes"]) != 1:
+        return None
+    (axis,), (start,), (stop,) = (node.attributes[key] for key in ("axes", "starts", "stops"))
+    source = node.inputs[0]
+    sizes = source.type.shape
+    place = -1 if start - sizes[axis] == -1 else start
+    if stop - start != 1 or axis < 0 or shape != sizes[:axis] + sizes[axis + 1 :] or not isinstance(place, int):
+        return None
+    return b.gather(source, np.array(place), axis=axis)
+
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "add": (add_zero,),
     "cast": (same_dtype,),
@@ -40,7 +58,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "expand": (same_shape, expanded_number),
     "mul": (multiply_by_one,),
     "pad": (empty_pad,),
-    "reshape": (same_shape, reshape_of_reshape),
+    "reshape": (same_shape, reshape_of_reshape, one_row),
     "slice": (whole_slice,),
     "sub": (subtract_zero,),
     "transpose": (untransposed, transpose_of_transpose),

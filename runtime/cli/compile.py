@@ -42,7 +42,7 @@ def command(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Verify every graph after every pass.")] = False,
 ) -> None:
-    """Write the ONNX graphs of a model and its weights: initial ones, or those of a file.
+    """Write the ONNX graphs of a model and its weights.
 
     That is: inference, the training step, its two halves, evaluation, and a manifest of all inputs and outputs.
     """

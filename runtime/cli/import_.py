@@ -25,9 +25,10 @@ def command(
         str | None, typer.Option("--name", help="Name of the model and the file; by default that of the ONNX file.")
     ] = None,
 ) -> None:
-    """Write an ONNX model as a program that people can read, and its weights.
+    """Write an ONNX model as a readable program.
 
-    Layers are named after the model's own scopes, and equal blocks are written once.
+    Its weights go into a file beside it. Layers are named after the model's own scopes, and equal blocks are written
+    once.
     """
     from ..imported import import_model, write_import
 

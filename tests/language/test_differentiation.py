@@ -248,6 +248,22 @@ train M {{ minimize mean(forward(x) * forward(x)); optimizer sgd(0.1) }}
 """
 
 
+def test_what_is_constant_inside_stays_constant() -> None:
+    (found,) = outputs(
+        "model M(x: f32[b, 4]) { @recompute y = full([4], 1.5)\n@recompute n = 2\nreturn x + y * n }", x=X
+    )
+    assert_near(found, X + 3, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "value", ["scan e in x along d carry s = zeros(3) { next s = s + sin(e); emit s }", "sin(exp(x))"]
+)
+def test_the_value_of_a_block_can_be_marked(value: str) -> None:
+    text = "model M(x: f32[3, d]) {{ y = if 2 > 1 {{\n{}{} }} else {{ x }}\nreturn grad(sum(y * y), wrt = x) }}"
+    (plain,), (marked,) = (outputs(text.format(mark, value), x=X) for mark in ("", "@recompute "))
+    assert_near(marked, plain, 1e-6)
+
+
 def step_of(**marks: str) -> tuple[Graph, dict[str, Any]]:
     network = program(DEEP.format(**{"layer": "", "repeat": "", "statement": "", **marks})).network()
     training = Training(network, variables(network))

@@ -60,14 +60,14 @@ def _float_power(x: torch.Tensor, y: Any) -> Use:
     return Use(tensors, build)
 
 
-def _log_sum(b: Builder, x: Value, y: Value) -> Value:
+def log_sum(b: Builder, x: Value, y: Value) -> Value:
     """log(eˣ + eʸ)."""
     return b.add(x, b.softplus(b.sub(y, x)))
 
 
 def _log_sum_2(b: Builder, x: Value, y: Value) -> Value:
     """The same to the base 2."""
-    return b.div(_log_sum(b, b.mul(x, math.log(2)), b.mul(y, math.log(2))), math.log(2))
+    return b.div(log_sum(b, b.mul(x, math.log(2)), b.mul(y, math.log(2))), math.log(2))
 
 
 def _x_log(b: Builder, x: Value, y: Value) -> Value:
@@ -167,7 +167,7 @@ COUNTERPARTS: dict[str, Adapter] = {
     "float_power": _float_power,
     "frexp": composed(_mantissa),
     "ldexp": composed(lambda b, x, y: b.mul(x, b.pow(2.0, y))),
-    "logaddexp": composed(_log_sum),
+    "logaddexp": composed(log_sum),
     "logaddexp2": composed(_log_sum_2),
     "xlogy": composed(_x_log),
     "special.xlog1py": composed(lambda b, x, y: _x_log(b, x, b.add(y, 1.0))),

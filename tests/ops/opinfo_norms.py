@@ -31,6 +31,8 @@ def p_norm(b: Builder, x: Value, p: float, axes: Sequence[int] | None, keepdims:
 
 def _vector_norm(x: torch.Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Use:
     refuse_if(dtype not in (None, x.dtype), "a dtype")
+    by_power = ord not in (0, 1, 2, math.inf, -math.inf)
+    refuse_if(by_power and not bool(x.any()), "a vector of zeros, where the slope of a power is NaN here, 0 there")
     axes = axes_of(x, dim)
     return Use((x,), lambda b, x: p_norm(b, x, ord, axes, keepdim))
 

@@ -9,7 +9,7 @@ import torch
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Value
 
-from .opinfo_use import Adapter, Use, refuse_if
+from .opinfo_use import Adapter, Use
 
 
 def _to_shape(x: torch.Tensor, *shape: Any) -> Use:
@@ -23,9 +23,9 @@ def _reshaped(function: Callable[..., torch.Tensor]) -> Adapter:
     """What only changes the shape."""
 
     def adapter(x: torch.Tensor, *args: Any, **kwargs: Any) -> Use:
-        refuse_if(isinstance(x, list | tuple), "a list of tensors")
-        final = tuple(function(x, *args, **kwargs).shape)
-        return Use((x,), lambda b, x: b.reshape(x, shape=final))
+        tensors = tuple(x) if isinstance(x, list | tuple) else (x,)
+        shapes = [tuple(function(tensor, *args, **kwargs).shape) for tensor in tensors]
+        return Use(tensors, lambda b, *values: [b.reshape(v, shape=s) for v, s in zip(values, shapes, strict=True)])
 
     return adapter
 
@@ -83,26 +83,87 @@ def _roll(x: torch.Tensor, shifts: Any, dims: Any = ()) -> Use:
     return Use((x,), build)
 
 
+def _sliced(x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Use:
+    first, last, step = slice(start, end, step).indices(x.shape[dim])
+    return Use((x,), lambda b, x: b.slice(x, starts=[first], stops=[last], axes=[dim], steps=[step]))
+
+
+def _channel_shuffle(x: torch.Tensor, groups: int) -> Use:
+    n, c, *rest = x.shape
+
+    def build(b: Builder, x: Value) -> Value:
+        grouped = b.reshape(x, shape=(n, groups, c // groups, *rest))
+        return b.reshape(b.transpose(grouped, perm=(0, 2, 1, *range(3, len(rest) + 3))), shape=(n, c, *rest))
+
+    return Use((x,), build)
+
+
+def _broadcast(*tensors: torch.Tensor) -> Use:
+    shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    return Use(tensors, lambda b, *values: [b.expand(v, shape=shape) for v in values])
+
+
 def _narrow(x: torch.Tensor, dim: int, start: Any, length: int) -> Use:
     first = int(start) % x.shape[dim] if x.shape[dim] else 0
     first = x.shape[dim] if int(start) == x.shape[dim] else first
     return Use((x,), lambda b, x: b.slice(x, starts=[first], stops=[first + length], axes=[dim], steps=[1]))
 
 
-def _split(x: torch.Tensor, parts: Any, dim: int = 0) -> Use:
-    sizes = tuple(piece.shape[dim] for piece in torch.split(x, parts, dim))
-    return Use((x,), lambda b, x: b.split_with_sizes(x, sizes=sizes, axis=dim))
+def _pieces(function: Callable[..., Sequence[torch.Tensor]], axis: Callable[[torch.Tensor], int] | None = None,
+            squeezed: bool = False) -> Adapter:  # fmt: skip
+    """What cuts an axis: the one in `dim`, the second argument, the first, or as `axis` says."""
 
+    def adapter(x: torch.Tensor, *args: Any, dim: int = 0) -> Use:
+        *first, last = (*args, dim) if len(args) < (1 if squeezed else 2) else args
+        along = axis(x) if axis else last
+        found = function(x, *args) if axis else function(x, *first, last)
+        shapes = [tuple(piece.shape) for piece in found]
+        sizes = [1 if squeezed else shape[along] for shape in shapes]
 
-def _chunk(x: torch.Tensor, chunks: int, dim: int = 0) -> Use:
-    sizes = tuple(piece.shape[dim] for piece in torch.chunk(x, chunks, dim))
-    return Use((x,), lambda b, x: b.split_with_sizes(x, sizes=sizes, axis=dim))
+        def build(b: Builder, x: Value) -> list[Value]:
+            pieces = b.split_with_sizes(x, sizes=sizes, axis=along)
+            return [b.reshape(piece, shape=shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+        return Use((x,), build)
+
+    return adapter
 
 
 def _concat(tensors: Sequence[torch.Tensor], dim: int = 0) -> Use:
-    refuse_if(len({t.dim() for t in tensors}) > 1, "tensors of several ranks")
-    refuse_if(len({t.dtype for t in tensors}) > 1, "tensors of several dtypes")
-    return Use(tuple(tensors), lambda b, *values: b.concat(*values, axis=dim))
+    """PyTorch leaves out an empty vector among tensors of other ranks."""
+    rank = max(t.dim() for t in tensors)
+    return Use(tuple(tensors), lambda b, *values: b.concat(*(v for v in values if v.type.rank == rank), axis=dim))
+
+
+def _stacked_along(least: Callable[..., Any], axis: int | None) -> Adapter:
+    """Joined after each has got as many axes as `least` gives it; along the first for vectors where none is named."""
+
+    def adapter(tensors: Sequence[torch.Tensor]) -> Use:
+        shapes = [tuple(least(t).shape) for t in tensors]
+        along = axis if axis is not None else min(1, len(shapes[0]) - 1)
+        return Use(tuple(tensors), lambda b, *values: b.concat(
+            *(b.reshape(v, shape=shape) for v, shape in zip(values, shapes, strict=True)), axis=along))  # fmt: skip
+
+    return adapter
+
+
+def _column(x: torch.Tensor) -> torch.Tensor:
+    return x if x.dim() > 1 else x.reshape(-1, 1)
+
+
+def _block_diagonal(*tensors: torch.Tensor) -> Use:
+    shapes = [torch.atleast_2d(t).shape for t in tensors]
+    columns = sum(shape[1] for shape in shapes)
+
+    def build(b: Builder, *values: Value) -> Value:
+        rows, start = [], 0
+        for value, shape in zip(values, shapes, strict=True):
+            after = columns - start - shape[1]
+            rows.append(b.pad(b.reshape(value, shape=tuple(shape)), before=(0, start), after=(0, after)))
+            start += shape[1]
+        return b.concat(*rows, axis=0)
+
+    return Use(tensors, build)
 
 
 def _stack(tensors: Sequence[torch.Tensor], dim: int = 0) -> Use:
@@ -124,71 +185,22 @@ def _padded(mode: str) -> Adapter:
         before, after = [0] * x.dim(), [0] * x.dim()
         for i in range(len(pad) // 2):
             before[x.dim() - 1 - i], after[x.dim() - 1 - i] = pad[2 * i], pad[2 * i + 1]
-        refuse_if(min((*before, *after), default=0) < 0, "padding below 0 is a slice")
         if mode == "constant":
             return Use((x,), lambda b, x: b.pad(x, before=before, after=after, value=float(value)))
-        return Use((x,), lambda b, x: b.pad_mode(x, before=before, after=after, mode=mode))
+        more, less = ([[f(n, 0) for n in sizes] for sizes in (before, after)] for f in (max, min))
+
+        def build(b: Builder, x: Value) -> Value:
+            if mode == "wrap":  # what begins again is what the cut leaves
+                return b.pad_mode(b.pad(x, before=less[0], after=less[1]), before=more[0], after=more[1], mode=mode)
+            return b.pad(b.pad_mode(x, before=more[0], after=more[1], mode=mode), before=less[0], after=less[1])
+
+        return Use((x,), build)
 
     return adapter
 
 
 def _triangle(name: str) -> Adapter:
     return lambda x, diagonal=0: Use((x,), lambda b, x: getattr(b, name)(x, diagonal=diagonal))
-
-
-def _gathered(x: torch.Tensor, dim: int, index: torch.Tensor, **_: Any) -> Use:
-    refuse_if(not x.dim() or index.dim() != x.dim(), "a scalar has no axis")
-    return Use((x, index), lambda b, x, index: b.gather_elements(x, index, axis=dim))
-
-
-def _take_along(x: torch.Tensor, index: torch.Tensor, dim: Any = None) -> Use:
-    refuse_if(dim is None, "positions in the flattened tensor")
-    shapes = [list(x.shape), list(index.shape)]
-    refuse_if(
-        any(a != b for i, (a, b) in enumerate(zip(*shapes, strict=True)) if i != dim % x.dim()), "broadcast positions"
-    )
-    return _gathered(x, dim, index)
-
-
-def _index_select(x: torch.Tensor, dim: int, index: torch.Tensor) -> Use:
-    refuse_if(not x.dim() or not index.dim(), "a scalar has no axis")
-    return Use((x, index), lambda b, x, index: b.gather(x, index, axis=dim))
-
-
-def _scattered(reduction: str = "none") -> Adapter:
-    def adapter(x: torch.Tensor, dim: int, index: torch.Tensor, values: Any, *args: Any, **kwargs: Any) -> Use:
-        refuse_if(not isinstance(values, torch.Tensor), "a number is written")
-        refuse_if(kwargs.get("reduce") is not None and reduction == "none", "a reduction")
-        refuse_if(kwargs.get("include_self") is False, "the old values are left out")
-        refuse_if(not x.dim() or not index.dim() or not values.dim(), "a scalar has no axis")
-        shape = index.shape
-        sizes = [[0] * len(shape), list(shape), list(range(len(shape))), [1] * len(shape)]
-
-        def build(b: Builder, x: Value, index: Value, values: Value) -> Value:
-            starts, stops, axes, steps = sizes
-            used = b.slice(values, starts=starts, stops=stops, axes=axes, steps=steps)
-            return b.scatter_elements(x, index, used, axis=dim, reduction=reduction)
-
-        return Use((x, index, values), build)
-
-    return adapter
-
-
-def _topk(x: torch.Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Use:
-    refuse_if(not x.dim(), "a scalar has no axis")
-    return Use((x,), lambda b, x: b.topk(x, k=k, axis=dim, largest=largest))
-
-
-def _sorted(x: torch.Tensor, *args: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Use:
-    refuse_if(not x.dim(), "a scalar has no axis")
-    axis, down = (args[0] if args else dim), (args[1] if len(args) > 1 else descending)
-    return Use((x,), lambda b, x: b.sort(x, axis=axis, descending=down))
-
-
-def _embedding(weight: torch.Tensor, index: torch.Tensor, padding_idx: Any = None, **kwargs: Any) -> Use:
-    options = {k for k, v in kwargs.items() if v not in (None, False) and k != "norm_type"}
-    refuse_if(padding_idx is not None or options, "a padding index, a largest norm, or gradients by frequency")
-    return Use((weight, index), lambda b, w, i: b.gather(w, i))
 
 
 RESHAPING = ("flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "atleast_1d", "atleast_2d", "atleast_3d")
@@ -200,20 +212,40 @@ COUNTERPARTS: dict[str, Adapter] = {
     "view_as": _to_shape,
     "view_copy": _to_shape,
     **{name: _reshaped(getattr(torch, name)) for name in RESHAPING},
+    **{f"{name}_copy": _reshaped(getattr(torch, name)) for name in ("squeeze", "unsqueeze")},
     "squeeze.multiple": _reshaped(torch.squeeze),
     "expand": _expanded,
     "expand_as": _expanded,
+    "expand_copy": _expanded,
     "broadcast_to": _expanded,
     **{name: _permuted(getattr(torch, name)) for name in ("permute", "transpose", "movedim", "t")},
     "roll": _roll,
+    **{f"{name}_copy": _permuted(getattr(torch, name)) for name in ("permute", "transpose", "t")},
+    **{name: _permuted(lambda x: x.T) for name in ("T", "H")},
+    **{name: _permuted(lambda x: x.mT) for name in ("mT", "mH")},
     "flip": _flip,
     "fliplr": lambda x: _flip(x, 1),
     "flipud": lambda x: _flip(x, 0),
     "narrow": _narrow,
-    "split": _split,
-    "split.list_args": _split,
-    "split_with_sizes": _split,
-    "chunk": _chunk,
+    "narrow_copy": _narrow,
+    "slice": _sliced,
+    **{name: _pieces(torch.split) for name in ("split", "split.list_args", "split_with_sizes", "unsafe_split")},
+    "split_with_sizes_copy": _pieces(torch.split),
+    "chunk": _pieces(torch.chunk),
+    "unsafe_chunk": _pieces(torch.chunk),
+    "tensor_split": _pieces(torch.tensor_split),
+    "hsplit": _pieces(torch.hsplit, lambda x: min(1, x.dim() - 1)),
+    "vsplit": _pieces(torch.vsplit, lambda x: 0),
+    "dsplit": _pieces(torch.dsplit, lambda x: 2),
+    "unbind": _pieces(torch.unbind, squeezed=True),
+    "unbind_copy": _pieces(torch.unbind, squeezed=True),
+    "hstack": _stacked_along(torch.atleast_1d, None),
+    "vstack": _stacked_along(torch.atleast_2d, 0),
+    "dstack": _stacked_along(torch.atleast_3d, 2),
+    "column_stack": _stacked_along(_column, 1),
+    "block_diag": _block_diagonal,
+    "broadcast_tensors": _broadcast,
+    "nn.functional.channel_shuffle": _channel_shuffle,
     "cat": _concat,
     "stack": _stack,
     "repeat": _tiled,
@@ -224,19 +256,7 @@ COUNTERPARTS: dict[str, Adapter] = {
     "nn.functional.pad.constant": _padded("constant"),
     "nn.functional.pad.reflect": _padded("reflect"),
     "nn.functional.pad.replicate": _padded("edge"),
+    "nn.functional.pad.replicate_negative": _padded("edge"),
     "nn.functional.pad.circular": _padded("wrap"),
-    "msort": lambda x: Use((x,), lambda b, x: b.sort(x, axis=0)[0]),
-    "gather": _gathered,
-    "take_along_dim": _take_along,
-    "index_select": _index_select,
-    "scatter": _scattered(),
-    "scatter_add": _scattered("add"),
-    "scatter_reduce.sum": _scattered("add"),
-    "scatter_reduce.prod": _scattered("mul"),
-    "scatter_reduce.amax": _scattered("max"),
-    "scatter_reduce.amin": _scattered("min"),
-    "topk": _topk,
-    "sort": _sorted,
-    "nn.functional.embedding": _embedding,
 }
 """By the name of the OpInfo, with its variant after a dot."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 import torch
@@ -104,10 +106,7 @@ def _cnn() -> nn.Module:
 
 def _transformer() -> nn.Module:
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0)
-    network = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-    for parameter in network.parameters():  # the layers begin as copies, and exporters store equal weights once
-        nn.init.normal_(parameter, std=0.3)
-    return network
+    return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
 
 
 @dataclass(frozen=True)
@@ -153,20 +152,42 @@ def export(name: str, dynamo: bool) -> Exported:
     case = NETWORKS[name]
     torch.manual_seed(0)
     network = case.make().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():  # exporters store equal weights, such as ones, only once
+            parameter.add_(0.1 * torch.randn_like(parameter))
     example = case.input(case.shape)
+    if dynamo:
+        sizes = {axis: torch.export.Dim(size, min=2, max=60) for axis, size in case.open.items()}
+        return Exported(network, export_program(network, example, sizes), case.input(case.other))
+    return Exported(network, export_module(network, example, case.open), case.input(case.other))
+
+
+def export_module(network: nn.Module, example: torch.Tensor, sizes: Mapping[int, str] | None = None) -> onnx.ModelProto:
+    """The model that PyTorch's older exporter makes; `sizes` of the input stay open."""
     file = io.BytesIO()
+    axes = {"x": dict(sizes or {})}
+    with _quietly():
+        torch.onnx.export(network, (example,), file, dynamo=False, input_names=["x"], dynamic_axes=axes)
+    return onnx.load_from_string(file.getvalue())
+
+
+def export_program(network: nn.Module, example: torch.Tensor, sizes: Mapping[int, Any]) -> onnx.ModelProto:
+    """The model that PyTorch's newer exporter makes; `sizes` of the input stay open."""
+    file = io.BytesIO()
+    with _quietly():
+        program = torch.onnx.export(network, (example,), dynamo=True, dynamic_shapes=(sizes,), verbose=False)
+        assert program is not None
+        program.save(file)
+    return onnx.load_from_string(file.getvalue())
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporters' warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         try:
-            if dynamo:
-                sizes = {axis: torch.export.Dim(size, min=2, max=60) for axis, size in case.open.items()}
-                program = torch.onnx.export(network, (example,), dynamo=True, dynamic_shapes=(sizes,), verbose=False)
-                assert program is not None
-                program.save(file)
-            else:
-                axes = {"x": dict(case.open)}
-                torch.onnx.export(network, (example,), file, dynamo=False, input_names=["x"], dynamic_axes=axes)
+            yield
         finally:
             logging.disable(logging.NOTSET)
-    return Exported(network, onnx.load_from_string(file.getvalue()), case.input(case.other))

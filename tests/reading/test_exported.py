@@ -16,7 +16,7 @@ from netlang.compiler.reading import Reading, read_model
 from netlang.compiler.verify import verify
 
 from . import backend
-from .exported import NETWORKS, Exported, export
+from .exported import NETWORKS, Exported, export, export_module
 from .models import operators
 
 DYNAMO = [False, pytest.param(True, marks=pytest.mark.filterwarnings("ignore"))]
@@ -87,3 +87,10 @@ def test_names_say_where_weights_belong():
     assert names["mlp"] == {f"layer_{i}.{role}" for i in (0, 2, 4) for role in ("weight", "bias")}
     assert {"lstm.weight_ih", "lstm.weight_hh", "lstm.bias", "head.weight"} <= names["lstm"]
     assert {"layers.0.self_attn.in_proj_bias", "layers.1.norm2.weight"} <= names["transformer"]
+
+
+def test_weights_that_are_equal_at_first_are_kept_apart():
+    """The older exporter stores them once, and copies them with Identity."""
+    network = torch.nn.Sequential(torch.nn.LayerNorm(4), torch.nn.LayerNorm(4), torch.nn.LayerNorm(4))
+    reading = read_model(export_module(network, torch.randn(2, 4)))
+    assert set(reading.weights) == {f"layer_{i}.{role}" for i in range(3) for role in ("weight", "bias")}

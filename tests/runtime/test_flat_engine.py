@@ -18,16 +18,21 @@ from netlang.source import Source
 
 HEAD = "use std.layers: linear, dropout, batch_norm, layer_norm, conv2d, embedding\nuse std.attention: attention\n"
 
+RECURRENT = f"{HEAD}use std.recurrent: lstm, gru\nfn last(x: f32[b, t, n]) -> f32[b, n] {{\n  return x[:, -1]\n}}\n"
+
 
 def network(model: str, train: str, head: str = HEAD) -> Network:
     text = f"{head}\nmodel M(){model}\n\ntrain M {{\n{train}\n}}\n"
     return load_program(Source("test.net", text), load).network()
 
 
-def regression(body: str, loss: str = "mse(forward(x), y)", optimizer: str = "adam(0.01)", more: str = "") -> Network:
+def regression(
+    body: str, loss: str = "mse(forward(x), y)", optimizer: str = "adam(0.01)", more: str = "", head: str = HEAD
+) -> Network:
     return network(
         f"(x: f32[b, 6]) -> f32[b, 2] {{\n  return {body}\n}}",
         f"  in y: f32[b, 2]\n  minimize {loss}\n  optimizer {optimizer}\n{more}",
+        head,
     )
 
 
@@ -45,6 +50,8 @@ SEPARATE = {
     "sum by count": lambda: regression(PLAIN, "mse(forward(x), y, reduce = sum) / b"),
     "clipped": lambda: regression(PLAIN, more="  clip 0.1\n"),
     "schedule": lambda: regression(PLAIN, optimizer="sgd(cosine(0.1, warmup = 3), momentum = 0.9, weight_decay = 0.1)"),
+    "lstm": lambda: regression("reshape(x, (b, 3, 2)) |> lstm(4) |> last |> linear(2)", head=RECURRENT),
+    "gru": lambda: regression("reshape(x, (b, 3, 2)) |> gru(4) |> last |> linear(2)", head=RECURRENT),
     "regularised": lambda: regression(PLAIN, "mse(forward(x), y) + 0.5"),
 }
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from netlang.compiler import Network
+from netlang.compiler.ir import Output
+from netlang.compiler.passes.dead import dead
 from netlang.runtime.bound_network import BoundNetwork
 from netlang.runtime.trainer import Trainer
 from torch import Tensor
 
-from .harness import CHECKED, Arrays, Parameters, Runner, assert_near, run_inputs, torch_parameters
+from .harness import CHECKED, Arrays, Parameters, Runner, Scope, assert_near, run_inputs, torch_parameters, variables
 
 LossInPytorch = Callable[..., Tensor]
 """From parameters and the arrays of a batch, by name, to the loss."""
@@ -41,6 +44,33 @@ def assert_gradients_match_pytorch(
         assert gradient is not None, f"{variable.name} has no part in PyTorch's loss"
         assert_near(found[f"grad.{variable.name}"], gradient, tolerance, variable.name)
     return parameters
+
+
+def attention_weights(scope: Scope, name: str) -> dict[str, Tensor]:
+    """Weights of `attention` or `cross_attention` as nn.MultiheadAttention calls them, in a module of this name."""
+    *inner, last = (scope.at(linear) for linear in ("linear", "linear_2", "linear_3") if linear in scope)
+    weights = {f"in_proj_{kind}": torch.cat([part[kind] for part in inner]) for kind in ("weight", "bias")}
+    weights |= {f"out_proj.{kind}": last[kind] for kind in ("weight", "bias")}
+    return {f"{name}.{key}": tensor for key, tensor in weights.items()}
+
+
+def renamed(scope: Scope, names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Weights of linear layers and normalisations as PyTorch calls them; `names` is of ours and theirs."""
+    weights: dict[str, Tensor] = {}
+    for ours, theirs in names.items():
+        part = scope.at(ours)
+        kinds = ("weight", "bias") if "weight" in part else ("scale", "shift")
+        weights |= {f"{theirs}.{kind}": part[own] for kind, own in zip(("weight", "bias"), kinds, strict=True)}
+    return weights
+
+
+def random_numbers(network: Network, data: Arrays) -> list[np.ndarray]:
+    """What each `uniform` of a step of training draws, in the order of the program, where nothing else draws."""
+    graph = network.gradient_graph(**CHECKED)
+    bits = [node.outputs[0] for node in graph.nodes if node.op == "random_bits"]
+    drawn = dead(replace(graph, outputs=tuple(Output(f"bits_{i}", value) for i, value in enumerate(bits))))
+    found = Runner(drawn)({**variables(network), **run_inputs(), **data}).values()
+    return [array.astype(np.float32) * np.float32(2.0**-32 * (1 - 2.0**-23)) + np.float32(0.5) for array in found]
 
 
 def trained(network: Network, data: Mapping[str, Any], steps: int, batch: int = 8) -> tuple[BoundNetwork, list[float]]:

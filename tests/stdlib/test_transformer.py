@@ -25,7 +25,7 @@ from .harness import (
     torch_parameters,
     variables,
 )
-from .model_checks import assert_gradients_match_pytorch, results, tensors, trained
+from .model_checks import assert_gradients_match_pytorch, attention_weights, renamed, results, tensors, trained
 
 SMALL = {"vocab": 11, "d": 12, "layers": 2, "h": 3, "ff": 20}
 PADDING, BEGIN, END = 0, 1, 2
@@ -37,26 +37,15 @@ def network_of(**settings: Any) -> Network:
     return library("std.models.transformer").network("Transformer", {**SMALL, "drop": 0.0, **settings})
 
 
-def attention_weights(scope: Scope, name: str) -> dict[str, Tensor]:
-    """Weights of `attention` or `cross_attention` as nn.MultiheadAttention names them."""
-    *inner, last = (scope.at(linear) for linear in ("linear", "linear_2", "linear_3") if linear in scope)
-    weights = {f"in_proj_{kind}": torch.cat([part[kind] for part in inner]) for kind in ("weight", "bias")}
-    weights |= {f"out_proj.{kind}": last[kind] for kind in ("weight", "bias")}
-    return {f"{name}.{key}": tensor for key, tensor in weights.items()}
-
-
 def layer_weights(scope: Scope, i: int, attentions: dict[str, str]) -> dict[str, Tensor]:
     """Weights of one layer as nn.TransformerEncoderLayer and nn.TransformerDecoderLayer name them."""
     weights: dict[str, Tensor] = {}
     for ours, name in attentions.items():
         weights |= attention_weights(scope.at(f"{ours}.{i}"), name)
-    for ours, name in {"expand": "linear1", "contract": "linear2"}.items():
-        part = scope.at(f"feed_forward.{i}.{ours}")
-        weights |= {f"{name}.weight": part["weight"], f"{name}.bias": part["bias"]}
+    names = {f"feed_forward.{i}.expand": "linear1", f"feed_forward.{i}.contract": "linear2"}
     for place in range(1, len(attentions) + 2):
-        norm = scope.at(f"add_and_norm{f'_{place}' if place > 1 else ''}.{i}.layer_norm")
-        weights |= {f"norm{place}.weight": norm["scale"], f"norm{place}.bias": norm["shift"]}
-    return weights
+        names[f"add_and_norm{f'_{place}' if place > 1 else ''}.{i}.layer_norm"] = f"norm{place}"
+    return weights | renamed(scope, names)
 
 
 def embedded(p: Parameters, words: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from netlang.runtime.imported import import_model
 from torch import Tensor, nn
 
 import netlang as nl
 
-from .torch_models import Convolutions, Encoder, Perceptron, Recurrent, exported, randomised, scripted
+from .torch_models import Convolutions, Encoder, Gated, Perceptron, Recurrent, exported, randomised, scripted
 
 pytest.importorskip("onnxscript", reason="PyTorch exports with it")
 
@@ -27,6 +28,8 @@ CASES = [
     (Perceptron, ROWS, scripted),
     (Convolutions, IMAGES, scripted),
     (Recurrent, WORDS, exported),
+    (Recurrent, WORDS, scripted),
+    (Gated, WORDS, scripted),
     (Encoder, WORDS, exported),
 ]
 Export = Callable[[nn.Module, Tensor], onnx.ModelProto]
@@ -70,6 +73,25 @@ def _step(model: nn.Module, x: Tensor) -> float:
 @cache
 def _perceptron() -> onnx.ModelProto:
     return exported(randomised(Perceptron), ROWS)
+
+
+def test_recurrent_layers_are_the_library_s():
+    imported = import_model(scripted(randomised(Gated), WORDS), "gated")
+    assert (
+        imported.written.text
+        == """\
+use std.layers: linear, embedding
+use std.recurrent: gru
+
+model Gated(x: i64[batch, 9]) -> f32[batch, 3] {
+  let words = embedding(11, 6)
+  let cells = gru(7)
+  let head = linear(3)
+  c = x |> words |> cells
+  return c[:, -1] |> head
+}
+"""
+    )
 
 
 def test_frozen_parts_stay():

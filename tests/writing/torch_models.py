@@ -42,12 +42,20 @@ class Convolutions(nn.Module):
 class Recurrent(nn.Module):
     """The last output of an LSTM over words."""
 
+    kind: type[nn.RNNBase] = nn.LSTM
+
     def __init__(self) -> None:
         super().__init__()
-        self.words, self.lstm, self.head = nn.Embedding(11, 6), nn.LSTM(6, 7, batch_first=True), nn.Linear(7, 3)
+        self.words, self.cells, self.head = nn.Embedding(11, 6), self.kind(6, 7, batch_first=True), nn.Linear(7, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.lstm(self.words(x))[0][:, -1])
+        return self.head(self.cells(self.words(x))[0][:, -1])
+
+
+class Gated(Recurrent):
+    """The last output of a GRU over words."""
+
+    kind = nn.GRU
 
 
 class Encoder(nn.Module):

@@ -295,7 +295,7 @@ def _for_every_axis(pads: Sizes, axes: Sequence[int] | None, rank: int) -> tuple
 def _with_value(reader: Reader, call: Call, x: Value, before: Sequence[Size], after: Sequence[Size]) -> Value:
     b = reader.b
     value = call.input(2)
-    known = call.attribute("value", 0.0) if value is None else reader.constant(value)
+    known = call.attribute("value", 0.0) if value is None else reader.constant(b.reshape(value, shape=()))
     amounts = {"before": tuple(before), "after": tuple(after)}
     if known is not None and float(known) == known:
         return b.pad(x, **amounts, value=float(known))
