@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from netlang.dims import Size, substitute
 from netlang.types import TensorType
 
+from .builder import Builder
+from .control import body_of
 from .determined import determined
 from .dtypes import numpy_dtype
 from .ir import Graph, Node, Value
+from .ops import OPS
 
 Dims = Mapping[str, int]
 """Values of the open dimensions."""
@@ -84,12 +87,21 @@ def count_by_scope(graph: Graph, dims: Dims | None = None) -> list[ScopeCosts]:
 def node_flops(node: Node, dims: Dims) -> int:
     """Floating-point operations of one node; 0 for those that only move elements.
 
-    A body counts as often as it runs: a loop as often as its bound says, a choice as its dearer branch.
+    A body counts as often as it runs: a loop as often as its bound says, a choice as its dearer branch, a block
+    without the gradient of its own. A composite costs what its definition does.
     """
     if node.bodies:
-        return _rounds(node, dims) * max(sum(node_flops(inner, dims) for inner in body.nodes) for body in node.bodies)
+        bodies = node.bodies if node.op == "branch" else (node.attributes["body"],)
+        return _rounds(node, dims) * max(_body_flops(body, dims) for body in bodies)
     rule = _FLOPS.get(node.op)
-    return rule(node, dims) if rule else 0
+    if rule is not None:
+        return rule(node, dims)
+    return 0 if OPS[node.op].body is None else _body_flops(body_of(Builder(node.op), node), dims)
+
+
+def _body_flops(body: Graph, dims: Dims) -> int:
+    known = {**_determined(body), **dims}
+    return sum(node_flops(node, known) for node in body.nodes)
 
 
 def _determined(graph: Graph) -> dict[str, int]:
@@ -188,13 +200,26 @@ def _pool(node: Node, dims: Dims) -> int:
     return elements(node.outputs[0].type, dims) * math.prod(node.attributes["kernel"])
 
 
+def _resize(node: Node, dims: Dims) -> int:
+    """Each result is a product with as many elements as the kernel has, which widens where it filters."""
+    attrs = node.attributes
+    size, result = (_number(x.type.shape[attrs["axis"]], dims) for x in (node.inputs[0], node.outputs[0]))
+    if node.op == "resize_axis_transpose":
+        size, result = result, size
+    wider = max(1.0, size / max(result, 1)) if attrs["antialias"] else 1.0
+    taps = math.ceil({"nearest": 0, "linear": 2, "cubic": 4}[attrs["mode"]] * wider)
+    larger = node.outputs[0] if node.op == "resize_axis" else node.inputs[0]
+    return 2 * taps * elements(larger.type, dims)
+
+
 _VIEWS = frozenset({"reshape", "stop_gradient"})
 
 _ELEMENTWISE = (
     *("abs", "add", "clip", "cos", "div", "erf", "exp", "gelu", "log", "maximum", "minimum", "mul", "neg", "pow"),
-    *("relu", "sigmoid", "sign", "sin", "sqrt", "sub", "tanh"),
+    *("relu", "sigmoid", "sign", "sin", "sqrt", "sub", "tanh", "elu", "hardsigmoid", "leaky_relu", "reciprocal"),
+    *("silu", "softplus", "acos", "acosh", "asin", "asinh", "atan", "atanh", "cosh", "sinh", "tan", "fmod", "mod"),
 )
-_REDUCTIONS = ("cumsum", "max", "mean", "min", "prod", "sum")
+_REDUCTIONS = ("cumsum", "max", "mean", "min", "prod", "reduce_l2", "sum")
 
 _FLOPS: dict[str, Callable[[Node, Dims], int]] = {
     **dict.fromkeys(_ELEMENTWISE, _of_results(1)),
@@ -207,6 +232,7 @@ _FLOPS: dict[str, Callable[[Node, Dims], int]] = {
     "layer_normalize": _of_results(8),  # mean 1, variance 3, scaling 2, affine 2
     "log_softmax": _of_results(5),  # maximum, difference, exponential, sum, difference
     "matmul": _matmul,
-    "max_pool": _pool,
+    **dict.fromkeys(("max_pool", "max_pool_with_indices"), _pool),
+    **dict.fromkeys(("resize_axis", "resize_axis_transpose"), _resize),
     "softmax": _of_results(5),
 }

@@ -154,7 +154,9 @@ class Emitter(SizeEmitter):
         return ONNX_DTYPES[dtype]
 
     def lower(self, node: Node) -> None:
-        """Adds the ONNX nodes of one node of the graph."""
+        """Adds the ONNX nodes of one node of the graph; nothing for one without results."""
+        if not node.outputs:
+            return
         op = OPS[node.op]
         assert op.onnx is not None, f"{op.name} is expanded before graphs are emitted"
         self._label = f"{node.scope}/{node.op}" if node.scope else node.op

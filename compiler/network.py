@@ -166,6 +166,11 @@ class Network:
         return graphs.train_plan(self.blueprint).fits if self.trains else {}
 
     @cached_property
+    def phases(self) -> tuple[str, ...]:
+        """Names of the phases of a step; none where it minimizes one loss."""
+        return tuple(graphs.train_plan(self.blueprint).phases) if self.trains else ()
+
+    @cached_property
     def variables(self) -> tuple[Variable, ...]:
         """Parameters and states of all entries and of training, in the order of the source."""
         found: dict[str, Variable] = {}
@@ -213,7 +218,10 @@ class Network:
     def gradient_graph(
         self, dims: Mapping[str, int] | None = None, row_sites: frozenset[int] = frozenset(), **options: Any
     ) -> Graph:
-        """The first half of the step: loss and gradients; of a part of a batch where `row_sites` are given."""
+        """The first half of the step: loss and gradients; of a part of a batch where `row_sites` are given.
+
+        Raises DiagnosticError (`several-phases`) where the step has several losses, as do the other halves.
+        """
         return run(graphs.gradient_graph(self.blueprint, dims or {}, row_sites), **options)
 
     def apply_graph(self, **options: Any) -> Graph:

@@ -245,6 +245,14 @@ class Builder:
     def fit(self, span: Span, name: Token, method: Token) -> syntax.Fit:
         return syntax.Fit(self._name(name), self._name(method), span=span)
 
+    def phase(
+        self, span: Span, name: Token, targets: tuple[Expr, ...], repeats: Expr | None, body: Block
+    ) -> syntax.Phase:
+        return syntax.Phase(self._name(name), targets, repeats, body, span=span)
+
+    def targets(self, span: Span, *targets: Expr) -> tuple[Expr, ...]:
+        return targets
+
     # --- Expressions -----------------------------------------------------------------------------------------------
 
     def tuple(self, span: Span, *items: Expr) -> syntax.Tuple:
@@ -287,11 +295,14 @@ class Builder:
     def named_argument(self, span: Span, name: Token, value: Expr) -> Argument:
         return Argument(str(name), value, span=span)
 
-    def index(self, span: Span, value: Expr, *items: Expr | syntax.Slice) -> syntax.Index:
+    def index(self, span: Span, value: Expr, *items: Expr | syntax.Slice | syntax.Edge) -> syntax.Index:
         return syntax.Index(value, items, span=span)
 
     def slice(self, span: Span, start: Expr | None, stop: Expr | None, step: Expr | None) -> syntax.Slice:
         return syntax.Slice(start, stop, step, span=span)
+
+    def edge(self, span: Span, source: Token, target: Token) -> syntax.Edge:
+        return syntax.Edge(self._name(source), self._name(target), span=span)
 
     def attribute(self, span: Span, value: Expr, name: Token) -> syntax.Attribute:
         return syntax.Attribute(value, str(name), self._span(name), span=span)
@@ -328,6 +339,9 @@ class Builder:
     def heads(self, span: Span, count: Expr, *parts: Any) -> syntax.Heads:
         *sources, body = parts
         return syntax.Heads(count, tuple(self._name(source) for source in sources), _as_value(body), span=span)
+
+    def aggregate(self, span: Span, reducer: Token, edge: syntax.Edge, edges: Expr, body: Block) -> syntax.Aggregate:
+        return syntax.Aggregate(self._name(reducer), edge, edges, _as_value(body), span=span)
 
     def scan(
         self,

@@ -308,6 +308,10 @@ class _Checker:
                 self._assign(name, "input", scope)
             case syntax.Fit(name):
                 self._expression(name, scope)
+            case syntax.Phase(_, targets, repeats, body):
+                for child in (*targets, *((repeats,) if repeats is not None else ())):
+                    self._expression(child, scope)
+                self._block(body, self._new_scope(scope, body))
             case _:
                 for child in _children(statement):
                     self._expression(child, scope)
@@ -388,6 +392,12 @@ class _Checker:
                 for source in sources:
                     self._expression(source, scope)
                 self._bound_block(sources, body, scope, has_value=True)
+            case syntax.Aggregate(_, edge, edges, body):
+                self._expression(edges, scope)
+                if edge.source.name == edge.target.name:
+                    title = f"both ends of the edges are called `{edge.source.name}`"
+                    self._fault("duplicate-name", title, edge.target.span, help="write `(u -> v)`")
+                self._bound_block((edge.source, edge.target), body, scope, has_value=True)
             case syntax.Scan(sequences, along, backward, lengths, carries, body):
                 for child in (*(s.value for s in sequences), along, backward, lengths, *(c.value for c in carries)):
                     if child is not None:

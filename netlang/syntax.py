@@ -79,11 +79,19 @@ class Slice(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Edge(Node):
+    """`u -> v`: the names that an `aggregate` gives to the two ends of an edge; in brackets, the edge itself."""
+
+    source: Name
+    target: Name
+
+
+@dataclass(frozen=True, slots=True)
 class Index(Node):
-    """`x[i, 2:, :]`."""
+    """`x[i, 2:, :]`, `alpha[u -> v]`."""
 
     value: Expr
-    items: tuple[Expr | Slice, ...]
+    items: tuple[Expr | Slice | Edge, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,16 @@ class Heads(Node):
 
     count: Expr
     sources: tuple[Name, ...]
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Node):
+    """`aggregate sum over (u -> v) in edges { … }`."""
+
+    reducer: Name  # sum, mean, max, min or softmax
+    edge: Edge
+    edges: Expr
     body: Block
 
 
@@ -200,7 +218,7 @@ class List(Node):
 
 Expr = (
     Number | String | Boolean | NoneLiteral | Name | Next | Attribute | Call | Index | Unary | Binary | Pipe | Compose
-    | Conditional | Heads | Scan | Loop | Tuple | List
+    | Conditional | Heads | Aggregate | Scan | Loop | Tuple | List
 )  # fmt: skip
 
 
@@ -381,9 +399,19 @@ class Fit(Node):
     method: Name
 
 
+@dataclass(frozen=True, slots=True)
+class Phase(Node):
+    """`phase NAME updates A, B.weight, "encoder.*" repeats n { … }`: one update of some parameters."""
+
+    name: Name
+    targets: tuple[Expr, ...]
+    repeats: Expr | None
+    body: Block
+
+
 Statement = (
     Assign | Declare | SetNext | Emit | Keep | Recompute | Return | If | WhenTraining | Repeat | Assert
-    | ExpressionStatement | Input | Minimize | Report | Optimizer | Clip | Fit
+    | ExpressionStatement | Input | Minimize | Report | Optimizer | Clip | Fit | Phase
 )  # fmt: skip
 
 

@@ -19,15 +19,15 @@ KEYWORDS = frozenset({
     "use", "const", "fn", "layer", "model", "entry", "train", "param", "state", "let", "next", "return", "if", "else",
     "when", "training", "repeat", "as", "assert", "in", "minimize", "report", "optimizer", "clip", "fit", "where",
     "heads", "over", "and", "or", "not", "true", "false", "none", "scan", "along", "backward", "lengths", "carry",
-    "loop", "from", "to", "down", "while", "emit", "keep", "custom_grad",
+    "loop", "from", "to", "down", "while", "emit", "keep", "custom_grad", "aggregate", "phase", "updates", "repeats",
 })  # fmt: skip
-RESERVED = frozenset({"aggregate", "phase", "updates", "augment", "pretrained"})
+RESERVED = frozenset({"augment", "pretrained"})
 """Words kept for constructs to come: no name may be one of them."""
 DECLARATIONS = frozenset({"use", "const", "fn", "layer", "model", "train"})
-TRAIN_WORDS = frozenset({"in", "minimize", "report", "optimizer", "clip", "fit"})
+TRAIN_WORDS = frozenset({"in", "minimize", "report", "optimizer", "clip", "fit", "phase"})
 """Keywords where a statement of a `train` block begins; ordinary names everywhere else."""
-SCAN_WORDS = frozenset({"in", "backward", "lengths"})
-"""Keywords behind an operand, in the head of a `scan`; ordinary names everywhere else."""
+HEAD_WORDS = frozenset({"in", "backward", "lengths", "updates", "repeats"})
+"""Keywords behind an operand, in the head of a `scan`, an `aggregate` or a `phase`; ordinary names everywhere else."""
 
 CARRIES_ON = frozenset({
     "|>", ">>", "->", "**", "//", "==", "!=", "<=", ">=", ",", ":", "=", "~", "@", "+", "-", "*", "/", "%", "<", ">",
@@ -37,7 +37,7 @@ CARRIES_ON = frozenset({
 CONTINUES = frozenset({"|>", ">>", "->", "else", "where", "along", "carry", "custom_grad", "{", "}"})
 """Before these at its start, a line continues the one above."""
 CLOSING = {"(": ")", "[": "]", "{": "}"}
-_BEFORE_SCAN_WORDS = frozenset({"NAME", "NUMBER", ")", "]", "true", "false", "backward"})
+_BEFORE_HEAD_WORDS = frozenset({"NAME", "NUMBER", "STRING", ")", "]", "true", "false", "backward"})
 
 MAX_CHARACTERS = 2_000_000
 MAX_TOKENS = 200_000
@@ -118,7 +118,7 @@ def layout(tokens: Sequence[Token], start: int = 0) -> Iterator[Token]:
 
     `start` must be at the top level of a file. A line end or `;` separates statements only between braces or at the
     top level. A keyword is a plain name after `.`, as the name of an argument, and, where it is a word of `train` or
-    of `scan`, away from the places that they have there.
+    of the head of a construct, away from the places that they have there.
     """
     brackets: list[str] = []
     previous: Token | None = None  # the last one handed on
@@ -169,13 +169,13 @@ def _is_name(
         return True
     if following is not None and following.type == "=" and brackets and brackets[-1] == "(":
         return True
-    if word in SCAN_WORDS and previous is not None and previous.type in _BEFORE_SCAN_WORDS:
+    if word in HEAD_WORDS and previous is not None and previous.type in _BEFORE_HEAD_WORDS:
         return False
     if word == "keep":
         return not (begins and following is not None and following.type == "NAME" and following.line == token.line)
     if word in TRAIN_WORDS:
         return not (begins and in_train)
-    return word in SCAN_WORDS or (word == "training" and (previous is None or previous.type != "when"))
+    return word in HEAD_WORDS or (word == "training" and (previous is None or previous.type != "when"))
 
 
 def _type(kind: str | None, value: str) -> str:

@@ -44,8 +44,8 @@ def compile_network(
     """Writes every graph of a network, its weights and the manifest; the paths written.
 
     `<entry>.onnx` for each entry (or those named) with the weights inside, or in the weights' file where they exceed
-    1.5 GB; where the network trains, `train.onnx`, `grad.onnx`, `apply.onnx` and `eval.onnx`, whose variables are
-    inputs; `weights.safetensors`; `manifest.json`. Every graph passes the ONNX checker before it takes its name.
+    1.5 GB; where the network trains, `train.onnx`, `grad.onnx`, `apply.onnx` (not where the step has phases) and
+    `eval.onnx`, whose variables are inputs; `weights.safetensors`; `manifest.json`. Every graph passes the ONNX checker before it takes its name.
 
     Raises DiagnosticError (`unknown-entry`, `opset-unsupported`, `disk-full`, `unwritable-file`).
     """
@@ -125,15 +125,19 @@ def manifest(network: Network, files: Mapping[str, Any], **more: Any) -> dict[st
 def _artifacts(network: Network, entries: list[str]) -> list[Artifact]:
     found = [_inference(network, entry, f"{entry}.onnx") for entry in entries]
     if network.trains:
-        found += [
-            Artifact("train.onnx", network.train_graph(), False, "one training step"),
-            Artifact("grad.onnx", network.gradient_graph(), False, "the first half of a step: loss and gradients"),
-            Artifact(
-                "apply.onnx", network.apply_graph(), False, "the second half of a step: from gradients to weights"
-            ),
-            Artifact("eval.onnx", network.eval_graph(), False, "loss and reports in evaluation mode"),
-        ]
+        found.append(Artifact("train.onnx", network.train_graph(), False, "one training step"))
+        found += [] if network.phases else _halves(network)
+        found.append(Artifact("eval.onnx", network.eval_graph(), False, "loss and reports in evaluation mode"))
     return found
+
+
+def _halves(network: Network) -> list[Artifact]:
+    """The step cut in two, which goes where it has one loss."""
+    first, second = network.gradient_graph(), network.apply_graph()
+    return [
+        Artifact("grad.onnx", first, False, "the first half of a step: loss and gradients"),
+        Artifact("apply.onnx", second, False, "the second half of a step: from gradients to weights"),
+    ]
 
 
 def _inference(network: Network, entry: str, file: str) -> Artifact:

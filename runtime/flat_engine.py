@@ -82,8 +82,8 @@ class FlatEngine(Engine):
 
     @staticmethod
     def suits(network: Network, device: Device) -> bool:
-        """Whether the optimizer of a network works element by element and in place, on the CPU."""
-        if device.name != "cpu" or not network.trains:
+        """Whether a network has one optimizer, which works element by element and in place, on the CPU."""
+        if device.name != "cpu" or not network.trains or network.phases:
             return False
         trained = [v for v in network.variables if v.kind == "param" and v.trainable]
         if not trained or any(v.value.type.dtype != "f32" for v in trained):

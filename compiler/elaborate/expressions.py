@@ -219,9 +219,9 @@ def _attribute(context: Context, expr: syntax.Attribute, environment: Environmen
 def _members(value: Any) -> dict[str, Any]:
     match value:
         case Layer(instance=instance):
-            return dict(instance.variables)
+            return instance.values
         case Model(environment=environment, instance=instance):
-            return {**environment.names, **instance.variables}
+            return {**environment.names, **instance.values}
         case Namespace(members=members):
             return members
     return {}

@@ -144,11 +144,14 @@ def _option(given: dict[str, tuple[Any, Span]], name: str, default: Any) -> Any:
 
 
 def _schema(op_type: str, version: int, domain: str, span: Span) -> onnx.defs.OpSchema:
+    latest = onnx.defs.onnx_opset_version()
     try:
+        if not domain and not 1 <= version <= latest:
+            raise onnx.defs.SchemaError
         return onnx.defs.get_schema(op_type, version, domain)
     except onnx.defs.SchemaError:
         raise fail("onnx-unsupported", f"ONNX has no `{op_type}` in operator set {version} of its domain", span,
-                   help="`opset` and `domain` say which operator set is meant") from None  # fmt: skip
+                   help=f"`opset`, up to {latest}, and `domain` say which one is meant") from None  # fmt: skip
 
 
 def _input(op_type: str, value: Any, span: Span) -> Value | None:

@@ -21,6 +21,7 @@ from .context import Abandoned, Context, Frame, Reported, is_library
 from .modules import LoadedModule, Modules
 from .naming import Instance
 from .patterns import closed_type, dim_names, setting_type, split_parameters
+from .phases import where_split
 from .training import TrainPlan, apply_optimizer, parameter_gradients, pending_states, update
 from .values import Entry, Environment, Function, Lazy, Model
 
@@ -97,17 +98,22 @@ def eval_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
 
 def train_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
     """The complete training step: new parameters and states, the loss and the reports."""
-    context, model, plan = _run_train(blueprint, dims, "train", training=True)
+    context, model, plan = _run_train(blueprint, dims, "train", training=True, updates=True)
     with _faults(context):
-        _require_optimizer(blueprint, plan)
-        trained, grads = parameter_gradients(context, plan)
+        updates = list(plan.states.items()) if plan.phases else _updates(context, blueprint, plan)
         _losses(context, plan)
-        updates = update(context, plan, trained, grads)
         _settle(context)
         _next_states(context, model)
         for name, value in updates:
             context.builder.output(name, value, "next")
     return _finished(context, blueprint)
+
+
+def _updates(context: Context, blueprint: Blueprint, plan: TrainPlan) -> list[tuple[str, Value]]:
+    """The update of a step that has one."""
+    _require_optimizer(blueprint, plan)
+    trained, grads = parameter_gradients(context, plan)
+    return update(context, plan, trained, grads)
 
 
 def gradient_graph(blueprint: Blueprint, dims: Mapping[str, int], row_sites: frozenset[int] = frozenset()) -> Graph:
@@ -117,6 +123,7 @@ def gradient_graph(blueprint: Blueprint, dims: Mapping[str, int], row_sites: fro
     """
     context, model, plan = _run_train(blueprint, dims, "grad", training=True, row_sites=row_sites)
     with _faults(context):
+        _require_one_loss(blueprint, plan, "the gradient of a step")
         trained, grads = parameter_gradients(context, plan)
         _losses(context, plan)
         _next_states(context, model)
@@ -131,6 +138,7 @@ def apply_graph(blueprint: Blueprint) -> Graph:
     context = Context(Builder("apply"), training=True)
     b = context.builder
     with _faults(context):
+        _require_one_loss(blueprint, plan, "the update of a step")
         _require_optimizer(blueprint, plan)
         trained = [v for v in first.builder.variables if v.kind == "param" and v.trainable]
         grads = []
@@ -165,6 +173,7 @@ FLAT = "flat"
 def flat_step(blueprint: Blueprint, parts: int) -> FlatStep:
     """The second half of a step where gradients come as `parts` flat vectors."""
     plan = train_plan(blueprint)
+    _require_one_loss(blueprint, plan, "an update in place")
     _require_optimizer(blueprint, plan)
     clips = plan.clip is not None
     apply = {decay: _flat_apply(blueprint, plan, 1 if clips else parts, decay) for decay in (True, False)}
@@ -336,19 +345,20 @@ def _run_train(
     name: str,
     *,
     training: bool,
+    updates: bool = False,
     row_sites: frozenset[int] = frozenset(),
 ) -> tuple[Context, Model, TrainPlan]:
-    """Executes the `train` block of a model."""
+    """Executes the `train` block of a model; phases update their parameters where `updates` says so."""
     from .statements import execute_all
 
     context = Context(Builder(name), training=training, dims=dims, row_sites=row_sites, frozen=blueprint.frozen)
-    plan = TrainPlan()
+    plan = TrainPlan(updates=updates)
     with _faults(context):
         train = blueprint.train
         if train is None:
             raise fail("no-loss", f"`{blueprint.model}` has no `train` block", blueprint.span,
                        help=f"add `train {blueprint.model} {{ … }}` with a loss to minimize")  # fmt: skip
-        model = _create(context, blueprint)
+        model = plan.model = _create(context, blueprint)
         _settle(context)
         environment = Environment(model.environment)
         for parameter in train.parameters:
@@ -395,6 +405,11 @@ def _require_optimizer(blueprint: Blueprint, plan: TrainPlan) -> None:
     if plan.optimizer is None:
         raise fail("no-optimizer", "this `train` block has no optimizer", blueprint.span,
                    help="`optimizer adam(1e-3)`, for example")  # fmt: skip
+
+
+def _require_one_loss(blueprint: Blueprint, plan: TrainPlan, what: str) -> None:
+    if plan.phases:
+        raise where_split(plan, blueprint.span, what)
 
 
 def _losses(context: Context, plan: TrainPlan) -> None:

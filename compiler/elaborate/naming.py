@@ -107,9 +107,14 @@ class Instance:
     created: Span = BUILTIN
     children: dict[str, Instance] = field(default_factory=dict)
     variables: dict[str, Value] = field(default_factory=dict)
-    pending: dict[str, Any] = field(default_factory=dict)  # next values of states; poison where one was faulty
+    pending: dict[str, Any] = field(default_factory=dict)  # values set in this step; poison where one was faulty
     definition: Any = None
     namer: Counter = field(default_factory=Counter)  # of a model: names that its entries continue
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parameters and states as they are now, some of them set in this step."""
+        return {**self.variables, **self.pending}
 
     def join(self, name: str) -> str:
         """The full path of something called `name` in this layer."""

@@ -13,7 +13,7 @@ from netlang.source import BUILTIN
 from netlang.types import PackPattern, TensorType
 
 from ..ir import Value
-from . import iteration, training
+from . import iteration, phases, training
 from .choice import chosen_statements, decided
 from .context import Context, Reported
 from .differentiation import recomputed
@@ -335,10 +335,19 @@ def _input(context: Context, statement: syntax.Input, environment: Environment) 
     environment.set(statement.name.name, plan.input(context, statement.name.name, type_, statement.span))
 
 
-def _minimize(context: Context, statement: syntax.Minimize, environment: Environment) -> None:
+def _goal(context: Context, statement: syntax.Statement) -> training.TrainPlan:
+    """The plan that a loss, an optimizer or a norm belongs to. Raises misplaced-statement beside phases."""
     plan = training.plan_of(context, statement)
+    phases.check_unphased(plan, statement)
+    plan.first_goal = plan.first_goal or statement
+    return plan
+
+
+def _minimize(context: Context, statement: syntax.Minimize, environment: Environment) -> None:
+    plan = _goal(context, statement)
     if plan.loss is not None:
-        raise fail("duplicate-name", "a `train` block minimizes one loss", statement.span,
+        where = "`train` block" if plan.name is None else "phase"
+        raise fail("duplicate-name", f"a {where} minimizes one loss", statement.span,
                    secondary=[Label(plan.loss_span, "the first one")], help="add the losses up")  # fmt: skip
     value = evaluate(context, statement.loss, environment)
     if isinstance(value, Poison):
@@ -359,14 +368,15 @@ def _report(context: Context, statement: syntax.Report, environment: Environment
 
 
 def _optimizer(context: Context, statement: syntax.Optimizer, environment: Environment) -> None:
-    plan = training.plan_of(context, statement)
+    plan = _goal(context, statement)
     if plan.optimizer is not None:
-        raise fail("duplicate-name", "a `train` block has one optimizer", statement.span)
+        where = "`train` block" if plan.name is None else "phase"
+        raise fail("duplicate-name", f"a {where} has one optimizer", statement.span)
     plan.optimizer, plan.optimizer_environment = statement.value, environment
 
 
 def _clip(context: Context, statement: syntax.Clip, environment: Environment) -> None:
-    plan = training.plan_of(context, statement)
+    plan = _goal(context, statement)
     value = evaluate(context, statement.norm, environment)
     if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
         raise fail("bad-value", "`clip` needs a norm above 0", statement.norm.span, describe(value))
@@ -400,4 +410,5 @@ _HANDLERS: dict[type, Any] = {
     syntax.Optimizer: _optimizer,
     syntax.Clip: _clip,
     syntax.Fit: _fit,
+    syntax.Phase: phases.phase,
 }

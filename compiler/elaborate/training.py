@@ -18,12 +18,17 @@ from .context import Context, Frame
 from .naming import Instance
 from .numbers import scalar
 from .patterns import split_parameters
-from .values import CALLABLE, Environment, Layer, describe, is_number
+from .values import CALLABLE, Environment, Layer, Model, describe, is_number
 
 
 @dataclass
 class TrainPlan:
-    """What a `train` block has declared so far."""
+    """What a `train` block has declared so far, or a phase of one, which has a name.
+
+    updates: whether phases update their parameters, rather than only say what they minimize. states: the next values
+    of the optimizers' states, of phases. Of a phase, current: the values that parameters have got in this step;
+    repetition: the number of the update among those of this step, from 0, and how many these are.
+    """
 
     inputs: dict[str, Value] = field(default_factory=dict)
     loss: Value | None = None
@@ -34,6 +39,24 @@ class TrainPlan:
     optimizer_environment: Environment | None = None
     clip: float | None = None
     fits: dict[str, str] = field(default_factory=dict)
+    name: str | None = None
+    model: Model | None = None
+    updates: bool = True
+    phases: dict[str, TrainPlan] = field(default_factory=dict)
+    states: dict[str, Value] = field(default_factory=dict)
+    first_goal: syntax.Statement | None = None  # a loss, an optimizer or a norm that stands in no phase
+    instances: dict[str, Instance] = field(default_factory=dict)  # where the optimizer keeps its states
+    current: dict[str, Value] = field(default_factory=dict)
+    repetition: tuple[int, int] = (0, 1)
+
+    def value(self, variable: Variable) -> Value:
+        """What a parameter is now."""
+        return self.current.get(variable.name, variable.value)
+
+    def begin(self) -> None:
+        """Forgets what the statements of a phase said, before they are executed again."""
+        self.loss = self.optimizer = self.clip = None
+        self.reports.clear()
 
     def input(self, context: Context, name: str, type_: TensorType, span: Span) -> Value:
         """The graph input called `name`. Raises duplicate-name where it exists with another type."""
@@ -105,12 +128,16 @@ def clip_gradients(context: Context, grads: list[Value], norm: float) -> list[Va
     return [b.mul(g, scale) for g in grads]
 
 
-def parameter_gradients(context: Context, plan: TrainPlan) -> tuple[list[Variable], list[Value]]:
-    """The trainable parameters and the gradients of the loss by them."""
+def parameter_gradients(
+    context: Context, plan: TrainPlan, trained: list[Variable] | None = None
+) -> tuple[list[Variable], list[Value]]:
+    """The parameters to train, by default all that can be, and the gradients of the loss by them."""
     assert plan.loss is not None
-    trained = [v for v in context.builder.variables if v.kind == "param" and v.trainable]
-    _check_gradient(context, plan, {v.value for v in trained})
-    return trained, gradients(context.builder, plan.loss, [v.value for v in trained])
+    if trained is None:
+        trained = [v for v in context.builder.variables if v.kind == "param" and v.trainable]
+    values = [plan.value(variable) for variable in trained]
+    _check_gradient(context, plan, set(values))
+    return trained, gradients(context.builder, plan.loss, values)
 
 
 def _check_gradient(context: Context, plan: TrainPlan, trained: set[Value]) -> None:
@@ -154,11 +181,13 @@ def apply_optimizer(
     b = context.builder
     step = b.cast(context.run_input("step"), dtype="f32")
     settings = _with_rates(context, plan, layer, step)
-    number = b.add(step, 1.0)
+    before, count = plan.repetition
+    number = b.add(step if count == 1 else b.mul(step, float(count)), before + 1.0)
     results: list[tuple[str, Value]] = []
     states: list[tuple[str, Value]] = []
     for variable, grad in zip(trained, grads, strict=True):
-        instance = Instance(optimizer_path(variable.name), "optimizer")
+        path = optimizer_path(variable.name, plan.name)
+        instance = plan.instances.setdefault(path, Instance(path, "optimizer"))
         own = settings if variable.decay or "weight_decay" not in settings else {**settings, "weight_decay": 0.0}
         new = _apply(context, plan, Layer(layer.function, own, instance), variable, grad, number)
         results.append((variable.name, new))
@@ -166,9 +195,9 @@ def apply_optimizer(
     return results + states
 
 
-def optimizer_path(parameter: str) -> str:
+def optimizer_path(parameter: str, phase: str | None = None) -> str:
     """Where the optimizer's states of a parameter are named."""
-    return f"optimizer.{parameter}"
+    return f"optimizer.{parameter}" if phase is None else f"optimizer.{phase}.{parameter}"
 
 
 def _optimizer(context: Context, plan: TrainPlan) -> Layer:
@@ -220,7 +249,7 @@ def _apply(context: Context, plan: TrainPlan, layer: Layer, variable: Variable, 
     assert plan.optimizer is not None
     span = plan.optimizer.span
     tensors = split_parameters(layer.function.definition)[1]
-    given = [(variable.value, span), (grad, span), (number, span)][: len(tensors)]
+    given = [(plan.value(variable), span), (grad, span), (number, span)][: len(tensors)]
     with context.builder.at(variable.loc, layer.instance.path):
         result = call(context, layer, Arguments(span, given))
     if not isinstance(result, Value):

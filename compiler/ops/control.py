@@ -181,8 +181,19 @@ def _loop_numpy(
 def _loop_onnx(e: Emitter, node: Node, trips: str, go_on: str, *inputs: str) -> Any:
     carries = node.attributes["carries"]
     body = e.body(node.attributes["body"], inputs[carries:], unused=((1, TensorType("bool")),))
-    results = e.node("Loop", trips, go_on, *inputs[:carries], outputs=max(len(node.outputs), 1), body=body)
-    return results if node.outputs else ()
+    results = e.node("Loop", trips, go_on, *inputs[:carries], outputs=len(node.outputs), body=body)
+    results = results if isinstance(results, tuple) else (results,)
+    stacks = (_whole(e, name, y.type) for name, y in zip(results[carries:], node.outputs[carries:], strict=True))
+    return (*results[:carries], *stacks)
+
+
+def _whole(e: Emitter, name: str, type_: TensorType) -> str:
+    """A stack in its own shape: after no rounds, ONNX Runtime takes every open size of it for 0."""
+    inner = type_.shape[1:]
+    if all(isinstance(size, int) for size in inner):
+        return name
+    rounds = e.node("Shape", name, start=0, end=1)
+    return e.node("Reshape", name, e.node("Concat", rounds, e.sizes(inner), axis=0), allowzero=1)
 
 
 # --- branch --------------------------------------------------------------------------------------------------------

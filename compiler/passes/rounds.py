@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -76,6 +77,7 @@ class _Scan:
         self.sequence = (inside[k], inputs[k])  # something to run along
         self.length: Size = inputs[k].type.shape[0]
         self.emitted: dict[Value, Value] = {}  # inside -> outside, stacked by the new scan
+        self.operands: Counter[Value] = Counter()  # how often nodes inside use a value, once work has been moved out
         self.own_sizes: frozenset[str] = frozenset()  # those that nodes inside determine
         self.wanted: dict[Value, None] = {}  # inside: what the new scan has to stack for `finish`
 
@@ -132,6 +134,7 @@ class _Scan:
                 kept.append(node)
         self.nodes = kept
         self._keep_constants_inside()
+        self.operands = Counter(x for node in self.nodes for x in node.inputs)
 
     def _is_ragged(self, node: Node) -> bool:
         """Whether a node needs a size that only its round knows."""
@@ -146,19 +149,16 @@ class _Scan:
         return True
 
     def _hoist_moving(self, node: Node) -> bool:
-        known = {**self.fixed, **self.moving}
-        if any(x not in known for x in node.inputs):
+        if any(x not in self.fixed and x not in self.moving for x in node.inputs):
             return False
-        results = self._stacked(node, known, self.moving)
+        flags = [x in self.moving for x in node.inputs]
+        inputs = [self.moving[x] if moves else self.fixed[x] for x, moves in zip(node.inputs, flags, strict=True)]
+        with self.b.at(node.loc, node.scope):
+            results = stack_node(self.b, node, inputs, flags, self.length)
         if results is None:
             return False
         self.moving.update(zip(node.outputs, results, strict=True))
         return True
-
-    def _stacked(self, node: Node, known: dict[Value, Value], moving: dict[Value, Value]) -> Sequence[Value] | None:
-        with self.b.at(node.loc, node.scope):
-            inputs, flags = [known[x] for x in node.inputs], [x in moving for x in node.inputs]
-            return stack_node(self.b, node, inputs, flags, self.length)
 
     def _keep_constants_inside(self) -> None:
         """Constants are no captures: a body has its own."""
@@ -186,8 +186,7 @@ class _Scan:
 
     def _uses(self, value: Value) -> int:
         """How often a value is used in the body: by nodes, as a carry's next value but the first time, or stacked."""
-        count = sum(x is value for node in self.nodes for x in node.inputs)
-        count += sum(stack.inside is value for stack in self.stacks)
+        count = self.operands[value] + sum(stack.inside is value for stack in self.stacks)
         return count + max(0, sum(carry.next is value for carry in self.carries) - 1)
 
     def _total(self, value: Value) -> Callable[[], Value] | None:
@@ -250,6 +249,7 @@ class _Scan:
     def _sink(self) -> None:
         """Computes a stack from another one, where its value is used for nothing else in the body."""
         inside = set(self.nodes)
+        stacked = {stack.inside for stack in self.stacks}
         for stack in self.stacks:
             node = self.producers.get(stack.inside) if stack.inside else None
             if node is None or node not in inside or node.op not in STACKED or len(node.outputs) != 1:
@@ -259,7 +259,7 @@ class _Scan:
             if stack.inside in self.wanted or self._uses(node.outputs[0]) != 1 or self._is_carried(node.outputs[0]):
                 continue
             new = {x for x in node.inputs if x not in self.fixed and x not in self.moving and x not in self.wanted}
-            new -= {other.inside for other in self.stacks if other.inside}
+            new -= stacked
             if len(new) <= 1 and not any(x.type.rank > node.outputs[0].type.rank for x in new):
                 self._sink_one(stack, node)
 

@@ -10,16 +10,17 @@ import onnx
 import onnx.version_converter
 from onnx import numpy_helper
 
-from netlang.diagnostics import fail
+from netlang.diagnostics import DiagnosticError, fail
 from netlang.dims import Size
 from netlang.types import TensorType
 
+from ..emit import LATEST_OPSET
 from ..ir import Value
 from ..ops.foreign import ForeignNode, OpaqueType, renamed
 from ..ops.subgraphs import free_names, inner_nodes
 from .call import normal_domain
 from .onnx_types import size_names, tensor_type, type_proto
-from .schemas import Schema, find_schema, is_random, last_version, similar_name
+from .schemas import Schema, as_before, find_schema, is_random, last_version, similar_name
 
 if TYPE_CHECKING:
     from .call import Call
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
 
 def keep(reader: Reader, call: Call, ranks: Sequence[int] = ()) -> tuple[Value | None, ...]:
     """The results of a node kept as it is; see `Reader.foreign`."""
-    schema = _schema(reader, call.op_type, call.version, call.domain)
     since, until = _window(reader, call)
     if not call.domain and until < reader.model.target:
         return _upgraded(reader, call)
+    schema = _schema(reader, call.op_type, call.version, call.domain)
+    older = None if call.domain or since <= LATEST_OPSET else as_before(schema, LATEST_OPSET)
+    if older is not None and _accepts(reader, call, older):  # the newer one, which no runtime has yet, only takes more
+        schema, since = older, older.since_version
     types, fresh = _result_types(reader, call, schema, ranks)
     asked = [i for i, name in enumerate(call.outputs) if name]
     kept = [types[i] for i in asked]
@@ -76,6 +80,15 @@ def _window(reader: Reader, call: Call) -> tuple[int, int]:
             uses.add((node.op_type, version))
     first = max(_schema(reader, *use, call.domain).since_version for use in uses)
     return first, min(last_version(*use, call.domain) for use in uses)
+
+
+def _accepts(reader: Reader, call: Call, schema: Schema) -> bool:
+    """Whether the inputs are of types that `schema` takes."""
+    try:
+        _result_types(reader, call, schema, ())
+    except DiagnosticError as error:
+        return error.diagnostics[0].code != "onnx-malformed"
+    return True
 
 
 def _upgraded(reader: Reader, call: Call) -> tuple[Value | None, ...]:

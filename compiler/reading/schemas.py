@@ -41,6 +41,22 @@ def last_version(op_type: str, version: int, domain: str) -> int:
     return latest
 
 
+def as_before(schema: Schema, latest: int) -> Schema | None:
+    """The definition of an operator in version `latest` of its domain, if it differs from `schema` in types alone."""
+    older = find_schema(schema.name, latest, schema.domain)
+    return older if older is not None and _form(older) == _form(schema) else None
+
+
+def _form(schema: Schema) -> tuple[Any, ...]:
+    """How an operator is called, but for the types."""
+    attributes = sorted(
+        (name, attribute.type.value, attribute.required, attribute.default_value.SerializeToString())
+        for name, attribute in schema.attributes.items()
+    )
+    ends = (schema.inputs, schema.outputs)
+    return (attributes, *([(end.name, end.option.value) for end in one] for one in ends))
+
+
 def is_random(schema: Schema) -> bool:
     """Whether an operator's results differ in spite of equal inputs."""
     return schema.node_determinism.name == "NonDeterministic"

@@ -17,10 +17,26 @@ from .names import Names
 from .numbers import tensor_text, value_text
 from .operators import ELEMENTWISE, arguments, constant_like, function_name, index, is_index, swaps_last
 from .scopes import identifier, stem, without_number
-from .steps import CALL, LAYER, OPERATOR, REPEAT, VARIABLE, Body, Carried, Facts, Place, Step, is_uniform, placed
+from .steps import (
+    CALL,
+    FUNCTION,
+    LAYER,
+    OPERATOR,
+    REPEAT,
+    VARIABLE,
+    Body,
+    Carried,
+    Facts,
+    Place,
+    Step,
+    is_uniform,
+    placed,
+)
 
 MAX_BULK = 5
 """Applications in one expression, chains not counted; what is larger is cut by giving its parts names."""
+MAX_CHAIN = 30
+"""Applications one after the other in one statement."""
 LONG_CHAIN = 3
 """A chain of so many functions is written as a pipeline even inside a calculation."""
 
@@ -43,6 +59,7 @@ class BodyWriter:
         self._fixed = set(self._named) if keep_inputs else set()  # values whose names cannot be given to others
         self._pending: dict[Value, tuple[Place, Step]] = {}
         self._bulk: dict[Value, int] = {}
+        self._depth: dict[Value, int] = {}
         self._remaining = Counter(x for _, step in placed(definition.body.steps) for x in step.inputs)
         self._remaining.update(definition.body.outputs)
         self._lets: dict[Place, str] = {}
@@ -57,6 +74,10 @@ class BodyWriter:
         self._create(list(enumerate(body.steps)))
         for place, step in enumerate(body.steps):
             self._step(place, step)
+        if len(body.outputs) > 1:  # pipelines beside each other are hard to tell apart
+            for value in body.outputs:
+                waiting = self._pending.get(value)
+                self._name_pending(value if waiting is not None and len(waiting[1].inputs) == 1 else None)
         results = ", ".join(self._render(value, PIPE).text for value in body.outputs)
         return [*self._lines, f"return {results}"]
 
@@ -92,7 +113,8 @@ class BodyWriter:
                 return
             (value, *others) = step.outputs
             self._bulk[value] = self._bulk_of(step)
-            if not others and self._remaining[value] == 1 and place not in self._told:
+            depth = self._depth[value] = 1 + max((self._depth[x] for x in step.inputs if x in self._pending), default=0)
+            if not others and self._remaining[value] == 1 and place not in self._told and depth < MAX_CHAIN:
                 self._pending[value] = place, step
             else:
                 self._assign(place, step)
@@ -276,7 +298,7 @@ class BodyWriter:
         self._names.begin_repeat()
         for c in step.carried:
             self._remaining[c.results[0]] += 1
-        self._create(steps)
+        self._create([(at, part) for at, part in steps if self._is_named_alike(step, at[-1])])
         for inner_place, part in steps:
             self._step(inner_place, part)
         self._carry_on(carried)
@@ -286,6 +308,10 @@ class BodyWriter:
         self._fixed = fixed
         for c, name in carried.items():
             self._named[c.results[-1]] = name
+
+    def _is_named_alike(self, repeat: Step, j: int) -> bool:
+        """Whether the author called a step the same in every round."""
+        return len({steps[j].hint for steps in repeat.rounds}) == 1
 
     def _carry(self, carried: Carried, inside: Counter[Value]) -> str:
         """The name that a carried value has in all rounds: its own where nothing else needs that."""
@@ -355,7 +381,7 @@ class BodyWriter:
     def _creation(self, place: Place, step: Step) -> str:
         """`linear(64, bias = false)`."""
         callee = self._callee(step)
-        if step.kind == LAYER:
+        if step.kind in (LAYER, FUNCTION):
             self.library.add(callee)
         leading = _POSITIONAL.get(callee, 0) if step.kind == LAYER else len(step.settings)
         items: list[str] = []
@@ -368,7 +394,7 @@ class BodyWriter:
         return step.definition.name if step.definition is not None else step.callee
 
     def _is_function(self, step: Step) -> bool:
-        return step.definition is not None and step.definition.keyword == "fn"
+        return step.kind == FUNCTION or (step.definition is not None and step.definition.keyword == "fn")
 
     def _operator(self, place: Place, step: Step, context: int) -> Text:
         inputs = step.inputs

@@ -247,7 +247,8 @@ class _Solver:
         is_size = isinstance(vector[0], int | Dim)
         if _constantly(vector) and not isinstance(vector[0], Dim):
             return value_text(vector[0])
-        if is_size and (address[0] == "input" or address[1] in _SIZES or vector in self._names):
+        is_open = any(isinstance(item, Dim) for item in vector)
+        if is_size and (address[0] == "input" or address[1] in _SIZES or is_open):
             expressed = self._expressed(vector)
             if expressed is not None:
                 return expressed

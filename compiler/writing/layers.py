@@ -14,19 +14,21 @@ from .control import keep_constants, own_inputs, substitute
 from .foreign import foreign_settings
 from .recurrent import recurrent
 from .scopes import path_of
-from .steps import LAYER, OPERATOR, Body, Facts, Step, Stored, tells, told
+from .steps import FUNCTION, LAYER, OPERATOR, Body, Facts, Step, Stored, tells, told
 
 MODULES = {
     **dict.fromkeys(
         (
             "linear", "conv1d", "conv2d", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "batch_norm",
-            "layer_norm", "embedding",
+            "layer_norm", "embedding", "global_avg_pool",
         ),
         "std.layers",
     ),
     **dict.fromkeys(("lstm", "gru"), "std.recurrent"),
 }  # fmt: skip
 """Layers of the library that are found, and the modules they are in."""
+FUNCTIONS = frozenset({"global_avg_pool"})
+"""Those that are functions: they are not created."""
 
 
 def steps_of(graph: Graph) -> tuple[list[Step], Facts]:
@@ -151,7 +153,8 @@ class Finder:
     def found(self, nodes: list[Node], name: str, x: Value, settings: dict[str, Any], owned: dict[str, Stored]) -> None:
         """Notes a layer; the first of its `nodes` says where it comes from, the last gives its result."""
         self._taken.update(nodes)
-        step = Step(LAYER, name, (x,), nodes[-1].outputs[:1], path_of(nodes[0].scope), settings=settings, owned=owned)
+        kind = FUNCTION if name in FUNCTIONS else LAYER
+        step = Step(kind, name, (x,), nodes[-1].outputs[:1], path_of(nodes[0].scope), settings=settings, owned=owned)
         self._layers[nodes[-1]] = step
 
 
@@ -287,6 +290,17 @@ def _embedding(finder: Finder, node: Node) -> None:
         finder.found([node], "embedding", index, {"rows": rows, "d": width}, {"weight": Stored(table)})
 
 
+def _global_average(finder: Finder, node: Node) -> None:
+    """The mean of each channel over all positions, which a reshape has brought onto one axis."""
+    joined = finder.producer(node.inputs[0], "reshape")
+    if joined is None or node.attributes["axis"] not in ((-1,), (2,)) or node.attributes["keepdims"]:
+        return
+    x = joined.inputs[0]
+    shape = node.inputs[0].type.shape
+    if x.type.rank > 3 and x.type.dtype == "f32" and len(shape) == 3 and x.type.shape[:2] == shape[:2]:
+        finder.found([joined, node], "global_avg_pool", x, {}, {})
+
+
 _RECOGNISERS: dict[str, Callable[[Finder, Node], None]] = {
     "matmul": _linear,
     "conv": _conv,
@@ -295,6 +309,7 @@ _RECOGNISERS: dict[str, Callable[[Finder, Node], None]] = {
     "layer_normalize": _layer_norm,
     "batch_normalize": _batch_norm,
     "gather": _embedding,
+    "mean": _global_average,
     "lstm": recurrent,
     "gru": recurrent,
 }

@@ -21,7 +21,7 @@ from .foreign import foreign_name
 from .layers import MODULES
 from .names import Names
 from .scopes import identifier
-from .steps import CALL, LAYER, REPEAT, Body, Place, Step, Stored, placed
+from .steps import CALL, FUNCTION, LAYER, REPEAT, Body, Place, Step, Stored, placed
 from .structure import structure
 from .tidy import tidy
 
@@ -191,7 +191,7 @@ def _layers(body: Body) -> dict[str, int]:
     for step in body.steps:
         parts = [part for one in step.rounds for part in one] if step.kind == REPEAT else [step]
         for part in parts:
-            if part.kind == LAYER:
+            if part.kind in (LAYER, FUNCTION):
                 found[part.callee] = found.get(part.callee, 0) + 1
             elif part.body is not None:
                 for name, count in _layers(part.body).items():

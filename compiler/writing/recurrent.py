@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 GATES = {"lstm": (0, 2, 3, 1), "gru": (1, 0, 2)}
 """For each gate of the library's layer (i, f, g, o; r, z, n), which of ONNX's operator it is (i, o, f, c; z, r, h)."""
+MAX_MOVES = 10
+"""Nodes one after the other on the way from stored weights to those of a layer."""
 _MOVES = frozenset({"slice", "concat", "reshape", "transpose"})
 _TIME_AND_BATCH = (1, 0, 2)
 
@@ -70,13 +72,16 @@ def _moved(finder: Finder, value: Value) -> Moved | None:
     return found if alone and sum(sizes) == int(np.prod(value.type.shape)) else None  # type: ignore[arg-type]
 
 
-def _trace(finder: Finder, value: Value, found: Moved) -> bool:
+def _trace(finder: Finder, value: Value, found: Moved, depth: int = 0) -> bool:
+    """Collects the nodes and variables that `value` is made of; False where there is more to it than moves."""
     if value in finder.variables:
         if value not in found.variables:
             found.variables.append(value)
         return value.type.dtype == "f32"
     node = finder.made_by(value)
-    if node is None or node.op not in _MOVES or not all(_trace(finder, x, found) for x in node.inputs):
+    if node is None or node.op not in _MOVES or depth > MAX_MOVES:
+        return False
+    if not all(_trace(finder, x, found, depth + 1) for x in node.inputs):
         return False
     if node not in found.nodes:
         found.nodes.append(node)

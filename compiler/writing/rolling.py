@@ -13,7 +13,7 @@ from netlang.types import TensorType
 
 from ..ir import Value
 from .scopes import without_number
-from .steps import OPERATOR, REPEAT, VARIABLE, Body, Carried, Facts, Step
+from .steps import FUNCTION, OPERATOR, REPEAT, VARIABLE, Body, Carried, Facts, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _runs(same: np.ndarray) -> Iterator[tuple[int, int]]:
 def _carried(body: Body, start: int, period: int, count: int, facts: Facts) -> tuple[Carried, ...] | None:
     """What `count` rounds from `start` on carry, or None where they are not rounds of one repeat."""
     rounds = [body.steps[start + i * period : start + (i + 1) * period] for i in range(count)]
-    if not any(step.kind not in (OPERATOR,) for step in rounds[0]):
+    if all(step.kind in (OPERATOR, FUNCTION) for step in rounds[0]):
         return None
     sources = [_sources(one, rounds[i - 1] if i else ()) for i, one in enumerate(rounds)]
     if any(other != sources[1] for other in sources[2:]):

@@ -8,6 +8,10 @@ _INDEX = re.compile(r"\d+")
 _UNWANTED = re.compile(r"\W+")
 
 
+MAX_DEPTH = 20
+"""Scopes within scopes; what is deeper counts as the last of them."""
+
+
 def path_of(scope: str) -> tuple[str, ...]:
     """The parts of a scope, from the outside in; a number belongs to the part before it.
 
@@ -22,7 +26,7 @@ def path_of(scope: str) -> tuple[str, ...]:
             merged[-1] = f"{merged[-1]}.{part}"
         else:
             merged.append(part)
-    return tuple(merged)
+    return tuple(merged[:MAX_DEPTH])
 
 
 def stem(part: str) -> str:

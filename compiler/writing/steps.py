@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MAX_ELEMENTS = 16
 """Constants of at most so many elements are written out; larger ones are kept with the weights."""
 
-OPERATOR, LAYER, CALL, VARIABLE, REPEAT = "operator", "layer", "call", "variable", "repeat"
-"""Kinds of steps: an operator of the table, a layer of the library, a definition of the program, a parameter or state
+OPERATOR, LAYER, FUNCTION, CALL, VARIABLE, REPEAT = "operator", "layer", "function", "call", "variable", "repeat"
+"""Kinds of steps: an operator of the table, a layer or function of the library, a definition, a parameter or state
 that is used as it is, and rounds of equal steps."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from netlang.tokens import KEYWORDS
+
 from ..ir import Graph, Value
 from .definitions import Definition, define
 from .layers import steps_of
@@ -144,8 +146,9 @@ def _names(region: Region) -> tuple[str, ...]:
     name, parent = without_number(stem(region.part)), without_number(stem(region.parent))
     if index(region.part) is not None and name.endswith("s") and not name.endswith("ss"):
         name = name[:-1]
-    own = (name,) if len(name) > 1 else ()
-    return (*own, f"{parent}_{name}", f"{name}_block") if parent and own else (*own, "block")
+    if len(name) < 2 or name in KEYWORDS:
+        return (f"{parent}_{name}", "block") if len(name) > 1 and parent not in (name, "") else ("block",)
+    return (name, f"{parent}_{name}", f"{name}_block") if parent not in (name, "") else (name, f"{name}_block")
 
 
 def _hint(region: Region) -> str:

@@ -96,6 +96,7 @@ def _graphs(network: Network, entries: Sequence[str]) -> Iterator[tuple[str, Cal
         yield entry, lambda entry=entry, **options: network.graph(entry, **options)
     if network.trains:
         yield "train", network.train_graph
-        yield "grad", network.gradient_graph
-        yield "apply", network.apply_graph
+        if not network.phases:
+            yield "grad", network.gradient_graph
+            yield "apply", network.apply_graph
         yield "eval", network.eval_graph

@@ -15,11 +15,14 @@ from .terminal import print_json
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..bound_network import BoundNetwork
+
 EXAMPLES = """\
   netlang run runs/LeNet5-1 forward --input image=seven.png
   netlang run runs/LeNet5-1 --input image=images.npy --out logits.npy
   netlang run runs/GPT-1 --input tokens=text:ROMEO
-  netlang run runs/MLP-1 --input 'x=[[0, 1], [1, 1]]' --json"""
+  netlang run runs/MLP-1 --input 'x=[[0, 1], [1, 1]]' --json
+  netlang run model/model.net --weights model/weights.safetensors --input x=rows.npy"""
 
 
 def command(
@@ -38,24 +41,28 @@ def command(
         Path | None, typer.Option("--out", "-o", help="Write the results to this .npy or .npz file.")
     ] = None,
     checkpoint: CheckpointOption = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="RUN is a `.net` file: run it with these weights.")
+    ] = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run one entry of a trained network."""
-    from ..run_directory import RunDirectory
     from .given_inputs import read_inputs
 
     _check_out(out)
-    directory = RunDirectory.open(run)
-    network = directory.trained(checkpoint, chosen_device(directory.config, device, threads))
+    if weights is not None:
+        network, alphabet = _with_weights(str(run), weights, device, threads), None
+    else:
+        network, alphabet = _trained(run, checkpoint, device, threads)
     name = entry or network.entries[0]
     if name not in network.entries:
         help = did_you_mean(name, network.entries) or f"it has {', '.join(f'`{each}`' for each in network.entries)}"
         raise fail("unknown-entry", f"`{network.name}` has no entry `{name}`", help=help)
     inputs = network.network.graph(name).inputs
     types = {item.name: item.value.type for item in inputs if item.role == "data"}
-    arrays = read_inputs(input or (), types, network.network.fits, directory.config.alphabet)
+    arrays = read_inputs(input or (), types, network.network.fits, alphabet)
     results = network.run(name, arrays)
     if out is not None:
         _write(out, results)
@@ -64,6 +71,29 @@ def command(
     else:
         for key, array in results.items():
             _print(key, array)
+
+
+def _trained(
+    run: Path, checkpoint: str | None, device: str | None, threads: int | None
+) -> tuple[BoundNetwork, str | None]:
+    """The network of a run, and the alphabet of its text."""
+    from ..run_directory import RunDirectory
+
+    directory = RunDirectory.open(run)
+    network = directory.trained(checkpoint, chosen_device(directory.config, device, threads))
+    return network, directory.config.alphabet
+
+
+def _with_weights(file: str, weights: Path, device: str | None, threads: int | None) -> BoundNetwork:
+    """The last model of a file, with weights of another."""
+    from ..bound_network import BoundNetwork
+    from ..initial_weights import initial_weights
+    from ..job import open_network
+    from ..session import Device
+
+    network = open_network(file)
+    arrays = initial_weights(network, weights, seed=0).arrays
+    return BoundNetwork(network, arrays, device=Device(device or "cpu", threads))
 
 
 def _check_out(out: Path | None) -> None:

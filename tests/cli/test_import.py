@@ -68,6 +68,15 @@ def test_compiled_again_it_computes_the_same(model: Path) -> None:
     np.testing.assert_array_equal(results("again/forward.onnx", x), results(model.name, x))
 
 
+def test_it_runs_with_its_weights(model: Path) -> None:
+    assert netlang("import", model.name, "-o", "lines").code == 0
+    given = ["--weights", "lines/weights.safetensors", "--input", "x=[[1, 2], [3, -1]]", "--json"]
+    result = netlang("run", "lines/lines.net", *given)
+    assert result.code == 0, result.err
+    expected = results(model.name, np.array([[1, 2], [3, -1]], np.float32))
+    np.testing.assert_allclose(json.loads(result.out)["output"], expected, rtol=1e-6)
+
+
 def test_other_commands_take_the_program(model: Path) -> None:
     assert netlang("import", model.name, "-o", "lines", "--name", "Line").code == 0
     assert netlang("check", "lines/Line.net").code == 0

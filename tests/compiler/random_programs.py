@@ -108,9 +108,11 @@ class Program:
         scope = writer.body(b, scope, 0)
         terms = []
         for i, item in enumerate(scope[given:][-8:]):
+            if item.kind not in FLOATS:
+                continue
             if item.length is not None:
                 terms.append(b.mul(writer.sum_of(b, item), 0.1 + 0.05 * i))
-            elif item.kind in FLOATS:
+            else:
                 terms.append(b.mul(b.sum(item.value), 0.3 + 0.1 * i))
         return _total(b, [*terms, b.mul(b.sum(inputs[1]), 0.5)])
 
@@ -147,9 +149,9 @@ class _Writer:
         values = [item.value for item in scope if item.kind == kind and item.length is None]
         return values[max(self.rng.randrange(len(values)), self.rng.randrange(len(values)))]
 
-    def sequence(self, scope: Scope, length: Any = None) -> Item:
+    def sequence(self, scope: Scope, length: Any = None, kinds: Sequence[str] = tuple(TYPES)) -> Item:
         found = [item for item in scope if item.length is not None and length in (None, item.length)]
-        return self.rng.choice(found)
+        return self.rng.choice([item for item in found if item.kind in kinds])
 
     def kinds(self, least: int, most: int, among: Sequence[str] = tuple(TYPES)) -> list[str]:
         return [self.rng.choice(among) for _ in range(self.rng.randint(least, most))]
@@ -176,7 +178,7 @@ class _Writer:
 
     def scan(self, b: Builder, scope: Scope, depth: int) -> Scope:
         carries = self.kinds(0, 3)
-        emitted = self.kinds(0 if carries else 1, 2, FLOATS)
+        emitted = self.kinds(0 if carries else 1, 3)
         initial = [self.initial(b, scope, kind) for kind in carries]
         first = self.sequence(scope)
         sequences = [first, *(self.sequence(scope, first.length) for _ in range(self.rng.randint(0, 2)))]
@@ -219,7 +221,7 @@ class _Writer:
         return [writer.pick(inner, kind) for kind in carries], [writer.pick(inner, kind) for kind in emitted]
 
     def loop(self, b: Builder, scope: Scope, depth: int) -> Scope:
-        carries, emitted = self.kinds(1, 3), self.kinds(0, 2, FLOATS)
+        carries, emitted = self.kinds(1, 3), self.kinds(0, 2)
         initial = [self.initial(b, scope, kind) for kind in carries]
         trips = self.rng.choice((None, 1, 2, BOUND))
         condition = self.pick(scope, "truth") if self.rng.random() < 0.3 else None
@@ -323,14 +325,14 @@ def _of(kind: str, operands: str, make: Callable[..., Value]) -> Statement:
 
 
 def _mapped(writer: _Writer, b: Builder, scope: Scope) -> Scope:
-    item = writer.sequence(scope)
+    item = writer.sequence(scope, kinds=FLOATS)
     if writer.rolled:
         return [replace(item, value=b.tanh(item.value))]
     return [replace(item, value=[(there, b.tanh(value)) for there, value in item.value])]
 
 
 def _summed(writer: _Writer, b: Builder, scope: Scope) -> Scope:
-    return [Item("number", b.mul(writer.sum_of(b, writer.sequence(scope)), 0.2))]
+    return [Item("number", b.mul(writer.sum_of(b, writer.sequence(scope, kinds=FLOATS)), 0.2))]
 
 
 def _positive_sum(b: Builder, x: Value) -> Value:

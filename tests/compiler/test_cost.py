@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from netlang.compiler import control
 from netlang.compiler.builder import Builder
 from netlang.compiler.cost import count, count_by_scope, node_flops
 from netlang.compiler.ir import Graph, Init, Node, Value
@@ -76,6 +77,34 @@ def test_scopes():
     assert sum(row.flops for row in rows.values()) == count(mlp(), {"batch": 5}).flops
 
 
+def test_composites_cost_what_their_definitions_do():
+    b = Builder()
+    x, w = b.input("x", f32(BATCH, 5, 7)), b.input("w", f32(7, 3))
+    b.einsum(x, w, equation="bij,jk->bik")
+    b.dft(b.input("signal", f32(BATCH, 8, 1)), axis=1)
+    product, spectrum = (node_flops(node, {"batch": 2}) for node in b.nodes if node.op in ("einsum", "dft"))
+    assert product == 2 * 2 * 5 * 7 * 3
+    assert spectrum >= 2 * 2 * 8  # at least one product and one sum for each number
+
+
+def test_bodies_cost_as_often_as_they_run():
+    b = Builder()
+    x = b.input("x", f32(BATCH, 5))
+    body = b.inner("rounds")
+    carry, item = body.input("carry", f32(5)), body.input("item", f32(5))
+    body.output("carry", body.tanh(body.add(carry, item)))
+    control.scan(b, body, [b.full(shape=(5,), value=0.0)], [x])
+    block = b.inner("block")
+    block.output("y", block.exp(x))
+    gradient = b.inner("gradient")
+    _, (y,), (g,) = control.gradient_inputs(gradient, block)
+    gradient.output("x", gradient.sin(gradient.sin(gradient.mul(g, y))))
+    control.block(b, block, gradient=gradient)
+    scan, blocked = (node_flops(node, {"batch": 4}) for node in b.nodes if node.bodies)
+    assert scan == 4 * 2 * 5
+    assert blocked == 4 * 5  # what its gradient costs is no part of it
+
+
 def test_an_open_dimension_is_named():
     with pytest.raises(ValueError, match="the dimension `batch` is open"):
         count(mlp())
@@ -89,6 +118,10 @@ def test_an_open_dimension_is_named():
         ("conv_transpose", [(2, 4, 4, 4), (4, 3, 5, 5)], (2, 6, 8, 8), {}, 2 * (2 * 4 * 4 * 4) * (3 * 5 * 5)),
         ("conv_weight_gradient", [(2, 6, 8, 8), (2, 4, 4, 4)], (4, 3, 5, 5), {}, 2 * (2 * 4 * 4 * 4) * (3 * 5 * 5)),
         ("max_pool", [(2, 3, 8, 8)], (2, 3, 4, 4), {"kernel": (2, 2)}, 2 * 3 * 4 * 4 * 4),
+        ("resize_axis", [(2, 3)], (2, 6), {"axis": -1, "mode": "linear", "antialias": False}, 2 * 2 * 12),
+        ("resize_axis", [(2, 6)], (2, 3), {"axis": 1, "mode": "cubic", "antialias": True}, 2 * 8 * 6),
+        ("resize_axis_transpose", [(2, 6)], (2, 3), {"axis": 1, "mode": "cubic", "antialias": False}, 2 * 4 * 12),
+        ("resize_axis_transpose", [(2, 6)], (2, 3), {"axis": 1, "mode": "nearest", "antialias": False}, 0),
         ("sum", [(3, 4)], (), {}, 12),
         ("exp", [(3, 4)], (3, 4), {}, 12),
         ("softmax", [(3, 4)], (3, 4), {}, 60),

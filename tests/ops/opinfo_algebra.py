@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from netlang.compiler.autodiff import pull_back
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Value
 
@@ -83,40 +82,6 @@ def _cross(x: torch.Tensor, y: torch.Tensor, dim: int | None = None) -> Use:
     return Use((x, y), build)
 
 
-def _power(x: torch.Tensor, n: int) -> Use:
-    def build(b: Builder, x: Value) -> Value:
-        base = inverse(b, x) if n < 0 else x
-        y = b.expand(b.eye(rows=x.type.shape[-1], columns=x.type.shape[-1]), shape=x.type.shape)
-        for _ in range(abs(n)):
-            y = b.matmul(y, base)
-        return y
-
-    return Use((x,), build)
-
-
-def inverse(b: Builder, x: Value) -> Value:
-    """The transpose of the gradient of log |det x|: the adjugate matrix over the determinant."""
-    size = b.det(x)
-    log = b.log(b.abs(size))
-    one = b.full(shape=log.type.shape, value=1.0)
-    (gradient,) = pull_back(b, [(log, one)], [x])
-    assert gradient is not None
-    return b.t(gradient)
-
-
-def _solved(x: torch.Tensor, y: torch.Tensor, *, left: bool = True) -> Use:
-    """A vector, or several of them as columns, where the shapes say so as PyTorch reads them."""
-    vectors = y.dim() == 1 or (y.dim() == x.dim() - 1 and y.shape == x.shape[:-1])
-
-    def build(b: Builder, x: Value, y: Value) -> Value:
-        if vectors:
-            y = b.reshape(y, shape=(*y.type.shape, 1))
-        z = b.matmul(inverse(b, x), y) if left else b.matmul(y, inverse(b, x))
-        return b.reshape(z, shape=z.type.shape[:-1]) if vectors else z
-
-    return Use((x, y), build)
-
-
 def _sign_and_log(b: Builder, x: Value) -> tuple[Value, Value]:
     size = b.det(x)
     return b.sign(size), b.log(b.abs(size))
@@ -178,11 +143,6 @@ COUNTERPARTS: dict[str, Adapter] = {
     "linalg.det": lambda x: Use((x,), lambda b, x: b.det(x)),
     "linalg.slogdet": composed(_sign_and_log),
     "logdet": _log_det,
-    "linalg.inv": composed(inverse),
-    "linalg.inv_ex": composed(inverse),
-    "linalg.solve": _solved,
-    "linalg.solve_ex": _solved,
-    "linalg.matrix_power": _power,
     "linalg.multi_dot": _chain,
     "linalg.cross": _cross,
     "cross": _cross,

@@ -133,6 +133,22 @@ def _filled(x: torch.Tensor, value: float = 0.0) -> Use:
     return Use((x,), lambda b, x: b.full(shape=x.type.shape, value=float(value)))
 
 
+def _dropout(trains: bool) -> Adapter:
+    """Where nothing is left to chance."""
+
+    def adapter(x: torch.Tensor, p: float = 0.5, training: bool = trains, **_: Any) -> Use:
+        refuse_if(training and 0 < p < 1, "random numbers")
+        factor = float(not training or p == 0)
+        return Use((x,), lambda b, x: b.mul(x, factor))
+
+    return adapter
+
+
+def _random_leaky(x: torch.Tensor, *, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Use:
+    refuse_if(training, "random numbers")
+    return Use((x,), lambda b, x: b.leaky_relu(x, slope=(lower + upper) / 2))
+
+
 def _same(x: torch.Tensor) -> Use:
     return Use((x,), lambda b, x: x)
 
@@ -182,6 +198,10 @@ COUNTERPARTS: dict[str, Adapter] = {
     "to": _to,
     "fill": _filled,
     "zero_": _filled,
+    **{f"nn.functional.dropout{axes}": _dropout(True) for axes in ("", "2d", "3d")},
+    "nn.functional.alpha_dropout": _dropout(False),
+    **{f"nn.functional.feature_alpha_dropout.{use}": _dropout(False) for use in ("with_train", "without_train")},
+    "nn.functional.rrelu": _random_leaky,
     "native_dropout_backward": lambda g, mask, scale: Use(
         (g, mask), lambda b, g, mask: b.mul(g, b.mul(b.cast(mask, dtype="f32"), scale))
     ),

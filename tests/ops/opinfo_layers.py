@@ -9,7 +9,7 @@ import torch
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Value
 
-from .opinfo_use import Adapter, Use, refuse_if
+from .opinfo_use import Adapter, Use, given, refuse_if, with_axis
 
 
 def each(value: Any, rank: int) -> list[int]:
@@ -20,7 +20,6 @@ def each(value: Any, rank: int) -> list[int]:
 def _conv(x: torch.Tensor, w: torch.Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
           groups: int = 1) -> Use:  # fmt: skip
     rank = w.dim() - 2
-    refuse_if(x.dim() != w.dim(), "no batch")
     steps, dilations = each(stride, rank), each(dilation, rank)
     if isinstance(padding, str):
         total = [d * (k - 1) if padding == "same" else 0 for d, k in zip(dilations, w.shape[2:], strict=True)]
@@ -32,13 +31,12 @@ def _conv(x: torch.Tensor, w: torch.Tensor, bias: Any = None, stride: Any = 1, p
         y = b.conv(x, w, stride=steps, padding=pads, dilation=dilations, groups=groups)
         return y if bias is None else b.add(y, b.reshape(bias, shape=(w.type.shape[0], *(1,) * rank)))
 
-    return Use((x, w) if bias is None else (x, w, bias), build)
+    return Use(given(x, w, bias), build)
 
 
 def _conv_transpose(x: torch.Tensor, w: torch.Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0,
                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Use:  # fmt: skip
     rank = w.dim() - 2
-    refuse_if(x.dim() != w.dim(), "no batch")
     steps, pads, dilations = each(stride, rank), each(padding, rank), each(dilation, rank)
     more = each(output_padding, rank)
     refuse_if(any(m >= s for m, s in zip(more, steps, strict=True)), "output padding of a stride or more")
@@ -51,21 +49,35 @@ def _conv_transpose(x: torch.Tensor, w: torch.Tensor, bias: Any = None, stride: 
         y = b.conv_transpose(x, w, size=size, stride=steps, padding=pads * 2, dilation=dilations, groups=groups)
         return y if bias is None else b.add(y, b.reshape(bias, shape=(y.type.shape[1], *(1,) * rank)))
 
-    return Use((x, w) if bias is None else (x, w, bias), build)
+    return Use(given(x, w, bias), build)
 
 
 def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, attn_mask: Any = None, dropout_p: float = 0.0,
                is_causal: bool = False, scale: Any = None, enable_gqa: bool = False) -> Use:  # fmt: skip
-    refuse_if(q.dim() != 4 or dropout_p, "no heads, or dropout")
-    if attn_mask is None:
-        return Use((q, k, v), lambda b, q, k, v: b.scaled_dot_product_attention(q, k, v, causal=is_causal, scale=scale))
-    mask = attn_mask.detach()
-    return Use((q, k, v, mask), lambda b, q, k, v, m: b.masked_attention(q, k, v, m, scale=scale))
+    refuse_if(dropout_p, "dropout")
+    batch = torch.broadcast_shapes(*(v.shape[:-2] for v in ((q,) if enable_gqa else (q, k, v))))
+
+    def build(b: Builder, *values: Value) -> Value:
+        q, k, v = (_with_heads(b, value, value.type.shape[:-2] if enable_gqa else batch) for value in values[:3])
+        if attn_mask is None:
+            y = b.scaled_dot_product_attention(q, k, v, causal=is_causal, scale=scale)
+        else:
+            y = b.masked_attention(q, k, v, values[3], scale=scale)
+        return b.reshape(y, shape=(*batch, *y.type.shape[-2:]))
+
+    return Use(given(q, k, v, attn_mask), build)
+
+
+def _with_heads(b: Builder, x: Value, batch: Sequence[int]) -> Value:
+    """As [batch, heads, rows, columns], one head where there is no axis for them."""
+    rows = x.type.shape[-2:]
+    whole = (*batch, 1) if len(batch) == 1 else tuple(batch)
+    return b.reshape(b.expand(x, shape=(*batch, *rows)), shape=(*whole, *rows))
 
 
 COUNTERPARTS: dict[str, Adapter] = {
-    **{f"nn.functional.conv{n}d": _conv for n in (1, 2, 3)},
-    **{f"nn.functional.conv_transpose{n}d": _conv_transpose for n in (1, 2, 3)},
+    **{f"nn.functional.conv{n}d": with_axis(_conv, n + 2, (0,)) for n in (1, 2, 3)},
+    **{f"nn.functional.conv_transpose{n}d": with_axis(_conv_transpose, n + 2, (0,)) for n in (1, 2, 3)},
     "nn.functional.scaled_dot_product_attention": _attention,
 }
 """By the name of the OpInfo, with its variant after a dot."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Value
@@ -57,12 +56,31 @@ def _of_distributions(x: torch.Tensor, target: torch.Tensor, weight: Any, reduct
     def build(b: Builder, x: Value, target: Value, weight: Value | None = None) -> Value:
         shares = b.add(b.mul(target, 1 - smoothing), smoothing / x.type.shape[1])
         if weight is not None:
-            shares = b.mul(shares, b.reshape(weight, shape=(-1 if weight is None else weight.type.shape[0],
-                                                            *(1,) * (x.type.rank - 2))))  # fmt: skip
+            shares = b.mul(shares, b.reshape(weight, shape=(*weight.type.shape, *(1,) * (x.type.rank - 2))))
         errors = b.neg(b.sum(b.mul(shares, b.log_softmax(x, axis=1)), axis=1))
         return _reduced(b, errors, reduction)
 
     return Use(given(x, target, weight), build)
+
+
+def _linear_cross_entropy(x: torch.Tensor, linear_weight: torch.Tensor, target: torch.Tensor, *,
+                          linear_bias: Any = None, options: Any = None, ignore_index: int | None = None,
+                          **kwargs: Any) -> Use:  # fmt: skip
+    """Of logits [*batch, classes, *axes], with weights [classes, *axes, columns]."""
+    *axes, columns = linear_weight.shape
+    logits = torch.empty(*x.shape[:-1], *axes)
+    index = -100 if ignore_index is None else ignore_index
+    loss = _of_classes("cross_entropy")(logits, target, ignore_index=index, **kwargs)
+    count = 2 if linear_bias is None else 3
+
+    def build(b: Builder, *values: Value) -> Value | Sequence[Value]:
+        (x, weight, *bias), others = values[:count], values[count:]
+        rows = b.reshape(x, shape=(math.prod(x.type.shape[:-1]), columns))
+        y = b.matmul(rows, b.t(b.reshape(weight, shape=(math.prod(axes), columns))))
+        y = b.reshape(y, shape=tuple(logits.shape))
+        return loss.build(b, b.add(y, bias[0]) if bias else y, *others)
+
+    return Use((*given(x, linear_weight, linear_bias), *loss.tensors[1:]), build)
 
 
 def _multi_margin(x: torch.Tensor, target: torch.Tensor, *, p: int = 1, margin: float = 1.0,
@@ -122,13 +140,14 @@ def _binary_with_logits(b: Builder, x: Value, target: Value) -> Value:
 
 def _binary_logits(x: torch.Tensor, target: torch.Tensor, *, weight: Any = None, pos_weight: Any = None,
                    reduction: str = "mean") -> Use:  # fmt: skip
-    def build(b: Builder, x: Value, target: Value, *weights: Value) -> Value:
-        weight, positive = (weights[0] if given(weight_tensor) else None, weights[-1] if given(pos_weight) else None)
-        missed = b.softplus(b.neg(x)) if positive is None else b.mul(b.softplus(b.neg(x)), positive)
-        errors = b.add(b.mul(target, missed), b.mul(b.sub(1.0, target), b.softplus(x)))
-        return _reduced(b, errors if weight is None else b.mul(errors, weight), reduction)
+    weighted = weight is not None
 
-    weight_tensor = weight
+    def build(b: Builder, x: Value, target: Value, *weights: Value) -> Value:
+        missed = b.softplus(b.neg(x))
+        missed = missed if pos_weight is None else b.mul(missed, weights[-1])
+        errors = b.add(b.mul(target, missed), b.mul(b.sub(1.0, target), b.softplus(x)))
+        return _reduced(b, b.mul(errors, weights[0]) if weighted else errors, reduction)
+
     return Use(given(x, target, weight, pos_weight), build)
 
 
@@ -237,6 +256,9 @@ def _gaussian(x: torch.Tensor, target: torch.Tensor, var: Any, *, full: bool = F
 
 
 COUNTERPARTS: dict[str, Adapter] = {
+    "nn.functional.linear_cross_entropy": _linear_cross_entropy,
+    "nn.functional.linear_cross_entropy.chunked": _linear_cross_entropy,
+    "nn.functional.linear_cross_entropy.chunked_none": _linear_cross_entropy,
     "nn.functional.cross_entropy": _of_classes("cross_entropy"),
     "nn.functional.nll_loss": _of_classes("nll_loss"),
     "nn.functional.multi_margin_loss": _multi_margin,

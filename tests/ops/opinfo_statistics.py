@@ -144,6 +144,28 @@ def _differences(x: torch.Tensor, n: int = 1, dim: int = -1, before: Any = None,
     return Use(tensors, build)
 
 
+def _gradient(x: torch.Tensor, *, dim: Any = None, spacing: Any = None, edge_order: int = 1) -> Use:
+    """Central differences, and one-sided ones at the ends."""
+    axes = list(range(x.dim())) if dim is None else list(dim)
+    steps = [1.0 if spacing is None else spacing] * len(axes) if isinstance(spacing, float | None) else list(spacing)
+    refuse_if(any(isinstance(step, torch.Tensor) for step in steps), "coordinates instead of distances")
+    return Use((x,), lambda b, x: [_slope(b, x, *pair, edge_order) for pair in zip(axes, steps, strict=True)])
+
+
+def _slope(b: Builder, x: Value, axis: int, step: float, order: int) -> Value:
+    first, second = _neighbours(b, x, axis)
+    steps = b.div(b.sub(second, first), step)
+    count = steps.type.shape[axis]
+    before, after = _neighbours(b, steps, axis)
+    start, stop = (b.slice(steps, starts=[i], stops=[i + 1], axes=[axis], steps=[1]) for i in (0, count - 1))
+    if order == 2:
+        inner = [b.slice(steps, starts=[i], stops=[i + 1], axes=[axis], steps=[1]) for i in (1, count - 2)]
+        start, stop = (
+            b.sub(b.mul(end, 1.5), b.mul(next_, 0.5)) for end, next_ in zip((start, stop), inner, strict=True)
+        )
+    return b.concat(start, b.mul(b.add(before, after), 0.5), stop, axis=axis)
+
+
 def _trapezoids(running: bool = False) -> Adapter:
     def adapter(y: torch.Tensor, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Use:
         def build(b: Builder, y: Value, x: Value | None = None) -> Value:
@@ -221,6 +243,7 @@ COUNTERPARTS: dict[str, Adapter] = {
     "cummin": _running(lambda b, carry, x: b.minimum(carry, x)),
     "logcumsumexp": _running(log_sum),
     "diff": _differences,
+    "gradient": _gradient,
     "trapz": _trapezoids(),
     "trapezoid": _trapezoids(),
     "cumulative_trapezoid": _trapezoids(running=True),

@@ -173,7 +173,7 @@ def test_a_divergence_is_seen_before_it_is_saved(make: Make, line: Line) -> None
         ({"x": np.zeros((4, 3, 1), np.float32)}, "wrong-input", "f32[batch, 3]", "f32[4, 3, 1]"),
         ({"x": np.zeros((4, 3), np.uint8)}, "wrong-input", "f32[batch, 3]", "u8[4, 3]"),
         ({"x": np.zeros((5, 3), np.float32)}, "wrong-input", "f32[batch, 1]", "f32[4, 1]"),
-        ({"x": np.zeros((4, 3), complex)}, "wrong-input", "f32[batch, 3]", "complex128[4, 3]"),
+        ({"x": np.zeros((4, 3), complex)}, "wrong-input", "f32[batch, 3]", "c128[4, 3]"),
         ({"x": [[1.0], [2.0, 3.0]]}, "wrong-input", "f32[batch, 3]", None),
         ({"x": None}, "missing-input", "x: f32[batch, 3]", "y"),
         ({"z": np.zeros(3)}, "wrong-input", None, None),

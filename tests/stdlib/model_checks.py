@@ -46,6 +46,21 @@ def assert_gradients_match_pytorch(
     return parameters
 
 
+PADDING, BEGIN, END = 0, 1, 2
+"""Tokens of the translation models."""
+
+
+def copying_task(rows: int, vocab: int) -> Arrays:
+    """Sentences of three to six words, and the same sentences as their translations."""
+    rng = np.random.default_rng(0)
+    source, target = np.zeros((rows, 7), np.int64), np.zeros((rows, 8), np.int64)
+    for row in range(rows):
+        words = rng.integers(3, vocab, rng.integers(3, 7))
+        source[row, : len(words) + 1] = [*words, END]
+        target[row, : len(words) + 2] = [BEGIN, *words, END]
+    return {"source": source, "target": target}
+
+
 def attention_weights(scope: Scope, name: str) -> dict[str, Tensor]:
     """Weights of `attention` or `cross_attention` as nn.MultiheadAttention calls them, in a module of this name."""
     *inner, last = (scope.at(linear) for linear in ("linear", "linear_2", "linear_3") if linear in scope)

@@ -25,13 +25,17 @@ FILES = [*(read_source(name) for name in library_modules()), *(Source(str(p), p.
 SMALL: dict[str, dict[str, Any]] = {
     "GPT": {"vocab": 17, "d": 8, "layers": 2, "h": 2, "context": 6, "drop": 0.1},
     "MLP": {"drop": 0.2},
+    "Transformer": {"vocab": 17, "d": 8, "layers": 2, "h": 2, "ff": 12},
+    "BERT": {"vocab": 17, "d": 8, "layers": 2, "h": 2, "context": 6, "cls": 1, "sep": 2, "mask": 3},
+    "Seq2Seq": {"source_vocab": 17, "target_vocab": 17, "d": 4, "n": 6},
+    **{name: {"vocab": 17, "d": 4, "n": 6} for name in ("LSTM", "GRU", "SimpleRNN")},
 }
 """Settings that make a model small, or need a value."""
 
-SIZES = {"batch": 2, "t": 6, "height": 32, "width": 32}
+SIZES = {"batch": 2, "t": 6, "s": 5, "height": 32, "width": 32}
 
-LARGE = ("GPT2", "GPT2Medium", "GPT2Large", "GPT2XL", "GPT3")
-"""Models that are GPT with other settings, too large to run here; `test_sizes` compiles the smallest."""
+LARGE = ("GPT2", "GPT2Medium", "GPT2Large", "GPT2XL", "GPT3", "BERTBase", "BERTLarge")
+"""Models that are others with settings of their own, too large to run here; `test_sizes` compiles the smallest GPT."""
 
 YEAR = re.compile(r"\b(17|18|19|20)\d\d\b")
 NO_SOURCE = frozenset(
@@ -105,14 +109,13 @@ def test_compiles_and_runs(model: str):
     """Five graphs, with sizes open and fixed; verified after each pass, accepted by the checker, run, finite."""
     network = network_of(model)
     values = variables(network)
-    forward, evaluation, gradient = (
-        make(**CHECKED) for make in (network.graph, network.eval_graph, network.gradient_graph)
-    )
+    forward = network.graph(network.entries[0], **CHECKED)
+    evaluation, gradient = network.eval_graph(**CHECKED), network.gradient_graph(**CHECKED)
     batch = data(network, gradient)
     feeds = {**run_inputs(), **values, **batch}
     results = Runner(forward)(feeds)
     assert all(np.isfinite(array).all() for array in results.values())
-    fixed = Runner(network.graph(dims=SIZES))(feeds)
+    fixed = Runner(network.graph(network.entries[0], dims=SIZES))(feeds)
     for name, array in results.items():
         np.testing.assert_allclose(fixed[name], array, rtol=1e-4, atol=1e-5)
     assert np.isfinite(Runner(evaluation)(feeds)["loss"])

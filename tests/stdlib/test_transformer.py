@@ -25,10 +25,20 @@ from .harness import (
     torch_parameters,
     variables,
 )
-from .model_checks import assert_gradients_match_pytorch, attention_weights, renamed, results, tensors, trained
+from .model_checks import (
+    BEGIN,
+    END,
+    PADDING,
+    assert_gradients_match_pytorch,
+    attention_weights,
+    copying_task,
+    renamed,
+    results,
+    tensors,
+    trained,
+)
 
 SMALL = {"vocab": 11, "d": 12, "layers": 2, "h": 3, "ff": 20}
-PADDING, BEGIN, END = 0, 1, 2
 SOURCE = np.array([[5, 3, 9, 2, 0], [7, 2, 0, 0, 0], [4, 4, 8, 10, 2]])
 TARGET = np.array([[1, 6, 3, 2], [1, 9, 2, 0], [1, 8, 7, 2]])
 
@@ -122,21 +132,10 @@ def test_padding_changes_nothing() -> None:
     assert_near(long, short, 1e-6)
 
 
-def copying_task(rows: int) -> Arrays:
-    """Sentences of three to six words, and the same sentences as their translations."""
-    rng = np.random.default_rng(0)
-    source, target = np.zeros((rows, 7), np.int64), np.zeros((rows, 8), np.int64)
-    for row in range(rows):
-        words = rng.integers(3, SMALL["vocab"], rng.integers(3, 7))
-        source[row, : len(words) + 1] = [*words, END]
-        target[row, : len(words) + 2] = [BEGIN, *words, END]
-    return {"source": source, "target": target}
-
-
 @cache
 def copier() -> tuple[Arrays, list[float]]:
     """The weights of a network that has begun to learn to copy, and the loss of each step."""
-    found, losses = trained(network_of(warmup=40, drop=0.1), copying_task(256), steps=120, batch=64)
+    found, losses = trained(network_of(warmup=40, drop=0.1), copying_task(256, SMALL["vocab"]), steps=120, batch=64)
     return dict(found.weights), losses
 
 
@@ -165,7 +164,7 @@ def searched(p: Parameters, source: Tensor, beam: int) -> list[int]:
 
 @pytest.mark.parametrize("beam", [1, 3])
 def test_translations_are_those_of_a_search_by_hand(beam: int) -> None:
-    network, source = network_of(beam=beam), copying_task(5)["source"]
+    network, source = network_of(beam=beam), copying_task(5, SMALL["vocab"])["source"]
     weights, _ = copier()
     p = torch_parameters(network, weights, training=False)
     with torch.no_grad():

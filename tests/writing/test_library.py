@@ -66,7 +66,7 @@ def test_resnet_has_one_block_of_each_kind():
     case = rewritten(library("ResNet20").elaborate(), "ResNet20")
     assert sorted(case.written.repeats) == [2, 2, 3]
     assert case.text.count("conv2d(") == 4  # stem, body, strided body, projection
-    assert case.written.layers == {"conv2d": 21, "batch_norm": 21, "linear": 1}
+    assert case.written.layers == {"conv2d": 21, "batch_norm": 21, "global_avg_pool": 1, "linear": 1}
 
 
 def test_lenet_reads_as_it_was_written():

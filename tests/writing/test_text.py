@@ -239,3 +239,13 @@ def test_sequences_cannot_be_inputs():
     b.output("y", x)
     with pytest.raises(DiagnosticError, match="onnx-unsupported: `x` is opaque, which is no tensor"):
         rewritten(b.graph())
+
+
+def test_long_chains_and_deep_scopes_are_cut():
+    b = Builder()
+    x = b.input("x", tensor(B))
+    for i in range(2_000):
+        with b.at(BUILTIN, ".".join(["deep"] * 500) if i % 2 else ""):
+            x = b.neg(b.exp(x)) if i % 2 else b.sin(x)
+    b.output("y", x)
+    assert rewritten(b.graph()).network.elaborate().outputs

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..reader import Reader
 
+LIMIT = 4096
+"""Into how many elements a tensor is split while compiling; one of more stays a sequence of the run."""
+
 Result = Value | Sequence[Value | None] | None
 
 
@@ -71,7 +74,7 @@ def split(reader: Reader, call: Call) -> Result:
     size = x.type.shape[axis]
     stated = call.input(1)
     parts = np.array(1) if stated is None else reader.constant(stated)
-    if parts is None or not isinstance(size, int):
+    if parts is None or not isinstance(size, int) or (not parts.ndim and size > int(parts) * LIMIT):
         return None
     if parts.ndim:
         sizes = [int(part) for part in parts]
