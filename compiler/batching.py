@@ -356,9 +356,7 @@ def _rowwise(node: Node, kinds: list[Rows], batch: str) -> bool:
 
 def _samplewise(node: Node, kinds: list[Rows], batch: str) -> bool:
     """What has rows has them first, and each row of the result is made of these."""
-    return all(
-        _row_axes(x, batch) == [0] for x, kind in zip(node.inputs, kinds, strict=True) if kind is Rows.SEPARATE
-    )
+    return all(_row_axes(x, batch) == [0] for x, kind in zip(node.inputs, kinds, strict=True) if kind is Rows.SEPARATE)
 
 
 def _pad(node: Node, kinds: list[Rows], batch: str) -> bool:

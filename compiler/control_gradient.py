@@ -186,10 +186,7 @@ class _Backward:
         """
         it = self.it
         known = {*it.captures, *it.slices}
-        invariant = set(it.captures)
-        for node in forward:
-            if all(x in invariant for x in node.inputs):
-                invariant.update(node.outputs)
+        invariant = _invariant(forward, it.captures)
         told = frozenset().union(*map(determined, forward))
         sizes = told.intersection(size for node in gradient for size in sizes_of(node)) if told else NOTHING
         needed = set(free) - known
@@ -245,6 +242,15 @@ def _widen(b: Builder, it: Iteration, forward: Sequence[Node], saved: Sequence[V
         b.replace(it.node, Node(it.node.op, it.node.inputs, attrs, outputs, it.node.loc, it.node.scope))
         known |= dict(zip(fresh, new, strict=True))
     return [known[value] for value in saved]
+
+
+def _invariant(nodes: Sequence[Node], captures: list[Value]) -> set[Value]:
+    """The values that are the same in every round."""
+    found = set(captures)
+    for node in nodes:
+        if all(x in found for x in node.inputs):
+            found.update(node.outputs)
+    return found
 
 
 def _has(value: Value, sizes: frozenset[str]) -> bool:

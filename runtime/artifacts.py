@@ -44,8 +44,9 @@ def compile_network(
     """Writes every graph of a network, its weights and the manifest; the paths written.
 
     `<entry>.onnx` for each entry (or those named) with the weights inside, or in the weights' file where they exceed
-    1.5 GB; where the network trains, `train.onnx`, `grad.onnx`, `apply.onnx` (not where the step has phases) and
-    `eval.onnx`, whose variables are inputs; `weights.safetensors`; `manifest.json`. Every graph passes the ONNX checker before it takes its name.
+    1.5 GB; where the network trains, `train.onnx` and `eval.onnx`, and, where the step has no phases, `grad.onnx` and
+    `apply.onnx`, whose variables are inputs; `weights.safetensors`; `manifest.json`. Every graph passes the ONNX
+    checker before it takes its name.
 
     Raises DiagnosticError (`unknown-entry`, `opset-unsupported`, `disk-full`, `unwritable-file`).
     """

@@ -16,7 +16,7 @@ from .bound_network import BoundNetwork
 from .data import DataOptions, Dataset, Table, batches, match, open_data
 from .engine import require_training
 from .evaluate import Evaluator
-from .initial_weights import initial_weights
+from .initial_weights import InitialWeights, initial_weights
 from .loader import load, open_source
 from .loop import Callback, Outcome, Plan, check_plan
 from .plot import plot_curves
@@ -72,12 +72,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training that is ready to go: everything that can be wrong with the request has been looked at."""
+    """A training that is ready to go: everything that can be wrong with the request has been looked at.
+
+    notes: for the user to see before it begins.
+    """
 
     trainer: Trainer
     run: RunDirectory
     plan: Plan
     dataset: Dataset
+    notes: tuple[str, ...] = ()
 
     def carry_out(self, callbacks: Sequence[Callback] = ()) -> Report:
         """Trains, and then evaluates, exports and draws. Raises DiagnosticError (`not-finite`, `disk-full`, …)."""
@@ -176,9 +180,10 @@ def prepare(request: TrainingRequest) -> Training:
         weights=None if request.weights is None else str(request.weights),
     )
     refuse_occupied(request.out, config)
-    trainer = _beginning(network, config)
+    given = _given_weights(network, config)
+    trainer = _beginning(network, config, given)
     trainer.run = RunDirectory.create(request.out, config, network)
-    return Training(trainer, trainer.run, plan, matched)
+    return Training(trainer, trainer.run, plan, matched, () if given is None else (given.note,))
 
 
 def resume(
@@ -259,16 +264,20 @@ def _metrics(run: RunDirectory, network: Network, table: Table, checkpoint: str,
     return Evaluator(network, device).run(place_all(variables, device), batches(table, run.config.batch or 64))
 
 
-def _beginning(network: Network, config: RunConfig) -> Trainer:
-    """A trainer that has not begun, with the weights that the configuration names or drawn ones."""
-    given = None if config.weights is None else initial_weights(network, Path(config.weights), config.seed)
+def _given_weights(network: Network, config: RunConfig) -> InitialWeights | None:
+    return None if config.weights is None else initial_weights(network, Path(config.weights), config.seed)
+
+
+def _beginning(network: Network, config: RunConfig, given: InitialWeights | None) -> Trainer:
+    """A trainer that has not begun, with the weights that are given or drawn ones."""
     bound = BoundNetwork(network, None if given is None else given.arrays)
     return Trainer(bound, config.seed, config.device, config.threads, config.steps)
 
 
 def _afresh(run: RunDirectory) -> Trainer:
     """The trainer of a run that was stopped before its first checkpoint."""
-    trainer = _beginning(run.network(), run.config)
+    network = run.network()
+    trainer = _beginning(network, run.config, _given_weights(network, run.config))
     trainer.run = run
     run.forget_after(0)
     return trainer

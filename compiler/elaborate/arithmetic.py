@@ -13,6 +13,7 @@ from netlang.tokens import MAX_INTEGER
 from netlang.types import FLOATS
 
 from ..ir import Value
+from .aggregation import paired
 from .context import Context
 from .operators import apply_op
 from .values import CALLABLE, POISON, Environment, Poison, describe, is_number, is_size, not_applied
@@ -191,6 +192,8 @@ def _tensor_binary(context: Context, expr: syntax.Binary, left: Any, right: Any)
     name = _TENSOR_OPERATORS[expr.operator]
     if name == "div":
         _refuse_integer_division(expr, operands)
+    if name != "matmul":
+        operands = paired(context, operands)
     return apply_op(context, name, operands, {}, expr.span, spans, symbol=expr.operator)
 
 

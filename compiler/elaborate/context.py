@@ -21,6 +21,7 @@ from .naming import Counter, Instance, Namer
 from .regions import Iteration, Region
 
 if TYPE_CHECKING:
+    from .aggregation import Edges
     from .values import Environment
 
 MAX_DEPTH = 100
@@ -46,6 +47,7 @@ class Frame:
     return_value: syntax.Expr | None = None
     train: Any = None  # the TrainPlan while a `train` block runs
     iterations: list[Iteration] = field(default_factory=list)  # whose bodies are being executed, innermost last
+    edges: list[Edges] = field(default_factory=list)  # of each `aggregate` whose body is being executed, innermost last
 
     def holds(self, span: Span) -> bool:
         """Whether a place is in the text of what is executed."""

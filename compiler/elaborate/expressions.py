@@ -13,7 +13,7 @@ from netlang.source import Span
 
 from ..initializers import INITIALIZERS
 from ..ir import Init, Value
-from . import calls, indexing, iteration
+from . import aggregation, calls, indexing, iteration
 from .arithmetic import binary, unary
 from .choice import chosen_value, decided
 from .context import Context, Reported
@@ -395,6 +395,7 @@ _HANDLERS: dict[type, Any] = {
     syntax.Compose: _compose,
     syntax.Conditional: _conditional,
     syntax.Heads: _heads,
+    syntax.Aggregate: aggregation.aggregate,
     syntax.Scan: iteration.scan,
     syntax.Loop: iteration.loop,
     syntax.Tuple: _tuple,

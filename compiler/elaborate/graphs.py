@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -176,7 +176,9 @@ def flat_step(blueprint: Blueprint, parts: int) -> FlatStep:
     _require_one_loss(blueprint, plan, "an update in place")
     _require_optimizer(blueprint, plan)
     clips = plan.clip is not None
-    apply = {decay: _flat_apply(blueprint, plan, 1 if clips else parts, decay) for decay in (True, False)}
+    count = 1 if clips else parts
+    own = {decay: replace(plan, instances={}) for decay in (True, False)}  # each graph has states of its own
+    apply = {decay: _flat_apply(blueprint, plan, count, decay) for decay, plan in own.items()}
     return FlatStep(_flat_combine(parts) if clips else None, apply, plan.clip)
 
 

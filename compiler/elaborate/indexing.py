@@ -10,13 +10,17 @@ from netlang.dims import Size, decide_less
 from netlang.types import INTEGERS
 
 from ..ir import Value
+from . import aggregation
 from .context import Context
 from .operators import apply_op
-from .values import POISON, Environment, Poison, describe, is_size
+from .values import POISON, EdgeEnd, Environment, Poison, describe, is_size
 
 
 def index(context: Context, expr: syntax.Index, value: Any, environment: Environment) -> Any:
     """The value of `value[…]`."""
+    edge = next((item for item in expr.items if isinstance(item, syntax.Edge)), None)
+    if edge is not None:
+        return aggregation.read_edge(context, expr, value, edge)
     if isinstance(value, tuple):
         return _item(context, expr, value, environment)
     if not isinstance(value, Value):
@@ -31,6 +35,9 @@ def index(context: Context, expr: syntax.Index, value: Any, environment: Environ
     items = [_evaluated(context, item, environment) for item in expr.items]
     if any(isinstance(item, Poison) for item in items):
         return POISON
+    end = next((item for item in items if isinstance(item, EdgeEnd)), None)
+    if end is not None:
+        return aggregation.read(context, expr, value, end)
     if isinstance(items[0], Value):
         return _gather(context, expr, value, items)
     return _slice(context, expr, value, items)

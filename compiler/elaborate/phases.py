@@ -118,14 +118,10 @@ def _target(context: Context, outer: TrainPlan, node: syntax.Expr, environment: 
         raise Reported
     if isinstance(value, str):
         return lambda variable: fnmatchcase(variable.name, value)
-    paths = tuple(_paths(value))
     if isinstance(value, Value):
         name = _now(outer).get(value)
-        if name is not None:
-            return lambda variable: variable.name == name
-    elif not paths:
-        raise fail("no-parameters", f"{describe(value)} has no parameters to update", node.span,
-                   help="name layers and models bound by `let`, parameters, or patterns such as \"encoder.*\"")  # fmt: skip
+        return lambda variable: variable.name == name
+    paths = tuple(_paths(value))
     return lambda variable: any(not path or variable.name.startswith(f"{path}.") for path in paths)
 
 
@@ -145,16 +141,17 @@ def _trained(context: Context, statement: syntax.Phase, belongs: Sequence[_Belon
     variables = [v for v in context.builder.root.variables if v.kind == "param"]
     for node, is_one in zip(statement.targets, belongs, strict=True):
         if not any(is_one(variable) for variable in variables):
-            names = [variable.name for variable in variables]
-            raise fail("no-parameters", f"no parameter belongs to `{node.span.text}`", node.span,
-                       help=_known(node, names))  # fmt: skip
+            raise fail("no-parameters", f"`{node.span.text}` has no parameters to update", node.span,
+                       help=_known(node, [variable.name for variable in variables]))  # fmt: skip
     return [v for v in variables if v.trainable and any(is_one(v) for is_one in belongs)]
 
 
-def _known(node: syntax.Expr, names: Sequence[str]) -> str | None:
+def _known(node: syntax.Expr, names: Sequence[str]) -> str:
     if isinstance(node, syntax.String) and (meant := did_you_mean(node.value, names)):
         return meant
-    return f"its first parameters are {', '.join(f'`{name}`' for name in names[:3])}" if names else None
+    if names:
+        return f"the parameters used so far begin with {', '.join(f'`{name}`' for name in names[:3])}"
+    return "nothing with parameters was used so far"
 
 
 def _now(outer: TrainPlan) -> dict[Value, str]:

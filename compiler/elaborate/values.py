@@ -167,6 +167,15 @@ class Composition:
     name: str | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EdgeEnd:
+    """`u` in the body of an `aggregate … over (u -> v)`: the source (row 0) or the target (row 1) of each edge."""
+
+    name: str
+    row: int
+    edges: Any
+
+
 @dataclass(frozen=True, slots=True)
 class DType:
     """A dtype's name as a value: `f32(x)` casts."""
@@ -227,6 +236,8 @@ def describe(value: Any) -> str:
             return "a composition of layers"
         case DType(name=name):
             return f"the dtype {name}"
+        case EdgeEnd(name=name):
+            return f"the node `{name}` of an edge"
     return type(value).__name__
 
 

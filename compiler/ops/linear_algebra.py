@@ -8,13 +8,15 @@ import numpy as np
 
 from netlang.diagnostics import fail
 
+from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .common import product
 from .reference import torch
 
 if TYPE_CHECKING:
     from ..builder import Builder
-    from ..ir import Value
+    from ..emit import Emitter
+    from ..ir import Node, Value
 
 
 _SINGULAR = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.0, 1.0, -1.0]], np.float32)
@@ -28,6 +30,14 @@ def _matmul_vjp(b: Builder, g: Value, y: Value, x: Value, w: Value) -> tuple[Val
         g_rows = b.reshape(g, shape=(rows, g.type.shape[-1]))
         return b.matmul(g, b.t(w)), b.matmul(b.t(x_rows), g_rows)
     return b.matmul(g, b.t(w)), b.matmul(b.t(x), g)
+
+
+def _matmul_onnx(e: Emitter, node: Node, x: str, w: str) -> str:
+    """A product over no elements is zeros, which ONNX Runtime's FusedMatMul writes into the first matrix only."""
+    type_ = node.outputs[0].type
+    if node.inputs[0].type.shape[-1] == 0 and all(isinstance(size, int) for size in type_.shape):
+        return e.constant(np.zeros(type_.shape, numpy_dtype(type_.dtype)))
+    return e.node("MatMul", x, w)
 
 
 def _det_vjp(b: Builder, g: Value, y: Value, x: Value) -> tuple[Value]:
@@ -59,12 +69,13 @@ OPERATORS: tuple[Op, ...] = (
         doc="Matrix product over the last two axes; the axes before them broadcast.",
         numpy=np.matmul,
         vjp=_matmul_vjp,
-        onnx="MatMul",
+        onnx=_matmul_onnx,
         samples=(
             S((3, 4), (4, 5), torch=lambda x, w: x @ w),
             S((2, 3, 4), (4, 5), torch=lambda x, w: x @ w),
             S((2, 3, 4), (2, 4, 1), torch=lambda x, w: x @ w),
             S((2, 1, 3, 4), (5, 4, 2), torch=lambda x, w: x @ w),
+            S((2, 3, 0), (2, 0, 3), torch=lambda x, w: x @ w),
             S((3, 4), (2, 4, 5), torch=lambda x, w: x @ w),
             S(np.arange(6).reshape(2, 3), np.arange(3).reshape(3, 1), torch=lambda x, w: x @ w),
             Bad((2, 64), (32, 8), code="shape-mismatch"),

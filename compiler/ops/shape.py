@@ -10,6 +10,7 @@ from netlang.diagnostics import fail
 from netlang.dims import Dim, Opaque, Size, decide_equal, decide_less
 from netlang.types import Mismatch, TensorType, broadcast
 
+from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .common import bad_value, listed, normal_axis, product, shape_mismatch
 from .reference import torch
@@ -79,7 +80,11 @@ def _expand_shape(x: TensorType, shape: Sizes) -> TensorType:
 
 
 def _expand_onnx(e: Emitter, node: Node, x: str) -> str:
-    return e.node("Expand", x, e.sizes(node.outputs[0].type.shape))
+    """ONNX Runtime's optimizer takes an Expand from sizes of 1 to known sizes of 0 for one that does nothing."""
+    type_ = node.outputs[0].type
+    if 0 in type_.shape and all(isinstance(size, int) for size in type_.shape):
+        return e.constant(np.zeros(type_.shape, numpy_dtype(type_.dtype)))
+    return e.node("Expand", x, e.sizes(type_.shape))
 
 
 # --- concat, split -------------------------------------------------------------------------------------------------
@@ -307,6 +312,7 @@ OPERATORS: tuple[Op, ...] = (
             S((3,), shape=(2, 3), torch=lambda x, shape: x.broadcast_to(shape)),
             S((2, 1, 3), shape=(2, 4, 3), torch=lambda x, shape: x.broadcast_to(shape)),
             S((), shape=(2, 2), torch=lambda x, shape: x.broadcast_to(shape)),
+            S((2, 1, 3), shape=(2, 0, 3), torch=lambda x, shape: x.broadcast_to(shape)),
             Bad((3,), shape=(3, 2), code="shape-mismatch"),
             Bad((2, 3), shape=(1, 3), code="shape-mismatch"),
         ),

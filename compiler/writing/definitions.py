@@ -253,7 +253,8 @@ class _Solver:
             if expressed is not None:
                 return expressed
         if vector not in self._given:
-            stem = self._setting_stem(address)
+            symbol_name = str(vector[0]) if _constantly(vector) else ""
+            stem = identifier(symbol_name) if symbol_name.isidentifier() else self._setting_stem(address)
             self._given[vector] = name = self._new(stem)
             self._definition.settings[name] = "int" if is_size else "float"
         return self._given[vector]

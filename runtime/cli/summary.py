@@ -86,7 +86,7 @@ def _training_bytes(step: Graph, dims: Mapping[str, int]) -> int:
     from ...compiler.cost import count
 
     between = replace(step, outputs=tuple(output for output in step.outputs if output.role != "next"))
-    return 2 * _variable_bytes(step) + count(between, dims).activation_bytes
+    return 2 * _variable_bytes(step) + count(between, {**assumed_sizes(step), **dims}).activation_bytes
 
 
 def _variable_bytes(graph: Graph) -> int:

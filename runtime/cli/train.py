@@ -186,6 +186,7 @@ def _headlines(training: Training) -> list[str]:
         f"{network.name}: {count(network.parameter_count, 'parameter')}",
         f"{dataset.name}: {rows}",
         *dataset.notes,
+        *training.notes,
         f"{count(plan.steps, 'step')} of {plan.batch}{done}; run directory {training.run.path}",
     ]
 

@@ -92,6 +92,7 @@ def test_training_begins_with_the_weights(model: Path) -> None:
     weights = ["--weights", "lines/weights.safetensors"]
     trained = netlang("train", str(source), *given, *weights, "--out", "run", "--json")
     assert trained.code == 0, trained.err
+    assert "4 of 4 weights are from lines/weights.safetensors" in trained.err
     fresh = netlang("train", str(source), *given, "--out", "fresh", "--seed", "1", "--json")
     assert json.loads(trained.out)["metrics"] != json.loads(fresh.out)["metrics"]
     begun, moved = load_file("lines/weights.safetensors"), load_file("run/checkpoints/last.safetensors")

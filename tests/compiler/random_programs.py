@@ -16,6 +16,7 @@ from netlang.compiler import control
 from netlang.compiler.autodiff import gradients
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Graph, Value
+from netlang.compiler.shapes import static_shape
 
 from netlang.dims import Size, symbol
 from netlang.types import TensorType
@@ -91,7 +92,7 @@ class Program:
         feeds = {}
         for name, (kind, length) in INPUTS.items():
             rows = () if length is None else (length if isinstance(length, int) else SIZES["steps"],)
-            feeds[name] = np.asarray(rng.standard_normal((*rows, *TYPES[kind].shape)) / 2, np.float64)
+            feeds[name] = np.asarray(rng.standard_normal((*rows, *static_shape(TYPES[kind]))) / 2, np.float64)
         return feeds
 
     def _loss(self, b: Builder, inputs: Sequence[Value]) -> Value:
@@ -137,9 +138,9 @@ class _Writer:
     def body(self, b: Builder, scope: Scope, depth: int) -> Scope:
         scope = list(scope)
         for _ in range(self.rng.randint(2, 4) if depth else 6):
-            nests = depth < DEPTH and self.rng.random() < (0.6, 0.4, 0.25)[depth]
-            if nests:
-                scope += self.rng.choice((self.scan, self.scan, self.loop, self.branch, self.block))(b, scope, depth + 1)
+            if depth < DEPTH and self.rng.random() < (0.6, 0.4, 0.25)[depth]:
+                nest = self.rng.choice((self.scan, self.scan, self.loop, self.branch, self.block))
+                scope += nest(b, scope, depth + 1)
             else:
                 scope += self.rng.choice(STATEMENTS)(self, b, scope)
         return scope
@@ -170,8 +171,7 @@ class _Writer:
 
     def initial(self, b: Builder, scope: Scope, kind: str) -> Value:
         if self.rng.random() < 0.25:
-            type_ = TYPES[kind]
-            return b.constant(np.full(type_.shape, 1), type_.dtype)
+            return b.constant(np.ones(static_shape(TYPES[kind])), TYPES[kind].dtype)
         return self.pick(scope, kind)
 
     # --- Iterations ---
@@ -273,7 +273,7 @@ class _Writer:
         if self.rolled:
             bodies = [self._side(b.inner("side"), scope, depth, seed, kinds) for seed in sides]
             return _items(kinds, control.branch(b, condition, *bodies))
-        then, otherwise = ([self._outputs(b, scope, depth, seed, kinds)][0] for seed in sides)
+        then, otherwise = (self._outputs(b, scope, depth, seed, kinds) for seed in sides)
         return _items(kinds, [_kept(b, condition, x, y) for x, y in zip(then, otherwise, strict=True)])
 
     def block(self, b: Builder, scope: Scope, depth: int) -> Scope:
@@ -356,6 +356,10 @@ def _group_norm(b: Builder, x: Value, scale: Value) -> Value:
     return b.mul(b.reshape(b.group_norm(b.reshape(x, shape=(1, 2, 3)), pair, pair, groups=1), shape=(2, 3)), 0.3)
 
 
+def _shifted(b: Builder, x: Value, y: Value) -> Value:
+    return b.slice(b.concat(x, y, axis=0), starts=(1,), stops=(4,), axes=(0,), steps=(1,))
+
+
 def _moved(b: Builder, x: Value) -> Value:
     return b.transpose(b.reshape(x, shape=(3, 2)), perm=(1, 0))
 
@@ -376,12 +380,13 @@ STATEMENTS: tuple[Statement, ...] = (
     _of("vector", "square", lambda b, x: b.mul(b.logsumexp(x, axis=(1,)), 0.5)),
     _of("number", "vector", lambda b, x: b.mul(b.sum(x), 0.3)),
     _of("vector", "vector", lambda b, x: b.softmax(x)),
-    _of("vector", "vector vector", lambda b, x, y: b.slice(b.concat(x, y, axis=0), starts=(1,), stops=(4,), axes=(0,), steps=(1,))),
+    _of("vector", "vector vector", _shifted),
     _of("matrix", "matrix", _moved),
     _of("matrix", "matrix number", _group_norm),
     _of("number", "matrix", lambda b, x: b.mul(b.cross_entropy(x, b.constant(np.array([2, 0]))), 0.3)),
     _of("number", "matrix square vector number", _lstm),
     _of("number", "vector", _positive_sum),
+    _of("number", "vector", lambda b, x: b.mul(b.sum(b.sin(b.masked_select(x, b.less(x, 0.2)))), 0.5)),
     _of("number", "integer", lambda b, x: b.sin(b.cast(x, dtype=FLOAT))),
     _of("vector", "matrix integer", lambda b, x, y: b.gather(x, b.mod(y, 2))),
     _of("vector", "truth vector vector", lambda b, c, x, y: b.select(c, x, y)),

@@ -130,7 +130,7 @@ def _blocked(b: Builder, x: Value, w: Value) -> Value:
     return control.block(b, body, recompute=True)[0]
 
 
-def _recurrent(name: str, gates: int) -> Make:
+def _recurrent(name: str, gates: int) -> Case:
     """The last state of a recurrent composite, whose rows are its second axis."""
 
     def make(b: Builder, x: Value, w: Value, r: Value, bias: Value) -> Value:
@@ -138,12 +138,7 @@ def _recurrent(name: str, gates: int) -> Make:
         states = (state, state) if name == "lstm" else (state,)
         return getattr(b, name)(b.transpose(x, perm=(1, 0, 2)), w, r, bias, *states)[1]
 
-    del gates
-    return mean(make)
-
-
-def _recurrent_case(name: str, gates: int) -> Case:
-    return Case(_recurrent(name, gates), (5, 3), (1, 2 * gates, 3), (1, 2 * gates, 2), (1, 4 * gates))
+    return Case(mean(make), (5, 3), (1, 2 * gates, 3), (1, 2 * gates, 2), (1, 4 * gates))
 
 
 def _attended(b: Builder, x: Value, w: Value) -> Value:
@@ -162,9 +157,9 @@ def _order(b: Builder, x: Value) -> Value:
 
 
 SEPARATE = {
-    "lstm": _recurrent_case("lstm", 4),
-    "gru": _recurrent_case("gru", 3),
-    "rnn": _recurrent_case("rnn", 1),
+    "lstm": _recurrent("lstm", 4),
+    "gru": _recurrent("gru", 3),
+    "rnn": _recurrent("rnn", 1),
     "scan": Case(mean(_rounds_over_time), (5, 3), (3, 4), (4, 4)),
     "loop": Case(mean(_repeated), (3,), (3,)),
     "branch": Case(mean(_chosen), (3,), (3,)),
@@ -205,9 +200,13 @@ SEPARATE = {
         (2, 4, 4), (4, 2),
     ),
     "short-time spectrum": Case(mean(lambda b, x, w: b.stft(x, w, step=2)), (8, 1), (4,)),
-    "resized": Case(mean(lambda b, x, w: b.resize(b.mul(x, w), size=(5, 7), axes=(2, 3), mode="linear")), (2, 3, 4), (4,)),
+    "resized": Case(
+        mean(lambda b, x, w: b.resize(b.mul(x, w), size=(5, 7), axes=(2, 3), mode="linear")), (2, 3, 4), (4,)
+    ),
     "local response": Case(mean(lambda b, x, w: b.local_response_norm(b.mul(x, w), size=3)), (4, 2), (2,)),
-    "pooled norms": Case(mean(lambda b, x, w: b.lp_pool(b.mul(x, w), kernel=(2,), stride=(1,), padding=(0, 0))), (2, 4), (4,)),
+    "pooled norms": Case(
+        mean(lambda b, x, w: b.lp_pool(b.mul(x, w), kernel=(2,), stride=(1,), padding=(0, 0))), (2, 4), (4,)
+    ),
     "log of sums": Case(mean(lambda b, x, w: b.logsumexp(b.mul(x, w), axis=(1,))), (4,), (4,)),
     "squares": Case(mean(lambda b, x, w: b.reduce_sum_square(b.mul(x, w), axis=(1,))), (4,), (4,)),
     "by count": Case(lambda b, x, w: b.div(b.sum(b.mul(x, w)), b.cast(b.dim(size=4 * BATCH), dtype="f64")), (4,), (4,)),
@@ -248,6 +247,13 @@ MIXED = {
     "spectrum of the rows": Case(
         mean(lambda b, x, w: b.dft(b.reshape(b.mul(x, w), shape=(BATCH, 4, 1)), axis=0)), (4,), (4,)
     ),
+    "as many as are not left out": Case(
+        lambda b, x, y, w: b.cross_entropy(b.matmul(x, w), y, ignore_index=1), (4,), (4, 3)
+    ),
+    "weights of the classes": Case(
+        lambda b, x, y, w, v: b.weighted_cross_entropy(b.matmul(x, w), y, v), (4,), (4, 3), (3,)
+    ),
+    "a sum": Case(lambda b, x, y, w: b.cross_entropy(b.matmul(x, w), y, reduction="sum"), (4,), (4, 3)),
     "rows of other rows": Case(mean(lambda b, x, y, w: b.mul(b.gather(x, y), w)), (4,), (4,)),
     "places in the whole": Case(
         mean(lambda b, x, w: b.cast(b.max_pool_with_indices(b.mul(x, w), kernel=(2,), stride=(2,), padding=(0, 0))[1],

@@ -75,7 +75,7 @@ def test_second_gradients_are_those_of_the_unrolled_program(seed: int) -> None:
     _agree(program.graph(2), feeds, expected, onnx_too=False)
 
 
-# --- Found by them, or by reading --------------------------------------------------------------------------------------
+# --- Found by them, or by reading -------------------------------------------------------------------------------------
 
 
 def f64(*shape: object) -> TensorType:

@@ -125,11 +125,12 @@ def _trace(x: torch.Tensor) -> Use:
 
 
 def _vandermonde(x: torch.Tensor, *, N: int | None = None) -> Use:
-    count = x.shape[-1] if N is None else N
+    count = (x.shape or (1,))[-1] if N is None else N
 
     def build(b: Builder, x: Value) -> Value:
-        ones = b.full(shape=(*x.type.shape, 1), value=1.0)
-        factors = b.expand(b.reshape(x, shape=ones.type.shape), shape=(*x.type.shape, count - 1))
+        shape = x.type.shape or (1,)
+        ones = b.full(shape=(*shape, 1), value=1.0)
+        factors = b.expand(b.reshape(x, shape=(*shape, 1)), shape=(*shape, count - 1))
         return b.concat(ones, b.cumprod(factors))
 
     return Use((x,), build)

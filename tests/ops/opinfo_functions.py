@@ -157,7 +157,7 @@ SAME = ("clone", "contiguous", "positive", "conj", "conj_physical", "resolve_con
 """What leaves real numbers as they are."""
 
 COUNTERPARTS: dict[str, Adapter] = {
-    **{name: _same for name in SAME},
+    **dict.fromkeys(SAME, _same),
     "round": _rounded,
     "round.decimals_0": _rounded,
     "round.decimals_3": _rounded,

@@ -29,7 +29,7 @@ def _grid_sampler(x: torch.Tensor, grid: torch.Tensor, mode: int, padding: int, 
 def _resized(x: torch.Tensor, size: Any, scales: Sequence[float | None] | None, **kernel: Any) -> Use:
     """To a size, or by scales, whose fractions matter then to where the elements lie."""
     rank = x.dim() - 2
-    factors = [None] * rank if scales is None else list(scales)
+    factors: list[Any] = [None] * rank if scales is None else list(scales)
     sizes = each(size, rank) if size is not None else [int(n * s) for n, s in zip(x.shape[2:], factors, strict=True)]
 
     def build(b: Builder, x: Value) -> Value:

@@ -126,7 +126,7 @@ def _take_along(x: torch.Tensor, index: torch.Tensor, dim: int | None = None) ->
     return Use((x, index), build)
 
 
-def _without(shape: Sequence[int], axis: int) -> list[int]:
+def _without(shape: Sequence[Any], axis: int) -> list[Any]:
     return [size for i, size in enumerate(shape) if i != axis]
 
 
@@ -138,7 +138,7 @@ def _index_select(x: torch.Tensor, dim: int, index: torch.Tensor) -> Use:
     return Use((x, index), lambda b, x, index: b.gather(x, index, axis=dim))
 
 
-def _at_grid(b: Builder, shape: Sequence[int], indices: Sequence[Value]) -> Value:
+def _at_grid(b: Builder, shape: Sequence[Any], indices: Sequence[Value]) -> Value:
     """Coordinates on a last axis, from indices that broadcast; those out of range are those of the border."""
     grid = torch.broadcast_shapes(*(index.type.shape for index in indices))
     parts = []
@@ -322,7 +322,8 @@ def _embedding_bag(weight: torch.Tensor, index: torch.Tensor, *, offsets: torch.
 
 
 def _largest(b: Builder, rows: Value, bags: torch.Tensor, kept: torch.Tensor, counts: torch.Tensor) -> Value:
-    shape = (len(counts), rows.type.shape[1])
+    columns: Any = rows.type.shape[1]
+    shape = (len(counts), columns)
     rows = b.select((kept == 1)[:, None].numpy(), rows, -math.inf)
     places = bags[:, None].expand(-1, shape[1]).contiguous().numpy()
     y = b.scatter_elements(b.full(shape=shape, value=-math.inf), places, rows, axis=0, reduction="max")

@@ -39,14 +39,21 @@ def _conv_transpose(x: torch.Tensor, w: torch.Tensor, bias: Any = None, stride: 
     rank = w.dim() - 2
     steps, pads, dilations = each(stride, rank), each(padding, rank), each(dilation, rank)
     more = each(output_padding, rank)
-    refuse_if(any(m >= s for m, s in zip(more, steps, strict=True)), "output padding of a stride or more")
+    far = any(m >= s for m, s in zip(more, steps, strict=True))  # no convolution leaves that much: it is added after
     size = [
         (n - 1) * s - 2 * p + d * (k - 1) + m + 1
         for n, s, p, d, k, m in zip(x.shape[2:], steps, pads, dilations, w.shape[2:], more, strict=True)
     ]
+    whole = [n + 2 * p - m for n, p, m in zip(size, pads, more, strict=True)]
 
     def build(b: Builder, x: Value, w: Value, bias: Value | None = None) -> Value:
-        y = b.conv_transpose(x, w, size=size, stride=steps, padding=pads * 2, dilation=dilations, groups=groups)
+        options: dict[str, Any] = {"stride": steps, "dilation": dilations, "groups": groups}
+        if far:
+            y = b.conv_transpose(x, w, size=whole, padding=[0] * 2 * rank, **options)
+            after = [m - p for m, p in zip(more, pads, strict=True)]
+            y = b.pad(y, before=[0, 0, *(-p for p in pads)], after=[0, 0, *after])
+        else:
+            y = b.conv_transpose(x, w, size=size, padding=pads * 2, **options)
         return y if bias is None else b.add(y, b.reshape(bias, shape=(y.type.shape[1], *(1,) * rank)))
 
     return Use(given(x, w, bias), build)
@@ -68,7 +75,7 @@ def _attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, attn_mask: Any
     return Use(given(q, k, v, attn_mask), build)
 
 
-def _with_heads(b: Builder, x: Value, batch: Sequence[int]) -> Value:
+def _with_heads(b: Builder, x: Value, batch: Sequence[Any]) -> Value:
     """As [batch, heads, rows, columns], one head where there is no axis for them."""
     rows = x.type.shape[-2:]
     whole = (*batch, 1) if len(batch) == 1 else tuple(batch)

@@ -10,8 +10,7 @@ import torch
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Value
 
-from .opinfo_functions import log_sum
-from .opinfo_norms import cosine, p_norm
+from .opinfo_norms import p_norm
 from .opinfo_use import Adapter, Use, given, refuse_if, with_axis
 
 Formula = Callable[..., Value]
@@ -53,8 +52,10 @@ def _of_classes(name: str) -> Adapter:
 def _of_distributions(x: torch.Tensor, target: torch.Tensor, weight: Any, reduction: str, smoothing: float) -> Use:
     """Cross entropy with probabilities of the classes, on axis 1, as targets; the mean is over the samples."""
 
+    classes = x.shape[1]
+
     def build(b: Builder, x: Value, target: Value, weight: Value | None = None) -> Value:
-        shares = b.add(b.mul(target, 1 - smoothing), smoothing / x.type.shape[1])
+        shares = b.add(b.mul(target, 1 - smoothing), smoothing / classes)
         if weight is not None:
             shares = b.mul(shares, b.reshape(weight, shape=(*weight.type.shape, *(1,) * (x.type.rank - 2))))
         errors = b.neg(b.sum(b.mul(shares, b.log_softmax(x, axis=1)), axis=1))
@@ -222,12 +223,13 @@ def _triplet(b: Builder, anchor: Value, positive: Value, negative: Value, margin
 
 def _divergence(x: torch.Tensor, target: torch.Tensor, *, reduction: str = "mean", log_target: bool = False) -> Use:
     refuse_if(not log_target and bool((target < 0).any()), "targets below 0")
+    count = target.shape[0] if target.dim() else 1
 
     def build(b: Builder, x: Value, target: Value) -> Value:
         log, share = (target, b.exp(target)) if log_target else (b.log(target), target)
         errors = b.mul(share, b.sub(log, x))
         if reduction == "batchmean":
-            return b.div(b.sum(errors), float(x.type.shape[0]))
+            return b.div(b.sum(errors), float(count))
         return _reduced(b, errors, reduction)
 
     return Use((x, target), build)

@@ -84,7 +84,11 @@ def _instance_norm(x: torch.Tensor, running_mean: Any = None, running_var: Any =
 def _batch_norm(x: torch.Tensor, mean: Any, var: Any, weight: Any = None, bias: Any = None, training: bool = False,
                 momentum: float = 0.1, eps: float = 1e-5) -> Use:  # fmt: skip
     use = _native_batch_norm(x, weight, bias, mean, var, training, momentum, eps)
-    return Use(use.tensors, lambda b, *values: use.build(b, *values)[0])
+    return Use(use.tensors, lambda b, *values: _first(use.build(b, *values)))
+
+
+def _first(results: Value | Sequence[Value]) -> Value:
+    return results if isinstance(results, Value) else results[0]
 
 
 def _native_batch_norm(x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, momentum: float,
@@ -94,8 +98,7 @@ def _native_batch_norm(x: torch.Tensor, weight: Any, bias: Any, mean: Any, var: 
     axes = [axis for axis in range(x.dim()) if axis != 1]
     used = _scale_and_shift(x.shape[1], weight, bias)
     if not training:
-        none = [torch.zeros(0)] * 2
-        return Use((x, *used, mean, var, *none[:1]), lambda b, x, w, s, m, v, none: [
+        return Use((x, *used, mean, var, torch.zeros(0)), lambda b, x, w, s, m, v, none: [
             b.batch_normalize(x, w, s, m, v, eps=eps), none, none])  # fmt: skip
 
     def build(b: Builder, x: Value, scale: Value, shift: Value) -> list[Value]:

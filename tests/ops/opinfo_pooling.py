@@ -99,7 +99,7 @@ def adaptive(mean: bool, rank: int) -> Adapter:
 
 
 def _cut(b: Builder, x: Value, axis: int, size: int, mean: bool) -> Value:
-    length = x.type.shape[axis]
+    length: Any = x.type.shape[axis]
     starts = [i * length // size for i in range(size)]
     stops = [-(-(i + 1) * length // size) for i in range(size)]
     width = max(stop - start for start, stop in zip(starts, stops, strict=True))

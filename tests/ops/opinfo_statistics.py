@@ -103,7 +103,7 @@ def _running(step: Callable[[Builder, Value, Value], Value]) -> Adapter:
             perm = (axis, *(i for i in range(x.type.rank) if i != axis))
             sequence = b.transpose(x, perm=perm)
             count, *shape = sequence.type.shape
-            if count == 1:  # ONNX Runtime's Scan fails where there is nothing to go through
+            if count == 1:  # ONNX Runtime's Scan fails where it is known that there is nothing to go through
                 return x
             first, rest = b.split_with_sizes(sequence, sizes=(1, count - 1), axis=0)
             body = b.inner("running")

@@ -61,7 +61,7 @@ COUNTERPARTS = {name: adapter for family in FAMILIES for name, adapter in family
 DOUBLE = {"logcumsumexp"}
 """Compared in float64: PyTorch's own gradient, through logarithms, has three digits in float32 for large numbers."""
 
-MOST = 120
+MOST = 60
 """How many samples of one entry are compared at most; pooling has more than a thousand."""
 
 LARGEST = 100_000
@@ -98,7 +98,7 @@ def uses(info: Any) -> list[tuple[Any, Use]]:
     return [found[i * len(found) // count] for i in range(count)]
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch's, of what some of its samples do
 @pytest.mark.parametrize("info", [info for info in infos() if name_of(info) in COUNTERPARTS], ids=name_of)
 def test_agrees_with_pytorch(info: Any):
     torch.manual_seed(0)

@@ -40,9 +40,15 @@ def check(proto: onnx.ModelProto, *feeds: Feeds) -> Reading:
         found, expected = outputs(reading, one), run(proto, list(one), list(one.values()))
         assert len(found) == len(expected)
         for result, wanted in zip(found, expected, strict=True):
-            assert result.dtype == wanted.dtype and result.shape == wanted.shape
-            np.testing.assert_allclose(result, wanted, rtol=1e-6, atol=1e-6)
+            assert result.dtype == wanted.dtype and _same_shape(result, wanted)
+            np.testing.assert_allclose(result.reshape(wanted.shape), wanted, rtol=1e-6, atol=1e-6)
     return reading
+
+
+def _same_shape(result: np.ndarray, wanted: np.ndarray) -> bool:
+    """(Of a Loop that did not run, onnxruntime takes every open size of the stacks for 0; we give those they have.)"""
+    nothing = wanted.ndim and wanted.shape[0] == 0 and result.shape[:1] == (0,)
+    return result.ndim == wanted.ndim if nothing else result.shape == wanted.shape
 
 
 def operators(reading: Reading) -> set[str]:

@@ -249,3 +249,16 @@ def test_long_chains_and_deep_scopes_are_cut():
             x = b.neg(b.exp(x)) if i % 2 else b.sin(x)
     b.output("y", x)
     assert rewritten(b.graph()).network.elaborate().outputs
+
+
+def test_open_sizes_that_no_input_of_a_layer_has_are_settings_of_it():
+    b = Builder()
+    x, y = b.input("x", tensor(B, T, 4)), b.input("y", tensor(T * B, 4))
+    for i in range(2):
+        with b.at(BUILTIN, f"parts.{i}"):
+            y = b.exp(b.sin(b.reshape(b.cos(b.relu(b.reshape(y, shape=(T, B, 2, 2)))), shape=(T * B, 4))))
+    b.output("y_out", b.add(b.reshape(y, shape=(B, T, 4)), x))
+    case = rewritten(b.graph())
+    assert_same(case)
+    assert "fn part(t: int, batch: int)(x: f32[b, 4]) -> f32[b, 4]" in case.text
+    assert "h = h |> part(t, batch)" in case.text
