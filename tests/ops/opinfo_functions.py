@@ -113,6 +113,14 @@ def _mantissa(b: Builder, x: Value) -> Value:
     return b.mul(x, b.pow(2.0, b.sub(126.0, b.cast(exponent, dtype="f32"))))
 
 
+def _next(b: Builder, x: Value, y: Value) -> Value:
+    """The number after x in the format, towards y; the bits of a number count away from 0."""
+    one = b.full(shape=(), value=1, dtype="i32")
+    away = b.select(b.equal(b.greater(y, x), b.greater(x, 0.0)), one, b.neg(one))
+    found = b.bit_cast(b.add(b.bit_cast(x, dtype="i32"), away), dtype="f32")
+    return b.add(x, b.stop_gradient(b.sub(b.select(b.equal(x, y), x, found), x)))
+
+
 def _finite(b: Builder, x: Value) -> Value:
     largest = torch.finfo(torch.float32).max
     return b.clip(b.select(b.is_nan(x), 0.0, x), low=-largest, high=largest)
@@ -182,6 +190,7 @@ COUNTERPARTS: dict[str, Adapter] = {
     "hypot": composed(lambda b, x, y: b.sqrt(b.add(b.mul(x, x), b.mul(y, y)))),
     "float_power": _float_power,
     "frexp": composed(_mantissa),
+    "nextafter": composed(_next),
     "ldexp": composed(lambda b, x, y: b.mul(x, b.pow(2.0, y))),
     "logaddexp": composed(log_sum),
     "logaddexp2": composed(_log_sum_2),

@@ -258,6 +258,28 @@ def _index_fill(x: torch.Tensor, dim: int, index: torch.Tensor, value: Any) -> U
     return Use(tensors, build)
 
 
+def _segments(x: torch.Tensor, reduce: str, *, lengths: torch.Tensor | None = None,
+              offsets: torch.Tensor | None = None, axis: int = 0, unsafe: bool = False,
+              initial: float | None = None) -> Use:  # fmt: skip
+    """Runs of elements along an axis, each combined with the initial number; their mean is over the elements only."""
+    counts = lengths if lengths is not None else (offsets if offsets is not None else torch.empty(0)).diff(dim=axis)
+    refuse_if(initial is None, "runs of no elements without an initial number")
+    refuse_if(bool((counts.sum(dim=axis) != x.shape[axis]).any()), "elements that are in no run")
+    rows = counts.reshape(-1, counts.shape[-1])
+    places = torch.stack([torch.repeat_interleave(torch.arange(len(row)), row) for row in rows])
+    places = places.reshape(*x.shape[: axis + 1], *(1,) * (x.dim() - axis - 1)).expand(x.shape).contiguous()
+    shape = (*counts.shape, *x.shape[axis + 1 :])
+    sizes = counts.clamp(min=1).float().reshape(*counts.shape, *(1,) * (x.dim() - axis - 1))
+    how = REDUCTIONS.get(reduce, reduce)
+
+    def build(b: Builder, x: Value) -> Value:
+        first = b.full(shape=shape, value=float(initial or 0))
+        y = b.scatter_elements(first, b.constant(places.numpy()), x, axis=axis, reduction=how)
+        return b.div(y, b.constant(sizes.numpy())) if reduce == "mean" else y
+
+    return Use((x,), build)
+
+
 def _put(x: torch.Tensor, index: torch.Tensor, values: torch.Tensor, accumulate: bool = False) -> Use:
     how = "add" if accumulate else "none"
     return Use((x, index, values), lambda b, x, index, values: _put_flat(b, x, index, values, how))
@@ -347,6 +369,8 @@ COUNTERPARTS: dict[str, Adapter] = {
     "index_copy": _indexed(),
     "index_fill": with_axis(_index_fill, positions=(0,)),
     **{f"index_reduce.{how}": _indexed() for how in ("mean", "prod", "amax", "amin")},
+    "_segment_reduce.lengths": _segments,
+    "_segment_reduce.offsets": _segments,
     "index_put": _index_put,
     "put": _put,
     "__getitem__": _viewed(lambda x, index: x[index]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,7 +36,7 @@ from . import (
     opinfo_statistics,
 )
 from .harness import run_onnx
-from .opinfo_use import NotExpressible, Use
+from .opinfo_use import NotExpressible, Use, refuse_if
 
 FAMILIES = (
     opinfo_elementwise,
@@ -79,30 +80,28 @@ def name_of(info: Any) -> str:
     return f"{info.name}.{info.variant_test_name}" if info.variant_test_name else info.name
 
 
-def samples_of(info: Any) -> list[Any]:
+def uses(info: Any) -> tuple[list[tuple[Any, Use]], Counter[str]]:
+    """The samples that are compared, and how many others there are for which reasons."""
     dtype = torch.float64 if name_of(info) in DOUBLE else torch.float32
-    return list(info.sample_inputs("cpu", dtype, requires_grad=True))
-
-
-def uses(info: Any) -> list[tuple[Any, Use]]:
-    """The samples that our operators can express; of many only some, evenly picked, and none that are very large."""
-    found = []
-    for sample in samples_of(info):
+    found, others = [], Counter[str]()
+    for sample in info.sample_inputs("cpu", dtype, requires_grad=True):
         try:
             use = COUNTERPARTS[name_of(info)](sample.input, *sample.args, **sample.kwargs)
-        except NotExpressible:
-            continue
-        if sum(tensor.numel() for tensor in use.tensors) <= LARGEST:
+            refuse_if(sum(tensor.numel() for tensor in use.tensors) > LARGEST, "very large")
             found.append((sample, use))
-    count = min(len(found), MOST)
-    return [found[i * len(found) // count] for i in range(count)]
+        except NotExpressible as refusal:
+            others[str(refusal)] += 1
+    if len(found) > MOST:
+        others["evenly left out"] = len(found) - MOST
+        found = [found[i * len(found) // MOST] for i in range(MOST)]
+    return found, others
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch's, of what some of its samples do
 @pytest.mark.parametrize("info", [info for info in infos() if name_of(info) in COUNTERPARTS], ids=name_of)
 def test_agrees_with_pytorch(info: Any):
     torch.manual_seed(0)
-    samples = uses(info)
+    samples, _ = uses(info)
     assert samples, "no sample can be expressed"
     for sample, use in samples:
         compare(info, sample, use)
