@@ -119,6 +119,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "fn f(x: f32[b], x: f32[b]) -> f32[b] { return x }",
         "fn f(x: f32[b], y: f32[b]) -> f32[b] { return x + y }",
     ),
+    "edges-shape": Explanation(
+        "What an `aggregate` is given or computes does not fit the edges of a graph.",
+        "Edges are `i64[2, e]`, sources in the first row and targets in the second; the body is worth a row for each.",
+        "aggregate sum over (u -> v) in edges { sum(h[u]) }    # one number for all edges",
+        "aggregate sum over (u -> v) in edges { sum(h[u], -1) }    # one for each edge",
+    ),
     "file-too-large": Explanation(
         "The source file has more text than is read: 2,000,000 characters or 200,000 words and signs.",
         "A network is a few pages; a file of this size is usually data, or was made by a program gone wrong.",
@@ -243,6 +249,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "train Net { in y: f32[b, 1]; minimize mse(forward(x), y) }",
         "train Net { in y: f32[b, 1]; minimize mse(forward(x), y); optimizer adam(1e-3) }",
     ),
+    "no-parameters": Explanation(
+        "A phase updates something that has no parameters, or none that were used so far.",
+        "Behind `updates` stand layers and models bound by `let`, parameters, and patterns such as \"encoder.*\".",
+        "phase generate updates relu { … }",
+        "phase generate updates generator { … }    # let generator = linear(8) >> relu",
+    ),
     "no-return": Explanation(
         "A function, layer or entry ends without `return`.",
         "It would have no result.",
@@ -355,6 +367,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Starting anew there would destroy it.",
         "netlang train lenet.net --out runs/lenet-1    # a second time",
         "netlang train --resume runs/lenet-1",
+    ),
+    "several-phases": Explanation(
+        "A half of a training step is asked for, and the step has several phases.",
+        "`grad.onnx` and `apply.onnx` cut a step between one loss and one update; phases have several of both.",
+        "network.gradient_graph()    # of a network with `phase a updates f { … }` and `phase b updates g { … }`",
+        "network.train_graph()    # the whole step, which is `train.onnx`",
     ),
     "shape-mismatch": Explanation(
         "Two shapes disagree: of an operator's sides, of an argument and its parameter, or of a result and its type.",

@@ -13,7 +13,7 @@ from netlang.tokens import CARRIES_ON, CLOSING, DECLARATIONS, KEYWORDS, TRAIN_WO
 
 _INSIDE = frozenset({  # keywords that begin no statement
     "as", "and", "or", "not", "over", "true", "false", "none", "where", "along", "backward", "lengths", "carry", "from",
-    "to", "down", "while", "custom_grad",
+    "to", "down", "while", "custom_grad", "updates", "repeats",
 })  # fmt: skip
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "@", "**"})
@@ -395,6 +395,30 @@ def _iteration_head(mistake: Mistake) -> Diagnostic | None:
     return None
 
 
+def _graph_head(mistake: Mistake) -> Diagnostic | None:
+    """Faults between `aggregate` and the `{` of its body, and in the brackets that name an edge."""
+    if mistake.found.type == "->" and mistake.previous is not None and "]" in mistake.expected:
+        return mistake.fault("an edge in brackets is two names", "write `alpha[u -> v]`")
+    if "aggregate" not in mistake.statement_words() and mistake.previous != "aggregate":
+        return None
+    if mistake.expected & {"over", "->", "NAME"} == mistake.expected or mistake.expected == {"("}:
+        return mistake.fault("an `aggregate` says what it does over which edges", _AGGREGATE_HEAD)
+    if "in" in mistake.expected:
+        return mistake.fault("an `aggregate` says where its edges are", _AGGREGATE_HEAD)
+    return None
+
+
+_AGGREGATE_HEAD = "write `aggregate sum over (u -> v) in edges { … }`; or `mean`, `max`, `min`, `softmax`"
+
+
+def _phase_head(mistake: Mistake) -> Diagnostic | None:
+    """Faults between `phase` and the `{` of its body."""
+    if mistake.expected == {"updates"}:
+        way_out = f"write `phase {mistake.previous} updates encoder, decoder {{ … }}`"
+        return mistake.fault("a phase says what it updates", way_out)
+    return None
+
+
 _SCAN_HEAD = "after `along t` there can be `backward`, `lengths n` and `carry h = …`, in this order; then `{ … }`"
 
 
@@ -406,6 +430,8 @@ _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
     _reserved_word,
     _misplaced,
     _iteration_head,
+    _graph_head,
+    _phase_head,
     _python_block,
     _comparison_chain,
     _result_without_arrow,
