@@ -24,7 +24,6 @@ from .ops import OPS
 from .ops.foreign import OpaqueType
 from .passes.bodies import with_bodies
 from .passes.expand import expand
-from .passes.guard import guard
 from .shapes import static_shape
 
 BASELINE_OPSET = 18
@@ -91,7 +90,7 @@ def emit(
     Raises DiagnosticError (`opset-unsupported`) where `opset` is too low for the graph or unknown, and ValueError
     where a weight is not of its variable's type.
     """
-    graph = with_bodies(guard, with_bodies(expand, graph))
+    graph = with_bodies(expand, graph)
     emitter = Emitter(graph, _opset(graph, opset))
     emitter.variables(weights or {}, external or {})
     fusions = find_fusions(graph)

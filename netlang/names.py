@@ -398,6 +398,11 @@ class _Checker:
                     title = f"both ends of the edges are called `{edge.source.name}`"
                     self._fault("duplicate-name", title, edge.target.span, help="write `(u -> v)`")
                 self._bound_block((edge.source, edge.target), body, scope, has_value=True)
+            case syntax.Edge(source, target):
+                if not all([self._use(end.name, scope) for end in (source, target)]):
+                    title = f"`{source.name} -> {target.name}` names no edge here"
+                    way_out = "an edge is read in the body of an `aggregate … over (u -> v) in edges { … }`"
+                    self._fault("undefined-name", title, node.span, help=way_out)
             case syntax.Scan(sequences, along, backward, lengths, carries, body):
                 for child in (*(s.value for s in sequences), along, backward, lengths, *(c.value for c in carries)):
                     if child is not None:

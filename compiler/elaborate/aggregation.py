@@ -220,8 +220,10 @@ def _messages(context: Context, edges: Edges, value: Any) -> Value:
         raise _no_message(edges, value, place)
     if edges.nodes is None:
         raise _no_nodes(edges, place)
-    if value.type.dtype not in (FLOATS if expr.reducer.name in ("mean", "softmax") else (*FLOATS, "i64", "i32")):
-        raise fail("type-mismatch", f"`aggregate {expr.reducer.name}` needs numbers", place, describe(value),
+    divides = expr.reducer.name in ("mean", "softmax")
+    if value.type.dtype not in (FLOATS if divides else (*FLOATS, "i64", "i32")):
+        kind = "floats" if divides else "numbers"
+        raise fail("type-mismatch", f"`aggregate {expr.reducer.name}` needs {kind}", place, describe(value),
                    help="`f32(x)` converts")  # fmt: skip
     return value
 

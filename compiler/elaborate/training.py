@@ -156,10 +156,11 @@ def _check_gradient(context: Context, plan: TrainPlan, trained: set[Value]) -> N
         elif producer is not None and producer.inputs:
             blocked.append(Label(producer.loc, f"`{producer.op}` lets no gradient through"))
     if trained:
+        of_phase = f"the loss of the phase `{plan.name}` depends on nothing that it updates, in a way with a gradient"
         secondary = [label for label in blocked[:1] if label.span != plan.loss_span and label.span is not BUILTIN]
         raise fail(
             "no-gradient",
-            "the loss depends on no parameter in a way that has a gradient",
+            of_phase if plan.name else "the loss depends on no parameter in a way that has a gradient",
             plan.loss_span,
             secondary=secondary,
             help="minimize a smooth loss, such as `cross_entropy`, and `report` the rest",

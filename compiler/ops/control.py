@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from netlang.diagnostics import fail
-from netlang.dims import symbols
 from netlang.types import TensorType
 
 from ..dtypes import numpy_dtype
 from ..ir import Graph
 from ..op import Op, S
-from ..shapes import is_fresh
 
 if TYPE_CHECKING:
     from ..emit import Emitter
@@ -112,7 +110,7 @@ def _scan_onnx(e: Emitter, node: Node, *inputs: str) -> Any:
     """A Scan; where only the run knows how long it is, behind a question: ONNX Runtime refuses to scan nothing."""
     carries = node.attributes["carries"]
     length = node.inputs[carries].type.shape[0]
-    if not any(map(is_fresh, symbols(length))):
+    if isinstance(length, int):
         return _scan_node(e, node, inputs)
     types = [value.type for value in node.outputs]
     nothing = e.node("Equal", e.size(length), e.constant(np.array(0)))

@@ -101,11 +101,6 @@ def _normal_distribution(b: Builder, x: Value) -> Value:
     return b.mul(b.add(b.erf(b.mul(x, math.sqrt(0.5))), 1.0), 0.5)
 
 
-def _log_normal_distribution(x: torch.Tensor) -> Use:
-    refuse_if(bool((x < -3).any()), "the tail, where 1 + erf has no digits left")
-    return Use((x,), lambda b, x: b.log(_normal_distribution(b, x)))
-
-
 def _mantissa(b: Builder, x: Value) -> Value:
     """x without its exponent, which its bits hold: 0.5 up to 1."""
     bits = b.bitwise_right_shift(b.bit_cast(x, dtype="u32"), b.constant(23, "u32"))
@@ -198,7 +193,6 @@ COUNTERPARTS: dict[str, Adapter] = {
     "special.xlog1py": composed(lambda b, x, y: _x_log(b, x, b.add(y, 1.0))),
     "special.entr": _entropy,
     "special.ndtr": composed(_normal_distribution),
-    "special.log_ndtr": _log_normal_distribution,
     "sinc": composed(_sinc),
     "logit": _logit,
     "double": _cast("f64"),

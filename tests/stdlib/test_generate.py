@@ -1,0 +1,104 @@
+"""`GPT.generate`: with the cache it writes what a loop outside, over the whole text each time, makes of `forward`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from netlang.compiler import Network
+from netlang.compiler.initializers import materialise
+from netlang.runtime.bound_network import BoundNetwork
+
+from netlang.diagnostics import DiagnosticError
+
+from .harness import CHECKED, Arrays, Runner, library
+
+CONTEXT = 16
+PROMPT = np.array([[1, 2, 3], [9, 0, 4]])
+
+
+def network_of(bias: bool = True) -> Network:
+    settings = {"vocab": 17, "d": 8, "layers": 3, "h": 2, "context": CONTEXT, "drop": 0.1, "bias": bias}
+    return library("std.models.gpt").network("GPT", settings)
+
+
+def weights(network: Network) -> Arrays:
+    """Larger than the initial ones, so that the tokens depend on all that stands before them."""
+    gains = {1: 1, 2: 20}
+    return {name: array * np.float32(gains[array.ndim]) for name, array in materialise(network.variables, 4).items()}
+
+
+def generated(network: Network, prompt: np.ndarray, count: int, temperature: float = 0.0, seed: int = 0) -> np.ndarray:
+    bound = BoundNetwork(network, weights(network))
+    return bound.generate(prompt, np.array(count), np.array(temperature, np.float32), np.array(seed))
+
+
+def uncached(network: Network, prompt: np.ndarray, count: int) -> np.ndarray:
+    forward, values, tokens = Runner(network.graph(**CHECKED)), weights(network), prompt
+    for _ in range(count):
+        logits = forward({**values, "tokens": tokens})["output"]
+        tokens = np.concatenate([tokens, logits[:, -1].argmax(-1)[:, None]], 1)
+    return tokens
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_cached_equals_uncached_token_by_token(bias: bool) -> None:
+    network = network_of(bias)
+    expected = uncached(network, PROMPT, CONTEXT - 3)
+    assert len(np.unique(expected[:, 3:])) > 2, "one token only would tell nothing"
+    np.testing.assert_array_equal(generated(network, PROMPT, CONTEXT - 3), expected)
+    np.testing.assert_array_equal(generated(network, PROMPT[:, :1], 5), uncached(network, PROMPT[:, :1], 5))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_few_tokens(count: int) -> None:
+    network = network_of()
+    np.testing.assert_array_equal(generated(network, PROMPT, count), uncached(network, PROMPT, count))
+
+
+def test_generation_can_go_on_where_it_stopped() -> None:
+    network = network_of()
+    np.testing.assert_array_equal(
+        generated(network, generated(network, PROMPT, 4), 5), generated(network, PROMPT, 4 + 5)
+    )
+
+
+def test_fixed_sizes_give_the_same() -> None:
+    network = network_of()
+    graph = network.graph("generate", dims={"batch": 2, "t": 3, "count": 6}, **CHECKED)
+    feeds = {"prompt": PROMPT, "temperature": np.array(0, np.float32), "seed": np.array(0)}
+    found = Runner(graph)({**weights(network), **feeds})["output"]
+    np.testing.assert_array_equal(found, generated(network, PROMPT, 6))
+
+
+def test_drawn_tokens_follow_their_probabilities() -> None:
+    """The first token of 4,000 rows with one prompt, against the softmax of the logits over the temperature."""
+    network = network_of()
+    prompt = np.repeat(PROMPT[:1], 4000, 0)
+    drawn = generated(network, prompt, 1, temperature=2.0, seed=3)[:, 3]
+    logits = Runner(network.graph(**CHECKED))({**weights(network), "tokens": PROMPT[:1]})["output"][0, -1]
+    p = np.exp(logits / 2 - (logits / 2).max())
+    p /= p.sum()
+    found = np.bincount(drawn, minlength=17) / len(drawn)
+    assert (np.abs(found - p) < 4 * np.sqrt(p * (1 - p) / len(drawn)) + 1e-4).all()
+
+
+def test_the_seed_decides_what_is_drawn() -> None:
+    one, same, other = (generated(network_of(), PROMPT, 12, 3.0, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
+    np.testing.assert_array_equal(one[:, :3], PROMPT)
+
+
+def test_too_long_is_refused_while_compiling() -> None:
+    with pytest.raises(DiagnosticError) as raised:
+        network_of().graph("generate", dims={"t": 12, "count": 5})
+    assert "12 tokens and 5 more exceed the context of 16" in str(raised.value)
+
+
+@pytest.mark.parametrize(("length", "count"), [(CONTEXT + 1, 1), (3, CONTEXT)])
+def test_too_long_is_refused_at_run_time(length: int, count: int) -> None:
+    """By the number of the first position that there is not."""
+    with pytest.raises(DiagnosticError) as raised:
+        generated(network_of(), np.ones((1, length), np.int64), count)
+    assert raised.value.diagnostics[0].code == "index-out-of-range"
+    assert str(CONTEXT) in str(raised.value)
