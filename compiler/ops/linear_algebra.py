@@ -35,8 +35,9 @@ def _matmul_vjp(b: Builder, g: Value, y: Value, x: Value, w: Value) -> tuple[Val
 def _matmul_onnx(e: Emitter, node: Node, x: str, w: str) -> str:
     """A product over no elements is zeros, which ONNX Runtime's FusedMatMul writes into the first matrix only."""
     type_ = node.outputs[0].type
-    if node.inputs[0].type.shape[-1] == 0 and all(isinstance(size, int) for size in type_.shape):
-        return e.constant(np.zeros(type_.shape, numpy_dtype(type_.dtype)))
+    known = [size for size in type_.shape if isinstance(size, int)]
+    if node.inputs[0].type.shape[-1] == 0 and len(known) == type_.rank:
+        return e.constant(np.zeros(known, numpy_dtype(type_.dtype)))
     return e.node("MatMul", x, w)
 
 

@@ -82,8 +82,9 @@ def _expand_shape(x: TensorType, shape: Sizes) -> TensorType:
 def _expand_onnx(e: Emitter, node: Node, x: str) -> str:
     """ONNX Runtime's optimizer takes an Expand from sizes of 1 to known sizes of 0 for one that does nothing."""
     type_ = node.outputs[0].type
-    if 0 in type_.shape and all(isinstance(size, int) for size in type_.shape):
-        return e.constant(np.zeros(type_.shape, numpy_dtype(type_.dtype)))
+    known = [size for size in type_.shape if isinstance(size, int)]
+    if 0 in known and len(known) == type_.rank:
+        return e.constant(np.zeros(known, numpy_dtype(type_.dtype)))
     return e.node("Expand", x, e.sizes(type_.shape))
 
 

@@ -694,16 +694,16 @@ error[reserved-word]: `loop` is a word of the language and cannot be a name
     "reserved word": (
         """\
 fn f(x: f32) -> f32 {
-  phase = 3
-  return phase
+  augment = 3
+  return augment
 }
 """,
         """\
-error[reserved-word]: `phase` is reserved for a construct to come
+error[reserved-word]: `augment` is reserved for a construct to come
  --> a.net:2:3
-2 |   phase = 3
-  |   ^^^^^
-  = help: another name will do, such as `phase_`
+2 |   augment = 3
+  |   ^^^^^^^
+  = help: another name will do, such as `augment_`
 """,
     ),
     "optimizer with =": (

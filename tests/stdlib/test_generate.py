@@ -23,8 +23,8 @@ def network_of(bias: bool = True) -> Network:
 
 def weights(network: Network) -> Arrays:
     """Larger than the initial ones, so that the tokens depend on all that stands before them."""
-    gains = {1: 1, 2: 20}
-    return {name: array * np.float32(gains[array.ndim]) for name, array in materialise(network.variables, 4).items()}
+    values = materialise(network.variables, seed=5)
+    return {name: array * np.float32(10 if array.ndim > 1 else 1) for name, array in values.items()}
 
 
 def generated(network: Network, prompt: np.ndarray, count: int, temperature: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -44,7 +44,7 @@ def uncached(network: Network, prompt: np.ndarray, count: int) -> np.ndarray:
 def test_cached_equals_uncached_token_by_token(bias: bool) -> None:
     network = network_of(bias)
     expected = uncached(network, PROMPT, CONTEXT - 3)
-    assert len(np.unique(expected[:, 3:])) > 2, "one token only would tell nothing"
+    assert len(np.unique(expected[:, 3:])) > 5, "few tokens would tell little"
     np.testing.assert_array_equal(generated(network, PROMPT, CONTEXT - 3), expected)
     np.testing.assert_array_equal(generated(network, PROMPT[:, :1], 5), uncached(network, PROMPT[:, :1], 5))
 
