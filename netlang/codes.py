@@ -293,15 +293,15 @@ EXPLANATIONS: dict[str, Explanation] = {
         "optimizer sgd(cosine(0.1, warmup = 100))\nclip 1.0",
     ),
     "onnx-dynamic": Explanation(
-        "An ONNX model computes while it runs what has to be known while compiling: the rank of a tensor, an axis, a mode.",
+        "An ONNX model computes while it runs what must be known while compiling: the rank of a tensor, an axis, a mode.",
         "Types are fixed before a network runs. Sizes may stay open; how many dimensions a tensor has may not.",
         "netlang import detector.onnx -o detector    # permutes axes by a computed list",
         "netlang import detector-static.onnx -o detector    # exported with constant axes",
     ),
     "onnx-external": Explanation(
-        "Weights that an ONNX model keeps in another file cannot be read: the file is missing, too short, or not in the "
-        "folder of the model.",
-        "A model must not be able to read whatever it names: `..`, absolute paths and links out of its folder are refused.",
+        "Weights that an ONNX model keeps in another file cannot be read: the file is missing, too short, or not in "
+        "the folder of the model.",
+        "A model must not read whatever it names: `..`, absolute paths and links out of its folder are refused.",
         "netlang import model.onnx -o model    # whose weights are said to be in ../../secret",
         "netlang import model/model.onnx -o model    # with weights.bin beside it",
     ),

@@ -107,12 +107,14 @@ def _stack(emitted: list[list[np.ndarray]], body: Graph, first: int, run: Run) -
 
 
 def _scan_onnx(e: Emitter, node: Node, *inputs: str) -> Any:
-    """A Scan; where only the run knows how long it is, behind a question: ONNX Runtime refuses to scan nothing."""
+    """A Scan; where it may be of nothing, which ONNX Runtime refuses to scan, behind a question."""
     carries = node.attributes["carries"]
     length = node.inputs[carries].type.shape[0]
+    types = [value.type for value in node.outputs]
+    if length == 0:
+        return (*inputs[:carries], *(_no_rows(e, type_) for type_ in types[carries:]))
     if isinstance(length, int):
         return _scan_node(e, node, inputs)
-    types = [value.type for value in node.outputs]
     nothing = e.node("Equal", e.size(length), e.constant(np.array(0)))
     with e.nested("no_rounds") as then:
         e.give([*inputs[:carries], *(_no_rows(e, type_) for type_ in types[carries:])], types)

@@ -220,6 +220,7 @@ PROGRAMS = [
     Program("scan-carries", _recurrent(stacked=False), _recurrent_torch(stacked=False), RECURRENT),
     Program("scan-one-step", _recurrent(), _recurrent_torch(), ((1, 2, 3), *RECURRENT[1:])),
     Program("scan-no-step", _recurrent(), _recurrent_torch(), ((0, 2, 3), *RECURRENT[1:]), OPEN),
+    Program("scan-known-nothing", _recurrent(), _recurrent_torch(), ((0, 2, 3), *RECURRENT[1:])),
     Program("scan-in-scan", _nested, _nested_torch, ((3, 4), ())),
     Program("choice-in-scan", _choice_in_scan, _choice_in_scan_torch, ((6,), ())),
     Program("loop", _power(), _power_torch, ((3,), ())),

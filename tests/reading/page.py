@@ -97,8 +97,8 @@ def _print(counts: dict[str, Counter[str]], foreign: dict[str, list[bool]], smoo
         f"again, checked, and run by onnxruntime {onnxruntime.__version__} on the CPU. Of {sum(total.values())} cases "
         + ", ".join(f"{total[kind]} {kind}" for kind in KINDS)
         + ". Unsupported: the runtime does not give the expected results for the original model either. The "
-        "specification marks " + f"{len(wanted)} operators differentiable; {sum(smooth[name] for name in wanted)} of "
-        "them differentiate here, and " + f"{sum(smooth[name] for name in names if name not in wanted)} others."))  # fmt: skip
+        f"specification marks {len(wanted)} operators differentiable; {sum(smooth[name] for name in wanted)} of them "
+        f"differentiate here, and {sum(smooth[name] for name in names if name not in wanted)} others."))  # fmt: skip
     print("\n| operator | read as | marked differentiable | differentiates | passed | failed | refused | unsupported |")
     print("|---|---|---|---|---|---|---|---|")
     for name in names:

@@ -44,6 +44,11 @@ def conv(x: Tensor, p: Parameters | Scope, name: str, **options: Any) -> Tensor:
     return function(x, scope["weight"], scope.get("bias"), **options)
 
 
+def conv_transpose(x: Tensor, p: Parameters, **options: Any) -> Tensor:
+    scope = p.at("conv_transpose2d")
+    return functional.conv_transpose2d(x, scope["weight"], scope.get("bias"), **options)
+
+
 def batch_norm(x: Tensor, p: Parameters | Scope, name: str = "batch_norm", **options: Any) -> Tensor:
     s = p.at(name)
     statistics = s["running_mean"], s["running_variance"]
@@ -121,6 +126,13 @@ LAYERS: tuple[Case, ...] = (
     ),
     Case(
         "x |> conv2d(4, 3, pad = 1, groups = 4)", (2, 4, 5, 5), lambda x, p: conv(x, p, "conv2d", padding=1, groups=4)
+    ),
+    Case("x |> conv_transpose2d(4, 3)", (2, 3, 4, 5), conv_transpose),
+    Case("x |> conv_transpose2d(2, 2, bias = false)", (2, 3, 4, 3), conv_transpose),
+    Case(
+        "x |> conv_transpose2d(2, 4, stride = 2, pad = 1)",
+        (2, 3, 4, 3),
+        lambda x, p: conv_transpose(x, p, stride=2, padding=1),
     ),
     Case("x |> max_pool1d(2)", (2, 3, 7), lambda x, p: functional.max_pool1d(x, 2)),
     Case("x |> max_pool1d(3, stride = 2, pad = 1)", (2, 3, 7), lambda x, p: functional.max_pool1d(x, 3, 2, 1)),

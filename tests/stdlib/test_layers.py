@@ -29,7 +29,7 @@ CASES = (*LAYERS, *FUNCTIONS, *LOSSES)
 # Everything is a parameter, so that everything has a gradient; `weights` make the gradient of the result random.
 PROGRAM = """
 use std.layers: linear, conv1d, conv2d, max_pool1d, max_pool2d, avg_pool1d, avg_pool2d, global_avg_pool, global_max_pool
-use std.layers: batch_norm, layer_norm, dropout, embedding
+use std.layers: conv_transpose2d, batch_norm, layer_norm, dropout, embedding
 use std.attention: attention, learned_positions, sinusoidal_positions
 model Case({inputs}) {{
   param x: f32{shape} ~ normal(1.0)
