@@ -251,7 +251,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "no-parameters": Explanation(
         "A phase updates something that has no parameters, or none that were used so far.",
-        "Behind `updates` stand layers and models bound by `let`, parameters, and patterns such as \"encoder.*\".",
+        'Behind `updates` stand layers and models bound by `let`, parameters, and patterns such as "encoder.*".',
         "phase generate updates relu { … }",
         "phase generate updates generator { … }    # let generator = linear(8) >> relu",
     ),

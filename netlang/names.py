@@ -399,7 +399,7 @@ class _Checker:
                     self._fault("duplicate-name", title, edge.target.span, help="write `(u -> v)`")
                 self._bound_block((edge.source, edge.target), body, scope, has_value=True)
             case syntax.Edge(source, target):
-                if not all([self._use(end.name, scope) for end in (source, target)]):
+                if [end for end in (source, target) if not self._use(end.name, scope)]:
                     title = f"`{source.name} -> {target.name}` names no edge here"
                     way_out = "an edge is read in the body of an `aggregate … over (u -> v) in edges { … }`"
                     self._fault("undefined-name", title, node.span, help=way_out)

@@ -15,7 +15,7 @@ from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
 from netlang.dims import Size, decide_equal
 from netlang.source import Span
-from netlang.types import FLOATS, TensorType
+from netlang.types import FLOATS
 
 from ..builder import Builder
 from ..ir import Value
@@ -187,7 +187,7 @@ def _widened(context: Context, value: Value, rank: int) -> Value:
 
 
 def is_of_edges(context: Context, value: Value) -> bool:
-    """Whether a tensor has a row for each edge of the innermost `aggregate`: read in its body, or computed from that."""
+    """Whether a tensor was read edge by edge in the body of the innermost `aggregate`, or computed from such ones."""
     edges = context.frame.edges[-1] if context.frame.edges else None
     if edges is None or not value.type.rank or value.type.shape[0] != edges.count:
         return False

@@ -32,7 +32,8 @@ def index(context: Context, expr: syntax.Index, value: Any, environment: Environ
             expr.span,
             str(value.type),
         )
-    items = [_evaluated(context, item, environment) for item in expr.items]
+    nodes = [item for item in expr.items if not isinstance(item, syntax.Edge)]
+    items = [_evaluated(context, item, environment) for item in nodes]
     if any(isinstance(item, Poison) for item in items):
         return POISON
     end = next((item for item in items if isinstance(item, EdgeEnd)), None)
@@ -40,14 +41,14 @@ def index(context: Context, expr: syntax.Index, value: Any, environment: Environ
         return aggregation.read(context, expr, value, end)
     if isinstance(items[0], Value):
         return _gather(context, expr, value, items)
-    return _slice(context, expr, value, items)
+    return _slice(context, expr, value, items, nodes)
 
 
 def _item(context: Context, expr: syntax.Index, value: tuple[Any, ...], environment: Environment) -> Any:
     from .expressions import evaluate
 
     item = expr.items[0]
-    position = evaluate(context, item, environment) if not isinstance(item, syntax.Slice) else None
+    position = evaluate(context, item, environment) if not isinstance(item, syntax.Slice | syntax.Edge) else None
     if len(expr.items) != 1 or not isinstance(position, int) or isinstance(position, bool):
         raise fail("bad-index", "a list is indexed with one whole number", expr.span)
     if not -len(value) <= position < len(value):
@@ -76,13 +77,15 @@ def _gather(context: Context, expr: syntax.Index, value: Value, items: list[Any]
     return apply_op(context, "gather", (value, items[0]), {}, expr.span, (expr.value.span, expr.items[0].span))
 
 
-def _slice(context: Context, expr: syntax.Index, value: Value, items: list[Any]) -> Value:
+def _slice(
+    context: Context, expr: syntax.Index, value: Value, items: list[Any], nodes: list[syntax.Expr | syntax.Slice]
+) -> Value:
     starts: list[Size] = []
     stops: list[Size] = []
     steps: list[int] = []
     axes: list[int] = []
     dropped: list[int] = []
-    for axis, (item, node) in enumerate(zip(items, expr.items, strict=True)):
+    for axis, (item, node) in enumerate(zip(items, nodes, strict=True)):
         size = value.type.shape[axis]
         if isinstance(item, slice):
             start, stop, step = _bounds(item, size, node)

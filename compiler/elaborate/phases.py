@@ -30,15 +30,16 @@ def phase(context: Context, statement: syntax.Phase, environment: Environment) -
     outer = plan_of(context, statement)
     _check_place(outer, statement)
     belongs = [_target(context, outer, node, environment) for node in statement.targets]
-    count = _count(context, statement, environment) if context.training and outer.updates else 1
+    count = _count(context, statement, environment)
+    updates = context.training and outer.updates
     plan = TrainPlan(inputs=outer.inputs, fits=outer.fits, name=statement.name.name)
     outer.phases[statement.name.name] = plan
-    for number in range(count):
+    for number in range(count if updates else 1):
         context.step(statement.span)
         plan.repetition = number, count
         _execute(context, plan, statement, environment)
         trained = _trained(context, statement, belongs)
-        if context.training and outer.updates:
+        if updates:
             _update(context, outer, plan, trained)
     assert plan.loss is not None
     outer.loss = plan.loss if outer.loss is None else context.builder.add(outer.loss, plan.loss)
@@ -55,7 +56,7 @@ def check_unphased(plan: TrainPlan, statement: syntax.Statement) -> None:
 def _mixed(statement: syntax.Statement, name: str) -> DiagnosticError:
     word = statement.span.text.split(None, 1)[0]
     return fail("misplaced-statement", f"`{word}` and phases do not go together in one `train` block", statement.span,
-                help=f"where there are phases, each says what it minimizes and how: `phase {name} … {{ … }}`")  # fmt: skip
+                help=f"where there are phases, each says what it minimizes, and how: `phase {name} …`")  # fmt: skip
 
 
 def _check_place(outer: TrainPlan, statement: syntax.Phase) -> None:
@@ -122,7 +123,7 @@ def _target(context: Context, outer: TrainPlan, node: syntax.Expr, environment: 
         name = _now(outer).get(value)
         return lambda variable: variable.name == name
     paths = tuple(_paths(value))
-    return lambda variable: any(not path or variable.name.startswith(f"{path}.") for path in paths)
+    return lambda variable: any(variable.name.startswith(f"{path}.") for path in paths)
 
 
 def _paths(value: Any) -> Iterator[str]:
@@ -186,13 +187,18 @@ def _replace(context: Context, model: Model, new: dict[str, Value]) -> None:
     """Gives parameters their new values, as constants; and so everything that states have got from the old ones."""
     names = model.environment.names
     for instance, key, first in _variables(model.instance):
-        old = instance.pending.get(key, first)
+        old: Value = instance.pending.get(key, first)
         value = new.get(instance.join(key), old)
-        if value is first:
+        if value is first or _is_constant(context, value):
             continue
         constant = instance.pending[key] = context.builder.stop_gradient(value)
-        for name in [name for name, bound in names.items() if bound is old]:
-            names[name] = constant
+        for alias in [alias for alias, bound in names.items() if bound is old]:
+            names[alias] = constant
+
+
+def _is_constant(context: Context, value: Value) -> bool:
+    producer = context.builder.producer(value)
+    return producer is not None and producer.op == "stop_gradient"
 
 
 def where_split(plan: TrainPlan, span: Span, what: str) -> DiagnosticError:

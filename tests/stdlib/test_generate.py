@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from netlang.compiler import Network
 from netlang.compiler.initializers import materialise
+from netlang.runtime.artifacts import export
 from netlang.runtime.bound_network import BoundNetwork
 
 from netlang.diagnostics import DiagnosticError
@@ -102,3 +108,14 @@ def test_too_long_is_refused_at_run_time(length: int, count: int) -> None:
         generated(network_of(), np.ones((1, length), np.int64), count)
     assert raised.value.diagnostics[0].code == "index-out-of-range"
     assert str(CONTEXT) in str(raised.value)
+
+
+def test_the_script_writes_with_the_exported_model(tmp_path: Path) -> None:
+    network = network_of()
+    export(BoundNetwork(network, weights(network)), tmp_path / "generate.onnx", entry="generate")
+    (tmp_path / "config.json").write_text(json.dumps({"alphabet": "abcdefghijklmnopq"}))
+    script = Path(__file__).parents[2] / "examples" / "deploy" / "generate_text.py"
+    command = [sys.executable, str(script), "generate.onnx", "config.json", "bcd", "9"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+    expected = generated(network, PROMPT[:1], 9, temperature=0.8)[0]
+    assert found == "".join("abcdefghijklmnopq"[token] for token in expected)

@@ -29,6 +29,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "BERT": {"vocab": 17, "d": 8, "layers": 2, "h": 2, "context": 6, "cls": 1, "sep": 2, "mask": 3},
     "Seq2Seq": {"source_vocab": 17, "target_vocab": 17, "d": 4, "n": 6},
     **{name: {"vocab": 17, "d": 4, "n": 6} for name in ("LSTM", "GRU", "SimpleRNN")},
+    "DDPM": {"side": 8, "c": 4, "levels": 2, "attend_at": 4, "groups": 2, "steps": 4},
+    **{name: {"vocab": 17, "d": 4} for name in ("SkipGram", "CBOW")},
     "GAN": {"latent": 3, "hidden": 4, "pixels": 5},
     "DCGAN": {"latent": 3, "width": 2},
     "GCN": {"features": 5, "hidden": 4},
@@ -36,7 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Settings that make a model small, or need a value."""
 
-SIZES = {"batch": 2, "t": 6, "s": 5, "height": 32, "width": 32, "n": 3, "nodes": 4, "e": 6}
+SIZES = {"batch": 2, "t": 6, "s": 5, "height": 32, "width": 32, "n": 3, "window": 4, "nodes": 4, "e": 6}
 
 LARGE = ("GPT2", "GPT2Medium", "GPT2Large", "GPT2XL", "GPT3", "BERTBase", "BERTLarge")
 """Models that are others with settings of their own, too large to run here; `test_sizes` compiles the smallest GPT."""

@@ -279,7 +279,7 @@ def expressions() -> st.SearchStrategy[str]:
     def larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         operators = st.sampled_from(["+", "-", "*", "/", "//", "%", "@", "**", "and", "or", "|>", ">>"])
         argument = inner | spaced(NAMES, " =", BREAK, inner)
-        item = inner | st.sampled_from([":", "1:", ":2", "1:2", "::2", "*s"]).filter(lambda text: text != "*s")
+        item = inner | st.sampled_from([":", "1:", ":2", "1:2", "::2", "u->v", "*s"]).filter(lambda text: text != "*s")
         block = st.tuples(BREAK, st.lists(spaced("v = ", inner, "\n"), max_size=2).map("".join), inner, BREAK)
         return st.one_of(
             spaced("(", BREAK, inner, BREAK, ")"),
@@ -294,6 +294,7 @@ def expressions() -> st.SearchStrategy[str]:
             spaced("x.", st.sampled_from(["T", "weight", "in", "model"])),
             spaced("if x > 1 {", block.map("".join), "}", BREAK, "else", BREAK, "{", block.map("".join), "}"),
             spaced("heads h over q,", BREAK, "k {", block.map("".join), "}"),
+            spaced("aggregate sum over (u", SPACE, "->", BREAK, "v) in ", inner, " {", block.map("".join), "}"),
         )
 
     return st.recursive(atoms, larger, max_leaves=12)
@@ -339,8 +340,9 @@ def programs() -> st.SearchStrategy[str]:
     ])  # fmt: skip
     definition = spaced(header, BREAK, "{", BREAK, body, "}")
     other = st.sampled_from(
-        ["const c = 1 ;const d=2", "use std.layers:a,\n b as c", "# comment", "train N { in x:f32\nclip 1 }"]
-    )
+        ["const c = 1 ;const d=2", "use std.layers:a,\n b as c", "# comment", "train N { in x:f32\nclip 1 }",
+         'train N { phase p updates a,"b.*"repeats 2 {clip 1 ;optimizer b} }']
+    )  # fmt: skip
     pieces = st.lists(definition | other, min_size=1, max_size=3)
     return pieces.map("\n\n\n".join).filter(lambda text: not named_first(text))
 

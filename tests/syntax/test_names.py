@@ -16,8 +16,8 @@ from netlang.syntax import Use
 PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.net"))
 BUILTINS = frozenset({
     "f32", "i64", "ops", "abs", "accuracy", "adam", "bce_with_logits", "cosine", "cross_entropy", "exp", "flatten",
-    "gelu", "identity", "kaiming_uniform", "lower_triangle", "normal", "normal_like", "relu", "residual", "sigmoid",
-    "softmax", "split", "sqrt", "sum", "tanh", "uniform", "zeros",
+    "gelu", "identity", "kaiming_uniform", "lower_triangle", "mean", "mse", "normal", "normal_like", "relu", "residual",
+    "sigmoid", "softmax", "split", "sqrt", "sum", "tanh", "uniform", "zeros",
 })  # fmt: skip
 
 
