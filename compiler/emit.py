@@ -124,6 +124,7 @@ class Emitter(SizeEmitter):
         self._taken |= {output_name(output.name, output.role) for output in graph.outputs}
         self._counters: dict[str, int] = {}
         self._constants: dict[Constant, str] = {}
+        self._known: dict[str, np.ndarray] = {}
         self._types: dict[TensorType, onnx.TypeProto] = {}
         self._label = ""
         self._line = ""
@@ -145,8 +146,13 @@ class Emitter(SizeEmitter):
         name = self._constants.get(key)
         if name is None:
             name = self._constants[key] = self.unique(_constant_name(key.array))
+            self._known[name] = key.array
             self._depth[0].initializer.append(numpy_helper.from_array(key.array, name))
         return name
+
+    def known(self, name: str) -> np.ndarray | None:
+        """The content of a constant; None for any other value."""
+        return self._known.get(name)
 
     def onnx_dtype(self, dtype: str) -> int:
         """ONNX's number for a dtype of the language."""

@@ -72,7 +72,8 @@ def operators() -> Iterator[str]:
     yield "constant between steps, or have no input to differentiate by. A composite is defined by others, and"
     yield "differentiates as they do; ONNX's own operator is used for it where a graph holds no gradients.\n"
     yield "Tested: results in onnxruntime on the CPU, in the dtypes listed, against NumPy; gradients in f32 there"
-    yield "against PyTorch, and of both orders in f64 against finite differences (`tests/ops`). On CUDA nothing was run yet.\n"
+    yield "against PyTorch, and of both orders in f64 against finite differences (`tests/ops`). On CUDA nothing was run"
+    yield "yet.\n"
     yield "| operator | | dtypes tested on CPU | gradient | second order | CUDA |\n|---|---|---|---|---|---|"
     for row in rows:
         op = OPS[row["name"]]

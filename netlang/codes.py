@@ -293,7 +293,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         "optimizer sgd(cosine(0.1, warmup = 100))\nclip 1.0",
     ),
     "onnx-dynamic": Explanation(
-        "An ONNX model computes while it runs what must be known while compiling: the rank of a tensor, an axis, a mode.",
+        "An ONNX model computes while it runs what must be known while compiling: the rank of a tensor, an axis, "
+        "a mode.",
         "Types are fixed before a network runs. Sizes may stay open; how many dimensions a tensor has may not.",
         "netlang import detector.onnx -o detector    # permutes axes by a computed list",
         "netlang import detector-static.onnx -o detector    # exported with constant axes",

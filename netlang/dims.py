@@ -126,15 +126,12 @@ def floor_divide(a: Size, b: Size) -> Size:
     if a == b:
         return 1
     if isinstance(b, int) and b > 0 and isinstance(a, Dim):
-        whole = {m: c // b for m, c in a.terms if c % b == 0}
-        rest = {m: c for m, c in a.terms if c % b}
-        if not rest:
-            return _make(whole)
-        if whole:  # (b*q + r) // b == q + r // b for integers
-            return _make(whole) + floor_divide(_make(rest), b)
-        constant = rest.get((), 0)
-        if constant < 0 or constant >= b:  # the constant part in its smallest form, so that equals compare equal
-            return _make({**rest, (): constant % b}) // b + constant // b
+        # (b*q + r) // b == q + r // b for integers: every coefficient is left in its smallest form, so that equals
+        # compare equal.
+        whole = _make({m: c // b for m, c in a.terms})
+        rest = _make({m: c % b for m, c in a.terms})
+        if whole != 0:
+            return whole + floor_divide(rest, b)
     elif isinstance(b, Dim) and isinstance(a, Dim):
         quotient = _exact_quotient(a, b)
         if quotient is not None:

@@ -6,13 +6,11 @@ MISSING: dict[str, frozenset[str]] = {
     "f64": frozenset(
         (
             *("acos", "acosh", "asin", "asinh", "atan", "atanh", "avg_pool", "avg_pool_transpose", "conv"),
-            *("conv_transpose", "conv_weight_gradient", "cosh", "dequantize_linear", "det", "erf", "fake_quantize"),
-            *("fold", "foreign", "gelu", "global_average_pool", "global_max_pool", "gru", "hardmax", "instance_norm"),
-            *("local_response_norm", "lp_pool", "lstm", "quantize_linear", "rnn", "rotary_embedding", "sinh", "stft"),
-            "upsample_nearest",
+            *("conv_transpose", "conv_weight_gradient", "det", "erf", "fold", "gelu", "hardmax", "local_response_norm"),
+            *("lp_pool", "quantize_linear", "upsample_nearest"),
         )
     ),
-    "f16": frozenset(("foreign", "scatter_elements", "scatter_nd", "scatter_rows")),
+    "f16": frozenset(("scatter_elements", "scatter_nd", "scatter_rows")),
 }
 """Operators that its CPU provider, or ONNX itself, does not have in a dtype, at least for some uses. Version 1.31.
 

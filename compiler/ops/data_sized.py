@@ -13,6 +13,7 @@ import numpy as np
 from netlang.dims import Size, decide_less
 from netlang.types import TensorType
 
+from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .common import normal_axis, product, shape_mismatch
 from .reference import torch
@@ -43,6 +44,14 @@ _RANGE_DTYPES = ("i64", "i32", "i16", "f32", "f64")
 
 def _arange_onnx(e: Emitter, node: Node, start: str, stop: str, step: str) -> str:
     dtype = node.inputs[0].type.dtype
+    if dtype in ("i32", "i64"):
+        # ONNX Runtime 1.31 makes a Slice of a Gather whose positions are a Range, and a Slice counts numbers below 0
+        # from the end, its stop too. Only where there can be none may Gather meet Range.
+        first, by = e.known(start), e.known(step)
+        if first is not None and by is not None and first >= 0 and by > 0:
+            return e.node("Range", start, stop, step)
+        zero = e.constant(np.zeros((), numpy_dtype(dtype)))
+        return e.node("Add", e.node("Range", zero, e.node("Sub", stop, start), step), start)
     if dtype in _RANGE_DTYPES:
         return e.node("Range", start, stop, step)
     wide = e.onnx_dtype("f32" if dtype in ("f16", "bf16") else "i64")
