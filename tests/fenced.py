@@ -1,0 +1,37 @@
+"""The fenced blocks of Markdown documents whose programs, texts and results are tested."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_FENCE = re.compile(r"^```([^\n`]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Fence:
+    """One block: what stands behind its opening fence, what it holds, and where that is in the document."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def fences(document: str) -> list[Fence]:
+    """Every block of a document that says what it is, in order."""
+    return [Fence(found[1], found[2], found.start(2), found.end(2)) for found in _FENCE.finditer(document)]
+
+
+def blocks(path: Path, kind: str) -> list[str]:
+    """What the blocks of one kind of a document hold."""
+    return [fence.text for fence in fences(path.read_text("utf-8")) if fence.kind == kind]
+
+
+def replaced(document: str, texts: Mapping[Fence, str]) -> str:
+    """The document with other texts in some of its blocks."""
+    for fence in sorted(texts, key=lambda fence: fence.start, reverse=True):
+        document = document[: fence.start] + texts[fence] + document[fence.end :]
+    return document
