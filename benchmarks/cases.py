@@ -1,6 +1,8 @@
 """What is measured: models of the library at fixed sizes, with data made from a seed.
 
-This module imports no framework, so that a process that measures one carries nothing of another.
+Whatever a model would draw (noise, words hidden, words to tell apart) is data here, and nothing is dropped out: so all
+frameworks compute the same, and what they compute is compared. This module imports no framework, so that a process that
+measures one carries nothing of another.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -16,38 +19,46 @@ PLANNED_STEPS = 10_000
 
 _PROGRAMS = Path(__file__).parent / "programs"
 
+Shape = tuple[int | Literal["batch"], ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One input of a model: float32 from the normal distribution, or int64 below `classes`."""
+    """One input of a model: int64 from `lowest` to below `classes`, or where these are not given float32, normal."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     classes: int | None = None
+    lowest: int = 0
 
     def draw(self, rng: np.random.Generator, batch: int) -> np.ndarray:
         """An array for a batch of this many."""
-        shape = (batch, *self.shape)
+        shape = tuple(batch if size == "batch" else size for size in self.shape)
         if self.classes is None:
             return rng.standard_normal(shape, dtype=np.float32)
-        return rng.integers(0, self.classes, shape, dtype=np.int64)
+        return rng.integers(self.lowest, self.classes, shape, dtype=np.int64)
+
+
+Fields = Mapping[str, Field]
+Settings = Mapping[str, int | float]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """A model with all sizes.
 
-    `source`, `model` and `settings` are what `netlang train FILE MODEL --set …` takes. `inputs` are the inputs of
-    inference, `targets` what training needs besides. `sizes` are symbolic sizes other than the batch.
+    `source`, `model` and `settings` are what `netlang train FILE MODEL --set …` takes. `inputs` are those of the entry
+    that is run, in its order; `training` those of a training step. `sizes` are symbolic sizes other than the batch.
     """
 
     name: str
     title: str
     source: str
     batch: int
-    inputs: Mapping[str, Field]
-    targets: Mapping[str, Field]
+    inputs: Fields
+    training: Fields
     model: str | None = None
-    settings: Mapping[str, int | float] = field(default_factory=dict)
+    entry: str = "forward"
+    settings: Settings = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     inference_batches: tuple[int, ...] = (1, 64)
 
@@ -59,8 +70,7 @@ class Case:
     def training_batches(self, count: int = 8) -> list[dict[str, np.ndarray]]:
         """Different batches to train on, always the same ones; each by input name."""
         rng = np.random.default_rng(1)
-        fields = {**self.inputs, **self.targets}
-        return [{name: field.draw(rng, self.batch) for name, field in fields.items()} for _ in range(count)]
+        return [{name: field.draw(rng, self.batch) for name, field in self.training.items()} for _ in range(count)]
 
     def inference_inputs(self, batch: int) -> dict[str, np.ndarray]:
         """One batch to run the model on, by input name."""
@@ -68,8 +78,25 @@ class Case:
         return {name: field.draw(rng, batch) for name, field in self.inputs.items()}
 
 
-def _gpt(layers: int, width: int, heads: int, context: int) -> dict[str, int]:
-    return {"vocab": 65, "d": width, "layers": layers, "h": heads, "context": context}
+def _images(*shape: int, classes: int) -> dict[str, Fields]:
+    """The inputs of a model that classifies images."""
+    inputs = {"image": Field(("batch", *shape))}
+    return {"inputs": inputs, "training": {**inputs, "label": Field(("batch",), classes)}}
+
+
+def _gpt(name: str, batch: int, layers: int, d: int, h: int, context: int, batches: tuple[int, ...]) -> Case:
+    tokens = Field(("batch", context), 65)
+    return Case(
+        name,
+        f"GPT, {layers} layers, d {d}, context {context}, batch {batch}",
+        source="std:GPT",
+        batch=batch,
+        inputs={"tokens": tokens},
+        training={"tokens": tokens, "target": tokens},
+        settings={"vocab": 65, "d": d, "layers": layers, "h": h, "context": context},
+        sizes={"t": context},
+        inference_batches=batches,
+    )
 
 
 MLP = Case(
@@ -77,8 +104,7 @@ MLP = Case(
     "MLP 784-512-512-10, batch 128",
     source=str(_PROGRAMS / "mlp.net"),
     batch=128,
-    inputs={"image": Field((784,))},
-    targets={"label": Field((), classes=10)},
+    **_images(784, classes=10),
     inference_batches=(1, 512),
 )
 
@@ -87,8 +113,7 @@ LENET5 = Case(
     "LeNet-5, 1×32×32, batch 64",
     source="std:LeNet5",
     batch=64,
-    inputs={"image": Field((1, 32, 32))},
-    targets={"label": Field((), classes=10)},
+    **_images(1, 32, 32, classes=10),
     inference_batches=(1, 256),
 )
 
@@ -97,25 +122,141 @@ RESNET20 = Case(
     "ResNet-20, 3×32×32, batch 32",
     source="std:ResNet20",
     batch=32,
-    inputs={"image": Field((3, 32, 32))},
-    targets={"label": Field((), classes=10)},
+    **_images(3, 32, 32, classes=10),
     sizes={"height": 32, "width": 32},
     inference_batches=(1, 128),
 )
 
-GPT = Case(
-    "gpt",
-    "GPT, 4 layers, d 128, context 64, batch 12",
-    source="std:GPT",
-    batch=12,
-    inputs={"tokens": Field((64,), classes=65)},
-    targets={"target": Field((64,), classes=65)},
-    settings=_gpt(layers=4, width=128, heads=4, context=64),
+RESNET18 = Case(
+    "resnet18",
+    "ResNet-18, 3×224×224, batch 8",
+    source="std:ResNet18",
+    batch=8,
+    **_images(3, 224, 224, classes=1000),
+    sizes={"height": 224, "width": 224},
+    inference_batches=(1, 8),
+)
+
+LSTM = Case(
+    "lstm",
+    "LSTM, 64 steps, 128 units, batch 32",
+    source=str(_PROGRAMS / "lstm.net"),
+    batch=32,
+    inputs={"x": Field(("batch", 64, 128))},
+    training={"x": Field(("batch", 64, 128)), "label": Field(("batch",), 10)},
     sizes={"t": 64},
     inference_batches=(1, 32),
 )
 
-CASES: tuple[Case, ...] = (MLP, LENET5, RESNET20, GPT)
+SEQ2SEQ = Case(
+    "seq2seq",
+    "GRU with attention, d 256, 20 to 20 words, batch 64",
+    source="std:Seq2Seq",
+    batch=64,
+    inputs={"source": Field(("batch", 20), 8000, 3), "target": Field(("batch", 20), 8000, 3)},
+    training={"source": Field(("batch", 20), 8000, 3), "target": Field(("batch", 21), 8000, 3)},
+    settings={"source_vocab": 8000, "target_vocab": 8000, "d": 256, "n": 256},
+    sizes={"s": 20, "t": 21},
+)
+
+TRANSFORMER = Case(
+    "transformer",
+    "Transformer, 3+3 layers, d 256, 30 to 30 words, batch 64",
+    source="std:Transformer",
+    batch=64,
+    inputs={"source": Field(("batch", 30), 8000, 3), "target": Field(("batch", 30), 8000, 3)},
+    training={"source": Field(("batch", 30), 8000, 3), "target": Field(("batch", 31), 8000, 3)},
+    settings={"vocab": 8000, "d": 256, "layers": 3, "h": 8, "ff": 512, "drop": 0.0},
+    sizes={"s": 30, "t": 31},
+)
+
+BERT = Case(
+    "bert",
+    "BERT, 4 layers, d 256, 128 tokens, batch 16",
+    source=str(_PROGRAMS / "bert.net"),
+    batch=16,
+    entry="encode",
+    inputs={"tokens": Field(("batch", 128), 30522, 1000), "segments": Field(("batch", 128), 2)},
+    training={
+        "tokens": Field(("batch", 128), 30522, 1000),
+        "segments": Field(("batch", 128), 2),
+        "random_next": Field(("batch",), 2),
+        "place": Field((304,), 16 * 128),
+        "word": Field((304,), 30522, 1000),
+    },
+    settings={"d": 256, "layers": 4, "h": 4, "context": 128, "drop": 0.0},
+    sizes={"t": 128, "hidden": 304},
+    inference_batches=(1, 16),
+)
+
+GPT = _gpt("gpt", batch=12, layers=4, d=128, h=4, context=64, batches=(1, 32))
+
+GPT6 = _gpt("gpt6", batch=8, layers=6, d=384, h=6, context=256, batches=(1, 8))
+
+VAE = Case(
+    "vae",
+    "VAE 784-400-20, batch 128",
+    source=str(_PROGRAMS / "vae.net"),
+    batch=128,
+    entry="decode",
+    inputs={"z": Field(("batch", 20))},
+    training={"x": Field(("batch", 784)), "noise": Field(("batch", 20))},
+    inference_batches=(1, 512),
+)
+
+DDPM = Case(
+    "ddpm",
+    "DDPM U-Net, 1×28×28, batch 32",
+    source=str(_PROGRAMS / "ddpm.net"),
+    batch=32,
+    inputs={"x": Field(("batch", 1, 28, 28)), "t": Field(("batch",), 400)},
+    training={
+        "noisy": Field(("batch", 1, 28, 28)),
+        "time": Field(("batch",), 400),
+        "noise": Field(("batch", 1, 28, 28)),
+    },
+    inference_batches=(1, 32),
+)
+
+
+def _on_cora(name: str, title: str, source: str) -> Case:
+    """A network on a graph with as many nodes, features, edges and classes as Cora."""
+    graph = {"x": Field((2708, 1433)), "edges": Field((2, 10556), 2708)}
+    return Case(
+        name,
+        f"{title}, the size of Cora",
+        source=source,
+        batch=1,
+        inputs=graph,
+        training={**graph, "label": Field((2708,), 7)},
+        settings={"drop": 0.0},
+        sizes={"nodes": 2708, "e": 10556},
+        inference_batches=(1,),
+    )
+
+
+GCN = _on_cora("gcn", "GCN", "std:GCN")
+GAT = _on_cora("gat", "GAT", "std:GAT")
+
+SKIP_GRAM = Case(
+    "skip_gram",
+    "skip-gram, 10,000 words, d 100, batch 512",
+    source=str(_PROGRAMS / "skip_gram.net"),
+    batch=512,
+    inputs={"word": Field(("batch",), 10_000)},
+    training={
+        "word": Field(("batch",), 10_000),
+        "near": Field(("batch",), 10_000),
+        "far": Field(("batch", 5), 10_000),
+    },
+    settings={"vocab": 10_000, "d": 100},
+    inference_batches=(1, 512),
+)
+
+CASES: tuple[Case, ...] = (
+    *(MLP, LENET5, RESNET20, RESNET18, LSTM, SEQ2SEQ, TRANSFORMER, BERT),
+    *(GPT, GPT6, VAE, DDPM, GCN, GAT, SKIP_GRAM),
+)
 """Every model that is trained and run."""
 
 

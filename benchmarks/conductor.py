@@ -85,7 +85,7 @@ def measure(case: Case, runners: Sequence[Runner], threads: int, effort: Effort)
 
     Raises Disagreement where losses or outputs differ by more than rounding.
     """
-    able = [runner for runner in runners if case.name not in runner.framework.lacks]
+    able = [runner for runner in runners if runner.framework.has(case)]
     with tempfile.TemporaryDirectory() as folder:
         session = _Session(case, threads, effort, Path(folder))
         try:

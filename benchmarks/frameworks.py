@@ -40,13 +40,17 @@ class InferringSide(Side, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """`make` imports it and makes its side for a case and threads; `lacks` names cases that it cannot express."""
+    """`make` imports it and makes its side for a case and threads; `cases` names those it has, if not all."""
 
     name: str
     title: str
     make: Callable[[Case, int], Side]
     infers: bool = True
-    lacks: frozenset[str] = frozenset()
+    cases: frozenset[str] | None = None
+
+    def has(self, case: Case) -> bool:
+        """Whether the case can be measured with it."""
+        return self.cases is None or case.name in self.cases
 
 
 def _netlang(case: Case, threads: int) -> Side:
@@ -77,7 +81,11 @@ NETLANG = Framework("netlang", "netlang", _netlang)
 TORCH = Framework("torch", "PyTorch eager", _torch)
 TORCH_COMPILE = Framework("torch.compile", "torch.compile", _torch_compile)
 ORT_TRAINING = Framework(
-    "onnxruntime-training", "onnxruntime-training", _ort_training, infers=False, lacks=frozenset({"resnet20"})
+    "onnxruntime-training",
+    "onnxruntime-training",
+    _ort_training,
+    infers=False,
+    cases=frozenset({"mlp", "lenet5", "gpt", "gpt6"}),
 )
 
 FRAMEWORKS: dict[str, Framework] = {

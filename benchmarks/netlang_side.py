@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from netlang.compiler import Network
 from netlang.runtime.bound_network import BoundNetwork
 from netlang.runtime.job import open_network
 from netlang.runtime.session import Device
@@ -18,8 +19,10 @@ class NetlangSide:
 
     def __init__(self, case: Case, threads: int) -> None:
         self._device = Device(threads=threads)
+        self._entry = case.entry
         self._network = open_network(case.source, case.model, case.settings)
         self._trainer = Trainer(BoundNetwork(self._network), threads=threads, steps=PLANNED_STEPS)
+        self._trainer.engine.load(_begun(self._network, self._trainer.variables()))
         self._initial = self._trainer.variables()
         self._inference = BoundNetwork(self._network, self.weights(), device=self._device)
 
@@ -41,7 +44,17 @@ class NetlangSide:
         return self._trainer.step(**batch)["loss"]
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The model's output in inference mode."""
-        result = self._inference.forward(**inputs)
-        assert isinstance(result, np.ndarray)
-        return result
+        """The first output of the entry in inference mode."""
+        result = getattr(self._inference, self._entry)(**inputs)
+        return result[0] if isinstance(result, tuple) else result
+
+
+def _begun(network: Network, variables: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Values for the matrices that begin at 0: behind zeros, what is computed could not be compared."""
+    rng = np.random.default_rng(3)
+    matrices = {v.name: variables[v.name] for v in network.variables if v.value.type.rank > 1}
+    return {
+        name: (0.02 * rng.standard_normal(array.shape)).astype(np.float32)
+        for name, array in matrices.items()
+        if not array.any()
+    }

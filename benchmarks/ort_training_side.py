@@ -20,7 +20,8 @@ from onnxruntime.training.api import CheckpointState, Module, Optimizer
 from torch import Tensor, nn
 
 from .cases import Case
-from .torch_side import RECIPES, Recipe, to_torch_names
+from .torch_recipes import RECIPES, Recipe
+from .torch_side import to_torch_names
 
 OPSET = 15
 """The highest one whose exported LayerNormalization has a gradient there."""

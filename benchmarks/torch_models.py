@@ -1,4 +1,4 @@
-"""The models of the suite in PyTorch, as a careful user would write them.
+"""The suite's models of images, and its decoder, in PyTorch, as a careful user would write them.
 
 Modules carry the names that netlang gives the same layers, so that weights cross over by name.
 """
@@ -65,12 +65,12 @@ class BasicBlock(nn.Module):
 
 
 class Stage(nn.Module):
-    """Three blocks of the same size, the first of which may halve the image."""
+    """Blocks of the same size, the first of which may halve the image."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, blocks: int) -> None:
         super().__init__()
-        first = BasicBlock(inputs, outputs, stride)
-        self.basic_block = nn.Sequential(first, BasicBlock(outputs, outputs, 1), BasicBlock(outputs, outputs, 1))
+        others = (BasicBlock(outputs, outputs, 1) for _ in range(blocks - 1))
+        self.basic_block = nn.Sequential(BasicBlock(inputs, outputs, stride), *others)
 
     def forward(self, x: Tensor) -> Tensor:
         """f32[b, inputs, h, w] -> f32[b, outputs, h / stride, w / stride]."""
@@ -84,15 +84,36 @@ class ResNet20(nn.Module):
         super().__init__()
         self.convolution = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
         self.batch_norm = nn.BatchNorm2d(16)
-        self.stage = Stage(16, 16, 1)
-        self.stage_2 = Stage(16, 32, 2)
-        self.stage_3 = Stage(32, 64, 2)
+        self.stage = Stage(16, 16, 1, 3)
+        self.stage_2 = Stage(16, 32, 2, 3)
+        self.stage_3 = Stage(32, 64, 2, 3)
         self.linear = nn.Linear(64, 10)
 
     def forward(self, image: Tensor) -> Tensor:
         """f32[batch, 3, h, w] -> f32[batch, 10]."""
         x = F.relu(self.batch_norm(self.convolution(image)), inplace=True)
         x = self.stage_3(self.stage_2(self.stage(x)))
+        return self.linear(x.mean((2, 3)))
+
+
+class ResNet18(nn.Module):
+    """He et al. 2015 for images of 224×224: four stages of two blocks with 64 to 512 channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.batch_norm = nn.BatchNorm2d(64)
+        self.stage = Stage(64, 64, 1, 2)
+        self.stage_2 = Stage(64, 128, 2, 2)
+        self.stage_3 = Stage(128, 256, 2, 2)
+        self.stage_4 = Stage(256, 512, 2, 2)
+        self.linear = nn.Linear(512, 1000)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """f32[batch, 3, 224, 224] -> f32[batch, 1000]."""
+        x = F.relu(self.batch_norm(self.convolution(image)), inplace=True)
+        x = self.stage(F.max_pool2d(x, 3, 2, 1))
+        x = self.stage_4(self.stage_3(self.stage_2(x)))
         return self.linear(x.mean((2, 3)))
 
 

@@ -1,4 +1,4 @@
-"""Writes the pages that the program itself knows best: of the error codes, the commands and the operators.
+"""Writes the pages that the program itself knows best: of the error codes, the commands, the operators and the library.
 
 python docs/generate.py            write them
 python docs/generate.py --check    exit with 1 if one is not up to date
@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from netlang.compiler.documentation import LANGUAGE, Documented
 from netlang.compiler.ops import OPS
 from netlang.runtime.cli.application import COMMANDS
 from netlang.runtime.cli.ops import facts
+from netlang.runtime.documentation import import_line, library
 from typer.models import ArgumentInfo, OptionInfo
 
 from netlang.codes import EXPLANATIONS
@@ -84,7 +86,36 @@ def operators() -> Iterator[str]:
     yield ""
 
 
-PAGES = {"errors.md": errors, "command-line.md": command_line, "operators.md": operators}
+def standard_library() -> Iterator[str]:
+    """The page of the library."""
+    yield f"# The library\n\n{NOTE}\n"
+    yield "`netlang doc NAME` shows the same in the terminal, with what each definition uses, and reads your own files too."
+    yield "What is marked * is known in every file; the rest is brought by `use`, the models also as `std:NAME` on the"
+    yield "command line. Operators have a [page of their own](operators.md).\n"
+    for module in library():
+        if module.name != LANGUAGE:
+            yield f"## {module.name}\n\n{module.doc}\n"
+            for thing in module.definitions:
+                yield from definition(thing)
+
+
+def definition(thing: Documented) -> Iterator[str]:
+    """One definition of the library; for a model, also its entries and its training."""
+    yield f"### {thing.name}{'' if import_line(thing) else ' *'}\n\n```\n{thing.signature}\n```\n\n{thing.doc}\n"
+    for part in thing.entries:
+        inputs = ", ".join(f"{parameter.name}: {parameter.type}" for parameter in part.inputs)
+        needs = f"; a step needs `{inputs}`" if part.kind == "train" and inputs else ""
+        yield f"- `{' '.join(part.signature.split())}`{needs}" + (f": {' '.join(part.doc.split())}" if part.doc else "")
+    if thing.entries:
+        yield ""
+
+
+PAGES = {
+    "errors.md": errors,
+    "command-line.md": command_line,
+    "operators.md": operators,
+    "library.md": standard_library,
+}
 
 
 def run(check: bool) -> int:

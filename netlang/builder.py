@@ -95,6 +95,30 @@ class Builder:
     def train(self, span: Span, model: Token, parameters: Parameters | None, body: Block) -> syntax.Train:
         return syntax.Train(self._name(model), parameters or (), body, self._doc(span), span=span)
 
+    def pretrained(
+        self,
+        span: Span,
+        model: Token,
+        files: tuple[syntax.String, ...] | None,
+        rules: tuple[syntax.Rule, ...] | None,
+    ) -> syntax.Pretrained:
+        return syntax.Pretrained(self._name(model), files or (), rules, self._doc(span), span=span)
+
+    def rules(self, span: Span, *rules: syntax.Rule) -> tuple[syntax.Rule, ...]:
+        return rules
+
+    def rule(
+        self,
+        span: Span,
+        word: Token | None,
+        sources: tuple[syntax.String, ...],
+        targets: tuple[syntax.String, ...] | None,
+    ) -> syntax.Rule:
+        return syntax.Rule(None if word is None else self._name(word), sources, targets or (), span=span)
+
+    def texts(self, span: Span, *literals: Token) -> tuple[syntax.String, ...]:
+        return tuple(self.string(self._span(literal), literal) for literal in literals)
+
     def parameters(self, span: Span, *parameters: Parameter) -> Parameters:
         return parameters
 
@@ -160,15 +184,18 @@ class Builder:
 
     def assign(self, span: Span, target: Expr, value: Expr) -> syntax.Assign | syntax.SetNext:
         targets = target.items if isinstance(target, syntax.Tuple) else (target,)
-        nexts = [item for item in targets if isinstance(item, syntax.Next)]
-        if len(nexts) == len(targets):
-            ends = ((item.name, item.span.end) for item in nexts)
-            names = tuple(Name(name, span=Span(self.source, end - len(name), end)) for name, end in ends)
-            return syntax.SetNext(names, value, span=span)
         for item in targets:
-            if not isinstance(item, Name):
+            if not isinstance(item, Name | syntax.Next):
                 self._bad_target(item)
+        if any(isinstance(item, syntax.Next) for item in targets):
+            known = (self._set(item) for item in targets if isinstance(item, Name | syntax.Next))
+            return syntax.SetNext(tuple(known), value, span=span)
         return syntax.Assign(None, tuple(item for item in targets if isinstance(item, Name)), value, span=span)
+
+    def _set(self, target: Name | syntax.Next) -> Name | syntax.Next:
+        """A target of `next h, y = …`; the span of `next h` becomes that of the name."""
+        start = target.span.end - len(target.name)
+        return replace(target, span=Span(self.source, start, target.span.end))
 
     def let(self, span: Span, names: tuple[Name, ...], value: Expr) -> syntax.Assign:
         return syntax.Assign("let", names, value, span=span)
@@ -245,6 +272,9 @@ class Builder:
     def fit(self, span: Span, name: Token, method: Token) -> syntax.Fit:
         return syntax.Fit(self._name(name), self._name(method), span=span)
 
+    def augment(self, span: Span, body: Block) -> syntax.Augment:
+        return syntax.Augment(body, span=span)
+
     def phase(
         self, span: Span, name: Token, targets: tuple[Expr, ...], repeats: Expr | None, body: Block
     ) -> syntax.Phase:
@@ -285,6 +315,20 @@ class Builder:
                 self._out_of_order(argument, named)
                 break
         return syntax.Call(function, arguments, span=span)
+
+    def pattern_call(
+        self, span: Span, function: Expr, arguments: tuple[Argument, ...], *axes: tuple[syntax.Axis, ...]
+    ) -> syntax.PatternCall:
+        return syntax.PatternCall(function, arguments, axes[:-1], axes[-1], span=span)
+
+    def axes(self, span: Span, *axes: syntax.Axis) -> tuple[syntax.Axis, ...]:
+        return axes
+
+    def axis(self, span: Span, name: Token) -> syntax.AxisName:
+        return syntax.AxisName(str(name), span=span)
+
+    def group(self, span: Span, *axes: syntax.Axis) -> syntax.Group:
+        return syntax.Group(axes, span=span)
 
     def arguments(self, span: Span, *arguments: Argument) -> tuple[Argument, ...]:
         return arguments

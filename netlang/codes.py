@@ -339,11 +339,25 @@ EXPLANATIONS: dict[str, Explanation] = {
         "netlang train std:GPT2 --data text:input.txt --length 1024 --batch 64",
         "netlang train std:GPT2 --data text:input.txt --length 1024 --batch 4   # `netlang summary` says what it takes",
     ),
+    "outside-project": Explanation(
+        "A `use` names a file that lies outside of the project, that is reached through a symbolic link, or that has an "
+        "absolute path.",
+        "A program is what stands in its own folder, so that it means the same on every machine and can be given away as "
+        "a whole. The root of a project is the folder of the nearest `project.net`.",
+        'use "/home/me/shared/blocks.net": stem',
+        'use "./shared/blocks.net": stem',
+    ),
     "positional-after-named": Explanation(
         "An argument without a name follows one with a name.",
         "Its place in the list would no longer say which parameter it is for.",
         "const x = f(a = 1, 2)",
         "const x = f(2, a = 1)",
+    ),
+    "private-name": Explanation(
+        "A `use` asks for a name that begins with `_`.",
+        "Such a name is its file's own business: whoever wrote it may change or remove it without looking around.",
+        'use "./blocks.net": _half',
+        'use "./blocks.net": half   # renamed there',
     ),
     "rank-mismatch": Explanation(
         "A tensor has another number of dimensions than is needed.",
@@ -476,7 +490,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "unknown-module": Explanation(
         "A `use` names a file or a part of the library that is not there.",
-        "Paths are relative to the file that has the `use`; the library's modules begin with `std.`.",
+        "Paths are relative to the file that has the `use`, and a folder stands for the `index.net` in it. Names begin "
+        "with `std.` for the library, or else at the root of the project, the folder of `project.net`.",
         "use std.layer: linear",
         "use std.layers: linear",
     ),
@@ -485,6 +500,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Data is named by `digits`, by `KIND:PATH`, or by a path whose kind can be told from its content.",
         "netlang train lenet.net --data mnits:data",
         "netlang train lenet.net --data mnist:data",
+    ),
+    "unknown-token": Explanation(
+        "A text holds a character or a word that the vocabulary does not have, or a class has a name that is not known.",
+        "The numbers of a trained network stand for what its training data had, and for nothing else.",
+        "netlang run runs/GPT-1 --input tokens=text:élan       # trained on a text without é",
+        "netlang run runs/GPT-1 --input tokens=text:elan",
     ),
     "unopened-bracket": Explanation(
         "A closing bracket has no opening one.",
@@ -546,6 +567,13 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Its directory may be read-only or owned by someone else, or a file may stand where a directory should be.",
         "netlang compile lenet.net -o /usr/bin",
         "netlang compile lenet.net -o build",
+    ),
+    "vocabulary-mismatch": Explanation(
+        "The vocabulary of the data does not go with the model: it is for another kind of data, there are two where the "
+        "model has one table of words, or it has more tokens than the model.",
+        "A token is a number, and each side would take it for another word.",
+        "netlang train std:Transformer --data parallel:train.de,train.en --tokens words,words",
+        "netlang train std:Transformer --data parallel:train.de,train.en --tokens words",
     ),
     "wrong-input": Explanation(
         "An array does not fit the input that it is for: another dtype, another shape, or no such input.",

@@ -58,6 +58,7 @@ class _Piece:
     partner: int = -1  # of a bracket: where the other one is
     expanded: bool = False  # of a `{`: its statements have lines of their own
     padding: int = 0  # extra spaces before it
+    axis: bool = False  # stands among the axes of a pattern such as `b t (h k) -> b h t k`
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class _Layout:
         self.source = source
         self.pieces, self.footer = _pieces(source)
         self._pair_brackets()
+        self._mark_axes()
         for i, piece in enumerate(self.pieces):
             if piece.kind == "{" and self._has_lines(i):
                 self._expand(i)
@@ -106,6 +108,21 @@ class _Layout:
             piece.inside = self.pieces[opened[-1]].kind if opened else ""
             if piece.kind in CLOSING:
                 opened.append(i)
+
+    def _mark_axes(self) -> None:
+        """Marks what stands behind the `:` of `rearrange(x: b t -> t b)`: in brackets with a `:`, and then a `->`."""
+        opened: list[tuple[int, int]] = []  # brackets: where they open, and their `:`
+        for i, piece in enumerate(self.pieces):
+            if piece.kind in CLOSING:
+                opened.append((i, 0))
+            elif piece.kind in CLOSING.values():
+                opened.pop()
+            elif piece.kind == ":" and opened:
+                opened[-1] = (opened[-1][0], i)
+            elif piece.kind == "->" and opened and opened[-1][1]:
+                for inner in self.pieces[opened[-1][1] + 1 : self.pieces[opened[-1][0]].partner]:
+                    inner.axis = True
+                    inner.prefix = inner.kind == "*"
 
     def _has_lines(self, opener: int) -> bool:
         """Whether a block cannot stay on one line: it has several statements, a comment, or a line break within."""
@@ -335,7 +352,7 @@ class _Layout:
         if left.kind == ":":
             return left.inside != "["
         if right.kind in ("(", "["):
-            return not _ends_operand(left.kind)
+            return right.axis or not _ends_operand(left.kind)
         return not (left.kind == "{" and right.kind == "}")
 
 

@@ -18,7 +18,6 @@ _INSIDE = frozenset({  # keywords that begin no statement
 _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "%", "@", "**"})
 _AFTER_VALUE = _COMPARISONS | _ARITHMETIC | {"and", "or", "|>", ">>", "(", "[", "."}
-_WORDS = KEYWORDS | {"RESERVED"}
 _DEFINE = "write `layer NAME(…)(x: …) -> … { … }`, or `fn` where there are no parameters to learn"
 _USE = 'names of other files come with `use std.layers: linear` or `use "./blocks.net": stem`'
 _ELSEWHERE = {  # words of other languages -> how it is said here
@@ -226,11 +225,12 @@ def _other_language(mistake: Mistake) -> Diagnostic | None:
 
 def _reserved_word(mistake: Mistake) -> Diagnostic | None:
     found, first = mistake.found, mistake.first_word
-    if found.type in ("=", ",", ".") and first is not None and first.type in _WORDS:
+    if found.type in ("=", ",", ".") and first is not None and first.type in KEYWORDS:
         if first.type in TRAIN_WORDS and found.type == "=":
             return mistake.fault(f"`{first}` takes no `=`", f"write `{first} …`")
         return _not_a_name(mistake, first)
-    if found.type == "RESERVED" or (found.type in KEYWORDS and mistake.begins_statement and mistake.following == "="):
+    begins_line = mistake.begins_statement or _column(mistake.source, found)[1]
+    if found.type in KEYWORDS and begins_line and mistake.following == "=":
         return _not_a_name(mistake, found)
     if found.type in KEYWORDS and "NAME" in mistake.expected and not (mistake.line_ended or mistake.begins_statement):
         return _not_a_name(mistake, found)
@@ -239,8 +239,6 @@ def _reserved_word(mistake: Mistake) -> Diagnostic | None:
 
 def _not_a_name(mistake: Mistake, word: Token) -> Diagnostic:
     title = f"`{word}` is a word of the language and cannot be a name"
-    if word.type == "RESERVED":
-        title = f"`{word}` is reserved for a construct to come"
     way_out = f"another name will do, such as `{word}_`"
     return Diagnostic("reserved-word", title, Label(mistake.span(word)), help=way_out)
 

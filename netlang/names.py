@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 
-from netlang import syntax
+from netlang import habits, syntax
 from netlang.diagnostics import Diagnostic, Label, did_you_mean
 from netlang.parser import parse_template
 from netlang.source import Span
@@ -18,14 +18,6 @@ from netlang.syntax import Definition, Expr, Module, Name, Node, Parameter, Stat
 
 Exports = Callable[[Use], frozenset[str] | None]
 
-_ELSEWHERE = {  # names of other languages -> how it is said here
-    **dict.fromkeys(("None", "null", "nil", "nullptr", "undefined"), "write `none`"),
-    "True": "write `true`",
-    "False": "write `false`",
-    "self": "a layer has no `self`: its parameters and layers are plain names",
-    "print": "numbers are shown with `report` in a `train` block",
-    "range": "`repeat n as i { … }` counts from 0 to n - 1",
-}
 _UNUSED = {  # kinds of names that should be used -> what to do about one that is not
     "import": "take it out of the `use`",
     "name": "take it out, or call it `_{name}`",
@@ -37,6 +29,14 @@ _UNUSED = {  # kinds of names that should be used -> what to do about one that i
     "index": "leave out `as {name}`",
     "element": "call it `_{name}`",
 }
+
+
+_STATELESS = {"fn": "a `fn`", "train": "a `train`", "augment": "`augment`"}
+_NEW_VALUE = "give an input a new value: `image = image |> …`"
+_NOT_IN_AUGMENT = (
+    syntax.Input, syntax.Minimize, syntax.Report, syntax.Optimizer, syntax.Clip, syntax.Fit, syntax.Phase,
+    syntax.Augment, syntax.WhenTraining,
+)  # fmt: skip
 
 
 def check_names(module: Module, builtins: frozenset[str], exports: Exports) -> list[Diagnostic]:
@@ -107,6 +107,7 @@ class _Checker:
         self.kind = ""  # of the definition around the walk: fn, layer, model, entry or train
         self.lenient = False  # inside the `train` block of a model from another file
         self.iteration = ""  # the word of the `scan` or `loop` around the walk
+        self.of_phases: dict[str, Span] = {}  # names that the phases of the `train` block have bound so far
 
     def check(self, exports: Exports) -> None:
         declarations = self.module.declarations
@@ -151,7 +152,8 @@ class _Checker:
             again = kind == existing.kind == "import"
             title = f"`{name.name}` is imported twice" if again else f"`{name.name}` is defined twice"
             code = "duplicate-parameter" if kind == existing.kind == "parameter" else "duplicate-name"
-            self._duplicate(code, title, name, existing)
+            way_out = f"`{name.name} as …` gives one of them another name" if again else None
+            self._duplicate(code, title, name, existing, way_out)
         scope.bind(name.name, kind, name.span)
 
     def _definition(self, definition: Definition, outer: _Scope) -> None:
@@ -194,6 +196,7 @@ class _Checker:
             self.models[definition.name.name] = seen
             self._block(definition.body, scope)
             return
+        self._inputs_beside_entries(definition)
         for entry in definition.entries:
             self._bind_new(scope, entry.name, "entry")
         self._block(definition.body, scope)
@@ -205,6 +208,14 @@ class _Checker:
                 for parameter in inputs:
                     seen.bind(parameter.name, "parameter", parameter.span)
                 self._dimensions(inputs, seen)
+
+    def _inputs_beside_entries(self, definition: Definition) -> None:
+        for parameter in (p for group in definition.parameters for p in group):
+            if isinstance(parameter.type, syntax.TypeName) and parameter.type.dims is not None:
+                title = f"`{definition.name.name}` has entries, which have the inputs"
+                way_out = f"move `{parameter.span.text}` into the parentheses of the entries that take it"
+                entry = definition.entries[0].name.span
+                self._fault("misplaced-statement", title, parameter.span, (Label(entry, "an entry"),), way_out)
 
     def _train(self, train: syntax.Train) -> None:
         model = self.top.find(train.model.name)
@@ -251,9 +262,8 @@ class _Checker:
         scope = _Scope(outer)
         self.scopes.append(scope)
         for node in syntax.walk(body) if body is not None else ():
-            if isinstance(node, syntax.Assign):
-                for target in node.targets:
-                    scope.later.setdefault(target.name, target.span)
+            for name in syntax.bound_names(node):
+                scope.later.setdefault(name.name, name.span)
         return scope
 
     def _block(self, block: syntax.Block, scope: _Scope, has_value: bool = False) -> None:
@@ -283,10 +293,13 @@ class _Checker:
                     self._expression(dim, scope)
                 self._initializer(init, scope)
                 self._assign(name, keyword, scope)
-            case syntax.SetNext(names, value):
+            case syntax.SetNext(targets, value):
                 self._expression(value, scope)
-                for name in names:
-                    self._next(name.name, name.span, scope)
+                for target in targets:
+                    if isinstance(target, Name):
+                        self._assign(target, "name", scope)
+                    else:
+                        self._next(target.name, target.span, scope)
             case syntax.Keep(names):
                 for name in names:
                     self._expression(name, scope)
@@ -308,21 +321,39 @@ class _Checker:
                 self._assign(name, "input", scope)
             case syntax.Fit(name):
                 self._expression(name, scope)
+            case syntax.Augment(body):
+                self._augment(body, scope)
             case syntax.Phase(_, targets, repeats, body):
                 for child in (*targets, *((repeats,) if repeats is not None else ())):
                     self._expression(child, scope)
-                self._block(body, self._new_scope(scope, body))
+                own = self._new_scope(scope, body)
+                self._block(body, own)
+                self.of_phases |= {name: own.bindings[name].span for name in own.visible}
             case _:
                 for child in _children(statement):
                     self._expression(child, scope)
+
+    def _augment(self, body: syntax.Block, outer: _Scope) -> None:
+        """The body of `augment`, where an assignment to an input gives that a new value, and other names are its own."""
+        for statement in (node for node in syntax.walk(body) if isinstance(node, _NOT_IN_AUGMENT)):
+            word = statement.span.text.split(None, 1)[0]
+            self._fault("misplaced-statement", f"`{word}` cannot stand in `augment`", statement.span,
+                        help="in there, inputs get new values; put it behind the block")  # fmt: skip
+        scope = self._new_scope(outer, body)
+        previous, self.kind = self.kind, "augment"
+        self._block(body, scope)
+        self.kind = previous
+        for name in scope.visible:
+            if outer.find(name) is not None:
+                scope.bindings[name].used = True
 
     def _check_place(self, statement: Statement) -> None:
         """Statements that the definition around them has no use for."""
         word = statement.keyword if isinstance(statement, syntax.Declare) else "next"
         is_carry = isinstance(statement, syntax.SetNext) and bool(self.iteration)
-        if isinstance(statement, syntax.Declare | syntax.SetNext) and not is_carry and self.kind in ("fn", "train"):
+        if isinstance(statement, syntax.Declare | syntax.SetNext) and not is_carry and self.kind in _STATELESS:
             way_out = "make it a `layer`" if self.kind == "fn" else "put it into the model"
-            title = f"`{word}` cannot stand in a `{self.kind}`, which has no parameters or states"
+            title = f"`{word}` cannot stand in {_STATELESS[self.kind]}, which has no parameters or states"
             self._fault("misplaced-statement", title, statement.span, help=way_out)
         elif isinstance(statement, syntax.Emit | syntax.Keep) and not self.iteration:
             word = "emit" if isinstance(statement, syntax.Emit) else "keep"
@@ -332,6 +363,9 @@ class _Checker:
             title = f"the body of a `{self.iteration}` returns nothing"
             way_out = f"`emit` adds to the results of each round; what the `{self.iteration}` is worth can be returned"
             self._fault("misplaced-statement", title, statement.span, help=way_out)
+        elif isinstance(statement, syntax.Return) and self.kind == "augment":
+            title = "an `augment` returns nothing"
+            self._fault("misplaced-statement", title, statement.span, help=_NEW_VALUE)
         elif isinstance(statement, syntax.Return) and self.kind == "train":
             title = "a `train` block returns nothing"
             self._fault(
@@ -353,12 +387,19 @@ class _Checker:
             stored = ("param", "state")
             if kind in stored and existing.kind in stored:
                 self._duplicate("duplicate-parameter", f"`{name.name}` is declared twice", name, existing)
+            elif existing.kind == "state" and kind == "name":
+                self._hides_state(name, existing)
             elif existing.kind in ("let", "const", "entry"):
                 title = f"`{name.name}` is bound by `{existing.kind}` and stays what it is"
                 self._duplicate("duplicate-name", title, name, existing)
             elif kind in ("let", "const", "input"):
                 self._duplicate("duplicate-name", f"`{name.name}` has a meaning already", name, existing)
         scope.bind(name.name, kind, name.span)
+
+    def _hides_state(self, name: Name, state: _Binding) -> None:
+        title = f"`=` does not set the state `{name.name}`"
+        way_out = f"`next {name.name} = …` is its value in the next step; a name for this one is another name"
+        self._fault("unset-state", title, name.span, (Label(state.span, "declared here"),), help=way_out)
 
     def _next(self, name: str, span: Span, scope: _Scope) -> None:
         """`next name`, set or read: of a carry or a state."""
@@ -387,6 +428,13 @@ class _Checker:
                 self._expression(condition, scope)
                 self._block(then, self._new_scope(scope), has_value=True)
                 self._block(otherwise, self._new_scope(scope), has_value=True)
+            case syntax.PatternCall(function, arguments, inputs, output):
+                self._expression(function, scope)
+                for argument in arguments:
+                    self._expression(argument, scope)
+                for axis in (axis for axes in (*inputs, output) for part in axes for axis in syntax.walk(part)):
+                    if isinstance(axis, syntax.AxisName | syntax.Pack):
+                        self._use(axis.name, scope)
             case syntax.Heads(count, sources, body):
                 self._expression(count, scope)
                 for source in sources:
@@ -404,7 +452,8 @@ class _Checker:
                     way_out = "an edge is read in the body of an `aggregate … over (u -> v) in edges { … }`"
                     self._fault("undefined-name", title, node.span, help=way_out)
             case syntax.Scan(sequences, along, backward, lengths, carries, body):
-                for child in (*(s.value for s in sequences), along, backward, lengths, *(c.value for c in carries)):
+                self._along(along, scope)
+                for child in (*(s.value for s in sequences), backward, lengths, *(c.value for c in carries)):
                     if child is not None:
                         self._expression(child, scope)
                 self._iteration("scan", [s.name for s in sequences], "element", carries, None, body, scope)
@@ -475,20 +524,41 @@ class _Checker:
             secondary = (Label(later, "defined here"),)
             self._fault("undefined-name", f"`{name}` is used before it is defined", span, secondary)
             return
-        way_out = _ELSEWHERE.get(name) or did_you_mean(name, {*scope.names(), *self.builtins}) or otherwise
+        if self.kind == "train" and name in self.of_phases:
+            self._of_another_phase(name, span)
+            return
+        near = None if len(name) == 1 else did_you_mean(name, {*scope.names(), *self.builtins})
+        way_out = habits.NAMES.get(name) or near or otherwise
+        if way_out is None and self.kind == "train":
+            way_out = f"an input of training is declared with its type: `in {name}: f32[…]`"
         self._fault("undefined-name", f"`{name}` is not defined", span, help=way_out)
         for meant in scope.names():
             if way_out is not None and f"`{meant}`" in way_out:
                 self._use(meant, scope)  # and is not reported as unused on top
 
-    def _duplicate(self, code: str, title: str, name: Name, first: _Binding) -> None:
+    def _of_another_phase(self, name: str, span: Span) -> None:
+        secondary = (Label(self.of_phases[name], "bound in a phase"),)
+        way_out = "what a phase binds is its own; bind it before the phases, or compute it again"
+        self._fault("undefined-name", f"`{name}` is not defined", span, secondary, help=way_out)
+
+    def _along(self, along: Expr, scope: _Scope) -> None:
+        """The dimension of a `scan`."""
+        if isinstance(along, Name) and not self._use(along.name, scope):
+            way_out = "`along` takes a dimension of the sequences, such as `t` of `x: f32[b, t, d]`"
+            self._fault("undefined-name", f"`{along.name}` is not defined", along.span, help=way_out)
+        elif not isinstance(along, Name):
+            self._expression(along, scope)
+
+    def _duplicate(self, code: str, title: str, name: Name, first: _Binding, help: str | None = None) -> None:
         first.used = True  # one fault is enough
-        self._fault(code, title, name.span, (Label(first.span, "first here"),))
+        self._fault(code, title, name.span, (Label(first.span, "first here"),), help)
 
     def _unused_result(self, statement: syntax.ExpressionStatement) -> None:
-        way_out = "give it a name, or `return` it"
+        way_out = _NEW_VALUE if self.kind == "augment" else "give it a name, or `return` it"
         if isinstance(statement.value, syntax.Binary) and statement.value.operator == "==":
             way_out = "`=` assigns; `assert` states what must hold"
+        elif isinstance(statement.value, syntax.Scan | syntax.Loop):
+            way_out = "outside of the body nothing changes: `y = …` takes what it is worth, which is its carries"
         self._fault("unused-result", "the result of this expression is not used", statement.span, help=way_out)
 
     def _report_unused(self) -> None:

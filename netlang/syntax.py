@@ -72,6 +72,30 @@ class Call(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class AxisName(Node):
+    """`b` in an axis pattern."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group(Node):
+    """`(h k)` in an axis pattern: one axis made of several, the last of which varies fastest."""
+
+    items: tuple[Axis, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PatternCall(Node):
+    """`rearrange(x: b t (h k) -> b h t k)`, `einsum(x, w: b i, o i -> b o)`: a call that names axes."""
+
+    function: Expr
+    arguments: tuple[Argument, ...]
+    inputs: tuple[tuple[Axis, ...], ...]  # the axes of each argument
+    output: tuple[Axis, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Slice(Node):
     start: Expr | None
     stop: Expr | None
@@ -218,7 +242,7 @@ class List(Node):
 
 Expr = (
     Number | String | Boolean | NoneLiteral | Name | Next | Attribute | Call | Index | Unary | Binary | Pipe | Compose
-    | Conditional | Heads | Aggregate | Scan | Loop | Tuple | List
+    | Conditional | Heads | Aggregate | Scan | Loop | Tuple | List | PatternCall
 )  # fmt: skip
 
 
@@ -230,6 +254,9 @@ class Pack(Node):
     """`*s` in a type: any number of dimensions."""
 
     name: str
+
+
+Axis = AxisName | Number | Pack | Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +321,9 @@ class Declare(Node):
 
 @dataclass(frozen=True, slots=True)
 class SetNext(Node):
-    """`next mean = …` of a state or a carry; `next h, next c = …` of several."""
+    """`next mean = …` of a state or a carry; `next h, next c = …` of several; `next h, y = …` binds a name too."""
 
-    names: tuple[Name, ...]
+    targets: tuple[Next | Name, ...]
     value: Expr
 
 
@@ -400,6 +427,13 @@ class Fit(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Augment(Node):
+    """`augment { image = … }`: how training varies its inputs by chance."""
+
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
 class Phase(Node):
     """`phase NAME updates A, B.weight, "encoder.*" repeats n { … }`: one update of some parameters."""
 
@@ -411,7 +445,7 @@ class Phase(Node):
 
 Statement = (
     Assign | Declare | SetNext | Emit | Keep | Recompute | Return | If | WhenTraining | Repeat | Assert
-    | ExpressionStatement | Input | Minimize | Report | Optimizer | Clip | Fit | Phase
+    | ExpressionStatement | Input | Minimize | Report | Optimizer | Clip | Fit | Augment | Phase
 )  # fmt: skip
 
 
@@ -485,6 +519,25 @@ class Train(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Rule(Node):
+    """One line of `pretrained`: `"h.*" -> "gpt_block.*"`, or `ignore "*.mask"` with a word before the patterns."""
+
+    word: Name | None
+    sources: tuple[String, ...]
+    targets: tuple[String, ...]  # empty where there is no `->`
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained(Node):
+    """`pretrained GPT2 "gpt2.safetensors" { … }`: where the weights of a model come from, and what they are called."""
+
+    model: Name
+    files: tuple[String, ...]
+    rules: tuple[Rule, ...] | None  # None where there are no braces
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
 class Const(Node):
     """`const base = 10000` at the top of a file."""
 
@@ -493,7 +546,7 @@ class Const(Node):
     doc: str
 
 
-Declaration = Use | Const | Definition | Train
+Declaration = Use | Const | Definition | Train | Pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,6 +556,13 @@ class Module:
     source: Source
     doc: str
     declarations: tuple[Declaration, ...]
+
+
+def bound_names(node: Node) -> tuple[Name, ...]:
+    """The names that an assignment binds; none for what is no assignment."""
+    if isinstance(node, Assign):
+        return node.targets
+    return tuple(t for t in node.targets if isinstance(t, Name)) if isinstance(node, SetNext) else ()
 
 
 def walk(node: Node | Module) -> Iterator[Node]:

@@ -20,11 +20,10 @@ KEYWORDS = frozenset({
     "when", "training", "repeat", "as", "assert", "in", "minimize", "report", "optimizer", "clip", "fit", "where",
     "heads", "over", "and", "or", "not", "true", "false", "none", "scan", "along", "backward", "lengths", "carry",
     "loop", "from", "to", "down", "while", "emit", "keep", "custom_grad", "aggregate", "phase", "updates", "repeats",
+    "augment", "pretrained",
 })  # fmt: skip
-RESERVED = frozenset({"augment", "pretrained"})
-"""Words kept for constructs to come: no name may be one of them."""
-DECLARATIONS = frozenset({"use", "const", "fn", "layer", "model", "train"})
-TRAIN_WORDS = frozenset({"in", "minimize", "report", "optimizer", "clip", "fit", "phase"})
+DECLARATIONS = frozenset({"use", "const", "fn", "layer", "model", "train", "pretrained"})
+TRAIN_WORDS = frozenset({"in", "minimize", "report", "optimizer", "clip", "fit", "phase", "augment"})
 """Keywords where a statement of a `train` block begins; ordinary names everywhere else."""
 HEAD_WORDS = frozenset({"in", "backward", "lengths", "updates", "repeats"})
 """Keywords behind an operand, in the head of a `scan`, an `aggregate` or a `phase`; ordinary names everywhere else."""
@@ -163,7 +162,7 @@ def _is_name(
 ) -> bool:
     """Whether a word is an ordinary name where it stands."""
     word = token.type
-    if word not in KEYWORDS and word != "RESERVED":
+    if word not in KEYWORDS:
         return False
     if previous is not None and previous.type == ".":
         return True
@@ -185,7 +184,7 @@ def _type(kind: str | None, value: str) -> str:
         case "string":
             return "STRING"
         case "word":
-            return value if value in KEYWORDS else "RESERVED" if value in RESERVED else "NAME"
+            return value if value in KEYWORDS else "NAME"
         case "operator":
             return value
     if value.startswith("'"):

@@ -146,8 +146,8 @@ class BoundNetwork:
     def _by_position(self, entry: str, arrays: tuple[Any, ...]) -> dict[str, Any]:
         names = [item.name for item in data_inputs(self._graph(entry))]
         if len(arrays) > len(names):
-            found = f"{len(arrays)} arrays"
-            raise fail("wrong-input", f"`{entry}` takes {len(names)} inputs", expected=", ".join(names), found=found)
+            title = f"`{entry}` takes {len(names)} input{'s' * (len(names) != 1)}"
+            raise fail("wrong-input", title, expected=", ".join(names), found=f"{len(arrays)} arrays")
         return dict(zip(names, arrays, strict=False))
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 from netlang.diagnostics import fail
 
 from ..compiler import Network, Program, load_program
-from ..compiler.op import REQUIRED
 from .artifacts import MANIFEST, describe_export, export
 from .bound_network import BoundNetwork
 from .data import DataOptions, Dataset, Table, batches, match, open_data
+from .data.vocabulary import CHARACTERS, MARK_SETTINGS
 from .engine import require_training
 from .evaluate import Evaluator
 from .initial_weights import InitialWeights, initial_weights
@@ -115,7 +115,7 @@ def open_program(file: str) -> tuple[Program, str | None]:
 def open_network(
     file: str, model: str | None = None, settings: Mapping[str, Any] | None = None, dataset: Dataset | None = None
 ) -> Network:
-    """The network of a FILE argument. What the settings leave open, the data decides where it can (`vocab`, `classes`).
+    """The network of a FILE argument. What `settings` leaves open, the data decides where it can (`vocab`, `classes`).
 
     Raises DiagnosticError.
     """
@@ -137,12 +137,22 @@ def _network(
     dataset: Dataset | None,
     frozen: Sequence[str] = (),
 ) -> Network:
-    given = dict(settings)
     known = dataset.settings if dataset else {}
-    for name, parameter in program.parameters(model).items():
-        if parameter.default is REQUIRED and name not in given and name in known:
-            given[name] = known[name]
-    return program.network(model, given, frozen)
+    parameters = program.parameters(model)
+    _check_one_vocabulary(parameters, settings, known)
+    decided = {name: known[name] for name in parameters if name in known}
+    return program.network(model, {**decided, **settings}, frozen)
+
+
+def _check_one_vocabulary(parameters: Iterable[str], settings: Mapping[str, Any], known: Mapping[str, int]) -> None:
+    """Refuses two vocabularies for a model that has one table of words."""
+    if "vocab" in parameters and "vocab" not in settings and "vocab" not in known and "source_vocab" in known:
+        raise fail(
+            "vocabulary-mismatch",
+            "the model has one vocabulary, and the data has two",
+            found=f"{known['source_vocab']:,} and {known['target_vocab']:,} tokens",
+            help="make one of both sides: `--tokens words`",
+        )
 
 
 def prepare(request: TrainingRequest) -> Training:
@@ -176,14 +186,31 @@ def prepare(request: TrainingRequest) -> Training:
         data=request.data,
         data_options=asdict(request.data_options),
         rows=matched.rows(),
-        alphabet=matched.alphabet,
+        alphabet=_alphabet(matched),
         weights=None if request.weights is None else str(request.weights),
     )
     refuse_occupied(request.out, config)
     given = _given_weights(network, config)
     trainer = _beginning(network, config, given)
-    trainer.run = RunDirectory.create(request.out, config, network)
-    return Training(trainer, trainer.run, plan, matched, () if given is None else (given.note,))
+    trainer.run = RunDirectory.create(request.out, config, network, matched.vocabularies)
+    notes = (*_decided(network, dataset, request.settings), *(() if given is None else (given.note,)))
+    return Training(trainer, trainer.run, plan, matched, notes)
+
+
+def _decided(network: Network, dataset: Dataset, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note of the settings that the data has decided."""
+    decided = {name: value for name, value in dataset.settings.items() if name not in MARK_SETTINGS}
+    shown = [
+        f"{name} = {value}" for name, value in decided.items() if name in network.settings and name not in settings
+    ]
+    return (f"{', '.join(shown)}, as the data has it",) if shown else ()
+
+
+def _alphabet(dataset: Dataset) -> str | None:
+    """The characters of a text in the order of their numbers, where these are all its tokens."""
+    vocabulary = dataset.vocabularies.get("tokens")
+    plain = vocabulary is not None and vocabulary.kind == CHARACTERS and not vocabulary.marked
+    return "".join(vocabulary.tokens) if vocabulary is not None and plain else None
 
 
 def resume(
@@ -205,7 +232,8 @@ def resume(
         raise fail("bad-run", f"`{path}` was trained by hand, step by step", help="go on with it from Python")
     started = any(run.checkpoint(name).exists() for name in ("last", "best"))
     trainer = Trainer.restore(path, checkpoint) if started else _afresh(run)
-    dataset = match(open_data(data or config.data, DataOptions(**config.data_options)), trainer.network.network)
+    source = open_data(data or config.data, DataOptions(**config.data_options), run.vocabularies())
+    dataset = match(source, trainer.network.network)
     if dataset.rows() != config.rows:
         raise fail("changed-data", f"`{dataset.name}` is not what the run was trained on", expected=config.rows,
                    found=dataset.rows())  # fmt: skip
@@ -243,7 +271,7 @@ def evaluate_run(
         raise fail("unknown-source", f"`{run.path}` does not say what it was trained on", help="name it: `--data`")
     if options is None:
         options = DataOptions(**run.config.data_options) if data is None else DataOptions()
-    dataset = match(open_data(source, options), network)
+    dataset = match(open_data(source, options, run.vocabularies()), network)
     name, table = choose_split(dataset, split)
     return name, _metrics(run, network, table, checkpoint or run.chosen(), device or run.device())
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from netlang.diagnostics import did_you_mean, fail
 from netlang.source import Source
 
+from ..compiler.elaborate.modules import ROOT
 from .files import read_text
+from .packages import PROJECT, Exists, check_place, file_of_name, file_of_path, neighbour, project_of
 
 SOURCE_LIMIT = 2_000_000
 """Largest source file in bytes."""
@@ -24,29 +26,37 @@ MODELS = "std.models"
 _LIBRARY = Path(__file__).parent.parent / "stdlib"  # beside this package, installed or in the repository
 
 Loader = Callable[[str, bool, Source], Source]
-"""(module as written, whether it is a path, the importing source) -> the module's source."""
+"""(module as written, whether it is a path, the importing source) -> the module's source.
+
+The module `ROOT` is the `project.net` of the importing source.
+"""
 
 
 def load(module: str, is_path: bool, importing: Source) -> Source:
-    """The source that `use` names in `importing`. A path is relative to the importing file.
+    """The source that `use` names in `importing`, by a path or a name.
 
-    Raises DiagnosticError: `unknown-module` for what is not there, `unreadable-file` for what is no source text.
+    Raises DiagnosticError: `unknown-module` for what is not there, `outside-project`, `unreadable-file` for what is no
+    source text.
     """
-    return read_source(resolve(module, is_path, importing))
+    name = resolve(module, is_path, importing)
+    if not is_library(name):
+        check_place(name, importing.name)
+    return read_source(name)
 
 
-def resolve(module: str, is_path: bool, importing: Source) -> str:
+def resolve(module: str, is_path: bool, importing: Source, exists: Exists = os.path.isfile) -> str:
     """The name of the source that `use` means: a path as the user would write it, or `std.layers`."""
-    if not is_path and not module.startswith(f"{STANDARD}."):
-        help = f'the library\'s modules begin with `{STANDARD}.`; a file is named in quotes: `use "./blocks.net": …`'
-        raise fail("unknown-module", f"there is no module `{module}`", help=help)
-    if not is_path:
-        return module
-    if not module.endswith(".net"):
-        raise fail("unknown-module", f"`{module}` is no source file", help="a file to use ends in `.net`")
-    if importing.library:
+    if importing.library and is_path:
         raise fail("unknown-module", f"a module of the library cannot use the file `{module}`")
-    return os.path.normpath(Path(importing.name).parent / module)
+    if is_path:
+        return file_of_path(module, importing.name)
+    if module == ROOT:
+        return project_of(importing.name, exists) or PROJECT
+    if module.partition(".")[0] == STANDARD:
+        return module
+    if f"{STANDARD}.{module}" in library_modules():
+        raise fail("unknown-module", f"there is no module `{module}`", help=f"did you mean `{STANDARD}.{module}`?")
+    return file_of_name(module, importing.name, exists)
 
 
 def read_source(name: str) -> Source:
@@ -55,7 +65,7 @@ def read_source(name: str) -> Source:
         return Source(name, _library_text(name), library=True)
     path = Path(name)
     if not path.exists():
-        raise fail("unknown-module", f"there is no file `{name}`", help=_neighbour(path))
+        raise fail("unknown-module", f"there is no file `{name}`", help=neighbour(name))
     return Source(name, read_text(path, SOURCE_LIMIT, "source file"))
 
 
@@ -67,7 +77,7 @@ def open_source(spec: str) -> tuple[Source, str | None]:
     if not spec.startswith(f"{STANDARD}:"):
         path = Path(spec)
         if not path.exists():
-            raise fail("unreadable-file", f"there is no file `{spec}`", help=_neighbour(path))
+            raise fail("unreadable-file", f"there is no file `{spec}`", help=neighbour(spec))
         return Source(spec, read_text(path, SOURCE_LIMIT, "source file")), None
     model = spec.removeprefix(f"{STANDARD}:")
     index = library_models()
@@ -80,14 +90,14 @@ def open_source(spec: str) -> tuple[Source, str | None]:
 
 def is_library(name: str) -> bool:
     """Whether a source with this name is of the standard library."""
-    return name.startswith(f"{STANDARD}.") and not name.endswith(".net")
+    return name.partition(".")[0] == STANDARD and not name.endswith(".net")
 
 
 def recorded(sources: Mapping[str, Source]) -> Loader:
     """A loader over sources kept by name, as a run directory keeps them: nothing else is read."""
 
     def load_recorded(module: str, is_path: bool, importing: Source) -> Source:
-        name = resolve(module, is_path, importing)
+        name = resolve(module, is_path, importing, sources.__contains__)
         if name not in sources:
             raise fail("unknown-module", f"the run holds no copy of `{name}`", help="train again from the sources")
         return sources[name]
@@ -126,10 +136,3 @@ def library_modules() -> tuple[str, ...]:
     """Names of the modules of the standard library."""
     top = [f"{STANDARD}.{file.stem}" for file in _LIBRARY.glob("*.net")]
     return tuple(sorted([*top, MODELS, *(module for module, _ in _model_files())]))
-
-
-def _neighbour(path: Path) -> str | None:
-    """A hint at the source file beside `path` whose name is nearest to its."""
-    if not path.parent.is_dir():
-        return None
-    return did_you_mean(str(path), [str(path.parent / item.name) for item in path.parent.glob("*.net")])

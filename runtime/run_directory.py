@@ -2,6 +2,7 @@
 
 config.json                 what was trained, on what, and how; versions
 sources/                    copies of all files that the model is written in
+vocabulary.json             what the numbers of text and of classes stand for, where the data has such
 log.jsonl                   one line for each log interval and each evaluation
 checkpoints/last.safetensors, best.safetensors
 model.onnx, manifest.json   the trained network, and what its inputs and outputs are
@@ -26,6 +27,8 @@ from netlang.source import Source
 from ..compiler import Network, load_program
 from .bound_network import BoundNetwork
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
+from .data.vocabulary import Vocabulary
+from .data.vocabulary_file import read_vocabularies, vocabularies_json
 from .files import make_directory, read_text, unreadable, unwritable, write_atomically
 from .loader import SOURCE_LIMIT, is_library, recorded
 from .loop import Evaluated, Event, Logged
@@ -84,8 +87,10 @@ class RunDirectory:
         self.config = config
 
     @classmethod
-    def create(cls, path: Path, config: RunConfig, network: Network) -> RunDirectory:
-        """A new run in a directory that is empty or not there yet.
+    def create(
+        cls, path: Path, config: RunConfig, network: Network, vocabularies: Mapping[str, Vocabulary] | None = None
+    ) -> RunDirectory:
+        """A new run in a directory that is empty or not there yet; with the vocabularies of its data.
 
         Raises DiagnosticError: `run-exists` and `foreign-run` where the directory holds something, `disk-full`, ….
         """
@@ -94,6 +99,8 @@ class RunDirectory:
         for name, source in all_sources(network).items():
             write_atomically(path / "sources" / config.sources[name], [source.text.encode()])
         run = cls(path, config)
+        if vocabularies:
+            write_json(run.vocabulary, vocabularies_json(vocabularies))
         run.write_config()
         return run
 
@@ -128,6 +135,15 @@ class RunDirectory:
             raise fail("bad-run", f"`{self.path}` does not say where its copy of `{self.config.file}` is")
         program = load_program(sources[self.config.file], recorded(sources))
         return program.network(self.config.model, self.config.settings, self.config.frozen)
+
+    @property
+    def vocabulary(self) -> Path:
+        """The file of the vocabularies, where the data of the run has any."""
+        return self.path / "vocabulary.json"
+
+    def vocabularies(self) -> dict[str, Vocabulary]:
+        """What numbers stand for, by the column of the data. Raises DiagnosticError (`bad-data`, `unreadable-file`)."""
+        return read_vocabularies(self.vocabulary) if self.vocabulary.exists() else {}
 
     def device(self) -> Device:
         """The device and threads of the training."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +29,6 @@ def blocks(path: Path, kind: str) -> list[str]:
     return [fence.text for fence in fences(path.read_text("utf-8")) if fence.kind == kind]
 
 
-def replaced(document: str, texts: Mapping[Fence, str]) -> str:
-    """The document with other texts in some of its blocks."""
-    for fence in sorted(texts, key=lambda fence: fence.start, reverse=True):
-        document = document[: fence.start] + texts[fence] + document[fence.end :]
-    return document
+def replaced(document: str, fence: Fence, text: str) -> str:
+    """The document with another text in one of its blocks."""
+    return document[: fence.start] + text + document[fence.end :]

@@ -171,12 +171,19 @@ def _as_ints(value: Any) -> tuple[bool, Any]:
     return is_size(value), value
 
 
+def _as_floats(value: Any) -> tuple[bool, Any]:
+    """A number counts as a list of one."""
+    items = value if isinstance(value, tuple) else (value,)
+    return all(is_number(item) for item in items), items
+
+
 _SETTINGS: dict[str, Callable[[Any], tuple[bool, Any]]] = {
     "int": _as_int,
     "float": lambda value: (is_number(value), value),
     "bool": lambda value: (isinstance(value, bool), value),
     "str": lambda value: (isinstance(value, str), value),
     "ints": _as_ints,
+    "floats": _as_floats,
     "init": lambda value: (isinstance(value, Init), value),
     "layer": lambda value: (isinstance(value, CALLABLE), value),
     "schedule": lambda value: (is_number(value) or isinstance(value, (*CALLABLE, Value)), value),
@@ -187,6 +194,7 @@ _SETTING_WORDS = {
     "bool": "`true` or `false`",
     "str": "a string",
     "ints": "a whole number or a list of them",
+    "floats": "a number or a list of them",
     "init": "an initialiser",
     "layer": "a layer or function",
     "schedule": "a number or a schedule",

@@ -6,13 +6,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from netlang import syntax
+from netlang import habits, syntax
 from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
 from netlang.dims import Dim, Size
 from netlang.source import Span
 
 from ..initializers import INITIALIZERS
 from ..ir import Init, Value
+from ..ops import OPS
 from . import aggregation, calls, indexing, iteration
 from .arithmetic import binary, unary
 from .choice import chosen_value, decided
@@ -53,7 +54,9 @@ def evaluate_block(context: Context, block: syntax.Block, environment: Environme
     *before, marked = block.statements or (None,)
     last = marked.statement if isinstance(marked, syntax.Recompute) else marked
     if not isinstance(last, syntax.ExpressionStatement):
-        raise fail("type-mismatch", "this block has no value", block.span, help="a block is worth its last expression")
+        help = "a block is worth its last expression"
+        help += ", without `return`" if isinstance(last, syntax.Return) else ""
+        raise fail("type-mismatch", "this block has no value", block.span, help=help)
     for statement in before:
         execute(context, statement, inner)
     if last is marked:
@@ -160,9 +163,7 @@ def _undefined(context: Context, expr: syntax.Name) -> DiagnosticError:
     """A name that the check of names let pass: of an initialiser, or set in a branch that was not taken."""
     running = context.frames[-1].definitions[:1] if context.frames else ()
     nodes = (node for definition in running for node in syntax.walk(definition.body))
-    assigned = (
-        t.span for node in nodes if isinstance(node, syntax.Assign) for t in node.targets if t.name == expr.name
-    )
+    assigned = (name.span for node in nodes for name in syntax.bound_names(node) if name.name == expr.name)
     place = next(assigned, None)
     help_ = "set it before the branch, or in both branches" if place is not None else None
     if expr.name in INITIALIZERS:
@@ -203,7 +204,7 @@ def _attribute(context: Context, expr: syntax.Attribute, environment: Environmen
             "unknown-attribute",
             f"a tensor has no `{expr.name}`",
             expr.name_span,
-            help="tensors have `.T`; their sizes are the names in the types of the inputs",
+            help=habits.of_attribute(expr.name, OPS.keys()),
         )
     members = _members(value)
     if expr.name in members:

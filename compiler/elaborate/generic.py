@@ -87,6 +87,7 @@ def _stand_in(
         "int": symbol(parameter.name),
         "ints": symbol(parameter.name),
         "float": 0.5,
+        "floats": (0.5,),
         "bool": True,
         "str": "",
         "init": Init("zeros", tuple((key, 0.0) for key in INITIALIZERS["zeros"].defaults)),

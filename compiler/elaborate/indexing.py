@@ -50,10 +50,15 @@ def _item(context: Context, expr: syntax.Index, value: tuple[Any, ...], environm
     item = expr.items[0]
     position = evaluate(context, item, environment) if not isinstance(item, syntax.Slice | syntax.Edge) else None
     if len(expr.items) != 1 or not isinstance(position, int) or isinstance(position, bool):
-        raise fail("bad-index", "a list is indexed with one whole number", expr.span)
+        raise fail("bad-index", "a list is indexed with one whole number, known while compiling", expr.span,
+                   describe(position), help=_RUN_TIME if isinstance(position, Value) else None)  # fmt: skip
     if not -len(value) <= position < len(value):
         raise fail("bad-index", f"index {position} is outside a list of {len(value)}", item.span)
     return value[position]
+
+
+_MASK = "`select(mask, x, 0)` keeps what a mask says, and puts 0 elsewhere"
+_RUN_TIME = "`f32([1, 2])` makes a tensor of a list, which can be indexed at run time"
 
 
 def _evaluated(context: Context, item: syntax.Expr | syntax.Slice, environment: Environment) -> Any:
@@ -73,7 +78,9 @@ def _gather(context: Context, expr: syntax.Index, value: Value, items: list[Any]
     if len(items) != 1:
         raise fail("bad-index", "a tensor of indices stands alone in the brackets", expr.span)
     if items[0].type.dtype not in INTEGERS:
-        raise fail("bad-index", "indices are whole numbers", expr.items[0].span, str(items[0].type))
+        is_mask = items[0].type.dtype == "bool"
+        raise fail("bad-index", "indices are whole numbers", expr.items[0].span, str(items[0].type),
+                   help=_MASK if is_mask else "`i64(x)` makes whole numbers")  # fmt: skip
     return apply_op(context, "gather", (value, items[0]), {}, expr.span, (expr.value.span, expr.items[0].span))
 
 

@@ -94,10 +94,15 @@ def _shape(arguments: Arguments) -> tuple[tuple[Size, ...], dict[str, tuple[Any,
     for value, span in arguments.positional:
         for item in value if isinstance(value, tuple) else (value,):
             if not is_size(item):
-                raise fail("type-mismatch", "random draws take the sizes of their dimensions", span, describe(item))
+                raise fail("type-mismatch", "random draws take the sizes of their dimensions", span, describe(item),
+                           help=_LIKE if isinstance(item, Value) else _SCALED)  # fmt: skip
             require_sizes((item,), "a random draw", span)
             shape.append(item)
     return tuple(shape), dict(arguments.keywords)
+
+
+_LIKE = "`normal_like(x)` and `uniform_like(x)` draw as many numbers as a tensor has"
+_SCALED = "`mean + deviation * normal(n, m)` has another mean and deviation than 0 and 1"
 
 
 def _shape_of_tensor(arguments: Arguments) -> tuple[tuple[Size, ...], dict[str, tuple[Any, Span]]]:

@@ -26,8 +26,17 @@ from .values import DType, Environment, Function, Lazy, Namespace, OpFunction
 Loader = Callable[[str, bool, Source], Source]
 """Finds a module: (name or path as written, whether it is a path, the importing source). Raises DiagnosticError."""
 
+ROOT = "."
+"""What a loader is asked for to get the file that marks the root of the importing source's project."""
+
 PRELUDE = "std.prelude"
 """The library module whose imports are visible everywhere."""
+
+MAX_CHAIN = 100
+"""How many files may use one another in a row."""
+
+MAX_FILES = 2_000
+"""How many files a program may consist of."""
 
 _OFFERED = ("std.layers", "std.attention", "std.models")  # where a name that is not defined may come from
 
@@ -49,10 +58,14 @@ class LoadedModule:
                 yield declaration
 
     def declared(self) -> frozenset[str]:
-        """Names that other files can import: definitions, constants and what was itself imported."""
+        """The names of the file: definitions, constants and what was itself imported."""
         names = {d.name.name for d in self.definitions()} | set(self.imports)
         names |= {d.name.name for d in self.syntax.declarations if isinstance(d, syntax.Const)}
         return frozenset(names)
+
+    def offered(self) -> frozenset[str]:
+        """Names that other files can import: those that do not begin with `_`."""
+        return frozenset(name for name in self.declared() if not is_private(name))
 
     def train_of(self, model: str) -> syntax.Train | None:
         for declaration in self.syntax.declarations:
@@ -67,37 +80,46 @@ class Modules:
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
         self._loaded: dict[str, LoadedModule] = {}
+        self._faulty: dict[str, DiagnosticError] = {}
         self._loading: list[str] = []
+        self._roots: dict[str, Source] = {}
         self.warnings: list[Diagnostic] = []
 
     @property
     def sources(self) -> dict[str, Source]:
-        """Every file in use, by name."""
-        return {name: module.source for name, module in self._loaded.items()}
+        """Every file in use, by name; also those that mark the root of a project in which names were looked up."""
+        return self._roots | {name: module.source for name, module in self._loaded.items()}
 
     def load(self, source: Source) -> LoadedModule:
         """Parses a file, loads its imports, checks its names. Raises DiagnosticError with all that is wrong."""
-        if source.name in self._loaded:
-            return self._loaded[source.name]
-        self._loading.append(source.name)
-        try:
-            module = LoadedModule(parse(source))
-            self._import_all(module)
-            if not source.library:
-                self._check(module)
-        finally:
-            self._loading.pop()
-        self._loaded[source.name] = module
+        if source.name in self._faulty:
+            raise self._faulty[source.name]
+        if source.name not in self._loaded:
+            self._loading.append(source.name)
+            try:
+                self._loaded[source.name] = self._load(source)
+            except DiagnosticError as error:
+                self._faulty[source.name] = error
+                raise
+            finally:
+                self._loading.pop()
+        return self._loaded[source.name]
+
+    def _load(self, source: Source) -> LoadedModule:
+        module = LoadedModule(parse(source))
+        self._import_all(module)
+        if not source.library:
+            self._check(module)
         return module
 
     def _import_all(self, module: LoadedModule) -> None:
-        faults: list[Diagnostic] = []
+        faults: dict[Diagnostic, None] = {}  # each once, though several imports may lead to the same
         for use in module.syntax.declarations:
             if isinstance(use, syntax.Use):
                 try:
                     self._import(module, use)
                 except DiagnosticError as error:
-                    faults.extend(error.diagnostics)
+                    faults.update(dict.fromkeys(error.diagnostics))
         if faults:
             raise DiagnosticError(*faults)
 
@@ -106,20 +128,22 @@ class Modules:
         if source.name in self._loading:
             chain = " -> ".join([*self._loading[self._loading.index(source.name) :], source.name])
             raise fail("recursion", "these files import one another", _module_span(use), chain)
+        if len(self._loading) >= MAX_CHAIN or len(self._loaded) + len(self._faulty) >= MAX_FILES:
+            title = f"this program has more than {MAX_CHAIN} files in a row, or {MAX_FILES:,} in all"
+            raise fail("network-too-large", title, _module_span(use), help="let fewer files use one another")
         found = self.load(source)
-        for used in use.names:
-            if used.name not in found.declared():
-                raise fail(
-                    "undefined-name",
-                    f"`{use.module}` has no `{used.name}`",
-                    used.span,
-                    help=did_you_mean(used.name, found.declared()) or f"it has {', '.join(sorted(found.declared()))}",
-                )
-            module.imports[used.alias or used.name] = (found, used.name)
+        wrong = [_not_offered(use, used, found) for used in use.names if used.name not in found.offered()]
+        if wrong:
+            raise DiagnosticError(*wrong)
+        module.imports.update({used.alias or used.name: (found, used.name) for used in use.names})
 
     def _find(self, use: syntax.Use, importer: Source) -> Source:
         try:
-            return self._loader(use.module, use.is_path, importer)
+            source = self._loader(use.module, use.is_path, importer)
+            if not use.is_path and not source.library:
+                root = self._loader(ROOT, False, importer)
+                self._roots[root.name] = root
+            return source
         except DiagnosticError as error:
             first = error.diagnostics[0]
             if first.primary is not None:
@@ -246,6 +270,22 @@ def builtin_names() -> frozenset[str]:
     return frozenset(builtin_environment().names)
 
 
+def is_private(name: str) -> bool:
+    """Whether a name is its file's own: it begins with `_`."""
+    return name.startswith("_")
+
+
+def _not_offered(use: syntax.Use, used: syntax.UsedName, module: LoadedModule) -> Diagnostic:
+    if used.name in module.declared():
+        help = "a name that begins with `_` stays in its file; rename it there if others need it"
+        return Diagnostic("private-name", f"`{used.name}` is private to `{use.module}`", Label(used.span), help=help)
+    offered = sorted(module.offered())
+    help = did_you_mean(used.name, offered) or (f"it has {', '.join(offered)}" if offered else "it is empty")
+    if used.name in OPS:
+        help = f"`{used.name}` is an operator, which needs no `use`"
+    return Diagnostic("undefined-name", f"`{use.module}` has no `{used.name}`", Label(used.span), help=help)
+
+
 _MODULE_NAME = re.compile(r'use\s+("(?:\\.|[^"\\])*"|[\w.\s]+?)\s*:')
 
 
@@ -259,7 +299,7 @@ def _module_span(use: syntax.Use) -> Span:
 def _cycles(module: LoadedModule) -> Iterator[Diagnostic]:
     """Definitions that call themselves, directly or through others."""
     definitions = {d.name.name: d for d in module.definitions()}
-    calls = {name: [n for n in _mentions(d) if n.name in definitions] for name, d in definitions.items()}
+    calls = {name: [n for n in mentions(d) if n.name in definitions] for name, d in definitions.items()}
     done: set[str] = set()
     for name in definitions:
         cycle = None if name in done else _find_cycle(name, calls, done, [], [name])
@@ -290,15 +330,26 @@ def _find_cycle(
     return None
 
 
-def _mentions(definition: syntax.Definition) -> Iterator[syntax.Name]:
+def mentions(definition: syntax.Definition | syntax.Train) -> Iterator[syntax.Name]:
     """Names that a definition uses and does not bind itself."""
-    bound = {p.name for group in definition.parameters for p in group}
+    bound = {name for node in syntax.walk(definition) if node is not definition for name in _bound(node)}
+    own = definition.name if isinstance(definition, syntax.Definition) else definition.model
     for node in syntax.walk(definition):
-        if isinstance(node, syntax.Assign):
-            bound.update(target.name for target in node.targets)
-        elif isinstance(node, syntax.Definition) and node is not definition:
-            bound.add(node.name.name)
-            bound.update(p.name for group in node.parameters for p in group)
-    for node in syntax.walk(definition):
-        if isinstance(node, syntax.Name) and node is not definition.name and node.name not in bound:
+        if isinstance(node, syntax.Name) and node is not own and node.name not in bound:
             yield node
+
+
+def _bound(node: syntax.Node) -> Iterator[str]:
+    """Names to which a node gives a meaning."""
+    match node:
+        case syntax.Parameter(name=name):
+            yield name
+        case syntax.Assign(targets=targets):
+            yield from (target.name for target in targets)
+        case syntax.Repeat(index=syntax.Name(name)):
+            yield name
+        case (
+            syntax.Definition(name=name) | syntax.Declare(name=name) | syntax.Input(name=name)
+            | syntax.Sequence(name=name) | syntax.Carry(name=name) | syntax.Range(name=name)
+        ):  # fmt: skip
+            yield name.name

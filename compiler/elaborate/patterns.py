@@ -36,7 +36,7 @@ _MEANT = {  # names of types elsewhere -> here
     "string": "str",
 }
 
-SETTING_TYPES = ("int", "float", "bool", "str", "ints", "init", "layer", "schedule")
+SETTING_TYPES = ("int", "float", "bool", "str", "ints", "floats", "init", "layer", "schedule")
 """Types of compile-time parameters. `layer` takes anything callable, `schedule` a number or a function of the step."""
 
 
@@ -107,6 +107,9 @@ def closed_type(context: Context, type_: syntax.TypeName, environment: Environme
                 written.span,
                 help="give the dimension a name; names that nothing defines stay open until run time",
             )
+        if isinstance(dim, int) and dim < 0:
+            raise fail("bad-value", f"a dimension cannot be {dim}", written.span, expected="0 or more", found=dim,
+                       help="a size that stays open until run time is a name: `f32[batch, 4]`")  # fmt: skip
         shape.append(dim)
     return TensorType(type_.name, tuple(shape))
 

@@ -54,6 +54,7 @@ class Bindings:
 
     def __init__(self, context: Context, environment: Environment) -> None:
         self._frame = context.frame
+        self._outer = environment.outer
         self._tables = [environment.names]
         if self._frame.iterations:
             self._tables.append(self._frame.iterations[-1].pending)
@@ -74,7 +75,16 @@ class Bindings:
         return found
 
     def before(self, key: tuple[int, str]) -> Any:
-        """The value from before, or NOTHING."""
+        """The value from before, which a name may have further out, as an input has; or NOTHING."""
+        own = self._own(key)
+        if own is not _NOTHING or key[0] != 0 or self._outer is None:
+            return own
+        try:
+            return self._outer.get(key[1])
+        except KeyError:
+            return _NOTHING
+
+    def _own(self, key: tuple[int, str]) -> Any:
         return self._before[key[0]].get(key[1], _NOTHING) if key != RETURNED else _NOTHING
 
     def set(self, key: tuple[int, str], value: Any) -> None:
@@ -87,7 +97,7 @@ class Bindings:
     def restore(self) -> None:
         """Brings back what was before, names of constants computed meanwhile apart."""
         for key in self.changes():
-            old = self.before(key)
+            old = self._own(key)
             if key == RETURNED:
                 self._frame.returned, self._frame.has_returned = None, False
             elif old is _NOTHING:

@@ -14,6 +14,7 @@ from netlang.types import PackPattern, TensorType
 
 from ..ir import Value
 from . import iteration, phases, training
+from .augmentation import augment
 from .choice import chosen_statements, decided
 from .context import Context, Reported
 from .differentiation import recomputed
@@ -52,9 +53,9 @@ def _poison(context: Context, statement: syntax.Statement, environment: Environm
     if context.frame.iterations:
         context.frame.iterations[-1].failed = True
     match statement:
-        case syntax.Assign(targets=targets):
-            for target in targets:
-                environment.set(target.name, POISON)
+        case syntax.Assign() | syntax.SetNext():
+            for name in syntax.bound_names(statement):
+                environment.set(name.name, POISON)
         case syntax.Declare(name=name):
             environment.set(name.name, POISON)
         case syntax.Return():
@@ -63,7 +64,7 @@ def _poison(context: Context, statement: syntax.Statement, environment: Environm
             _poison(context, inner, environment)
         case syntax.If() | syntax.WhenTraining() | syntax.Repeat():
             for node in syntax.walk(statement):
-                if isinstance(node, syntax.Assign | syntax.Declare | syntax.Return):
+                if isinstance(node, syntax.Assign | syntax.SetNext | syntax.Declare | syntax.Return):
                     _poison(context, node, environment)
 
 
@@ -188,8 +189,11 @@ def _set_next(context: Context, statement: syntax.SetNext, environment: Environm
     value = evaluate(context, statement.value, environment)
     if isinstance(value, Poison):
         raise Reported
-    values = (value,) if len(statement.names) == 1 else _items(value, len(statement.names), statement.value)
-    for name, item in zip(statement.names, values, strict=True):
+    values = (value,) if len(statement.targets) == 1 else _items(value, len(statement.targets), statement.value)
+    for name, item in zip(statement.targets, values, strict=True):
+        if isinstance(name, syntax.Name):
+            environment.set(name.name, item)
+            continue
         around = next((i for i in reversed(context.frame.iterations) if name.name in i.carries), None)
         if around is not None:
             iteration.set_carry(context, around, name, item, statement.value.span)
@@ -197,7 +201,7 @@ def _set_next(context: Context, statement: syntax.SetNext, environment: Environm
             _set_state(context, name, item, statement)
 
 
-def _set_state(context: Context, target: syntax.Name, value: Any, statement: syntax.SetNext) -> None:
+def _set_state(context: Context, target: syntax.Next, value: Any, statement: syntax.SetNext) -> None:
     instance = context.frame.instance
     name = target.name
     state = instance.variables.get(name) if instance is not None else None
@@ -410,5 +414,6 @@ _HANDLERS: dict[type, Any] = {
     syntax.Optimizer: _optimizer,
     syntax.Clip: _clip,
     syntax.Fit: _fit,
+    syntax.Augment: augment,
     syntax.Phase: phases.phase,
 }

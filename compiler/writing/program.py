@@ -10,7 +10,7 @@ import numpy as np
 from netlang.diagnostics import fail
 from netlang.formatter import format_source
 from netlang.source import Source
-from netlang.tokens import KEYWORDS, RESERVED
+from netlang.tokens import KEYWORDS
 from netlang.types import DTYPES
 
 from ..elaborate.modules import builtin_names
@@ -66,7 +66,7 @@ class _Program:
         self._graph = graph
         self._weights = weights
         self._hidden = prelude | MODULES.keys()
-        self._reserved = frozenset(KEYWORDS | RESERVED | builtin_names() | prelude | MODULES.keys())
+        self._reserved = frozenset(KEYWORDS | builtin_names() | prelude | MODULES.keys())
         self._layouts: dict[Definition, dict[Place, str]] = {}
         self._library: set[str] = set()
         self._found: dict[str, np.ndarray] = {}

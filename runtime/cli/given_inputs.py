@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 
 from netlang.diagnostics import did_you_mean, fail
@@ -15,18 +17,22 @@ from netlang.types import TensorType
 from ..data.fitting import Fit
 from ..data.images import SUFFIXES, read_image
 from ..data.numpy_files import read_npy, read_npz
-from ..data.text import encode
+from ..data.vocabulary import Vocabulary
+from ..data.written import vocabulary_of
 
 TEXT = "text:"
 
 
 def read_inputs(
-    pairs: Sequence[str], types: Mapping[str, TensorType], fits: Mapping[str, str], alphabet: str | None
+    pairs: Sequence[str],
+    types: Mapping[str, TensorType],
+    fits: Mapping[str, str],
+    vocabularies: Mapping[str, Vocabulary],
 ) -> dict[str, Any]:
     """The arrays that `NAME=VALUE` pairs stand for, for inputs of these types.
 
-    `fits` says how pictures are brought to size, `alphabet` what the tokens of a text stand for. Raises DiagnosticError
-    for what cannot be read, typer.BadParameter for what is no pair.
+    `fits` says how pictures are brought to size, `vocabularies` what the numbers of text and classes stand for. Raises
+    DiagnosticError for what cannot be read, typer.BadParameter for what is no pair.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -38,13 +44,13 @@ def read_inputs(
             raise fail("wrong-input", f"there is no input `{name}`", help=help)
         if name in found:
             raise typer.BadParameter(f"`{name}` is given twice", param_hint="--input")
-        found[name] = _read(name, value, types[name], fits.get(name), alphabet)
+        found[name] = _read(name, value, types[name], fits.get(name), vocabulary_of(name, types[name], vocabularies))
     return found
 
 
-def _read(name: str, value: str, type_: TensorType, fit: str | None, alphabet: str | None) -> Any:
+def _read(name: str, value: str, type_: TensorType, fit: str | None, vocabulary: Vocabulary | None) -> Any:
     if value.startswith(TEXT):
-        return _tokens(name, value.removeprefix(TEXT), alphabet)
+        return _tokens(name, value.removeprefix(TEXT), type_, vocabulary)
     path = Path(value).expanduser()
     suffix = path.suffix.lower()
     if suffix == ".npy":
@@ -53,9 +59,13 @@ def _read(name: str, value: str, type_: TensorType, fit: str | None, alphabet: s
         return _member(name, path)
     if suffix in SUFFIXES:
         return _picture(path, type_, fit)
+    if vocabulary is not None and type_.rank > 1 and not value.startswith("["):
+        return _tokens(name, value, type_, vocabulary)
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
+        if vocabulary is not None:
+            return _tokens(name, value, type_, vocabulary)
         raise fail(
             "wrong-input",
             f"`{value}` is nothing that the input `{name}` can be",
@@ -63,11 +73,18 @@ def _read(name: str, value: str, type_: TensorType, fit: str | None, alphabet: s
         ) from None
 
 
-def _tokens(name: str, text: str, alphabet: str | None) -> Any:
-    if alphabet is None:
+def _tokens(name: str, text: str, type_: TensorType, vocabulary: Vocabulary | None) -> Any:
+    """A text as a batch of one row of tokens; the name of a class, or one word, where rows are single numbers."""
+    if vocabulary is None:
         help = "give the input as numbers or as a `.npy` file"
         raise fail("wrong-input", f"`{name}` cannot be text: the run was not trained on text", help=help)
-    return encode(text, alphabet)[None]
+    if type_.rank == 1:
+        return np.array([vocabulary.number(text)])
+    numbers = vocabulary.encode(text)
+    unknown = vocabulary.unknown(text)
+    if unknown and vocabulary.marked:
+        print(f"not in the vocabulary: {', '.join(f'`{each}`' for each in unknown)}", file=sys.stderr)
+    return numbers.astype(np.int64)[None]
 
 
 def _member(name: str, path: Path) -> Any:

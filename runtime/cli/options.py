@@ -31,7 +31,10 @@ DimsOption = Annotated[
     typer.Option("--dims", metavar="NAME=SIZE", help="Fix an open dimension, such as batch=32. Repeatable."),
 ]
 LengthOption = Annotated[
-    int | None, typer.Option("--length", min=1, help="Length of the windows of a text: what the model reads at once.")
+    int | None,
+    typer.Option(
+        "--length", min=1, help="Tokens of a window of a text, which the model reads at once; or of a sentence."
+    ),
 ]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Use only so many examples of the data.")]
 DeviceOption = Annotated[

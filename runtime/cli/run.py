@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..bound_network import BoundNetwork
+    from ..data.vocabulary import Vocabulary
 
 EXAMPLES = """\
   netlang run runs/LeNet5-1 forward --input image=seven.png
   netlang run runs/LeNet5-1 --input image=images.npy --out logits.npy
-  netlang run runs/GPT-1 --input tokens=text:ROMEO
+  netlang run runs/Transformer-1 translate --input source="Ein Hund schläft."
+  netlang run runs/GPT-1 generate -i prompt=ROMEO: -i count=200 -i temperature=0.8 -i seed=0
   netlang run runs/MLP-1 --input 'x=[[0, 1], [1, 1]]' --json
   netlang run model/model.net --weights model/weights.safetensors --input x=rows.npy"""
 
@@ -34,7 +36,7 @@ def command(
             "--input",
             "-i",
             metavar="NAME=VALUE",
-            help="A .npy or .npz file, a picture, text:…, or numbers as JSON. One for each input.",
+            help="A .npy or .npz file, a picture, text, or numbers as JSON. One for each input.",
         ),
     ] = None,
     out: Annotated[
@@ -48,40 +50,46 @@ def command(
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run one entry of a trained network."""
+    """Run one entry of a trained network.
+
+    Results that are text, where the run was trained on text, are printed as such.
+    """
+    from ..data.written import written
     from .given_inputs import read_inputs
 
     _check_out(out)
     if weights is not None:
-        network, alphabet = _with_weights(str(run), weights, device, threads), None
+        network, vocabularies = _with_weights(str(run), weights, device, threads), {}
     else:
-        network, alphabet = _trained(run, checkpoint, device, threads)
+        network, vocabularies = _trained(run, checkpoint, device, threads)
     name = entry or network.entries[0]
     if name not in network.entries:
         help = did_you_mean(name, network.entries) or f"it has {', '.join(f'`{each}`' for each in network.entries)}"
         raise fail("unknown-entry", f"`{network.name}` has no entry `{name}`", help=help)
     inputs = network.network.graph(name).inputs
     types = {item.name: item.value.type for item in inputs if item.role == "data"}
-    arrays = read_inputs(input or (), types, network.network.fits, alphabet)
+    arrays = read_inputs(input or (), types, network.network.fits, vocabularies)
     results = network.run(name, arrays)
     if out is not None:
         _write(out, results)
+    texts = {key: written(array, vocabularies) for key, array in results.items()}
     if json:
-        print_json({key: array.tolist() for key, array in results.items()})
+        meant = {f"{key}.text": text for key, text in texts.items() if text is not None}
+        print_json({**{key: array.tolist() for key, array in results.items()}, **meant})
     else:
         for key, array in results.items():
-            _print(key, array)
+            _print(key, array, texts[key])
 
 
 def _trained(
     run: Path, checkpoint: str | None, device: str | None, threads: int | None
-) -> tuple[BoundNetwork, str | None]:
-    """The network of a run, and the alphabet of its text."""
+) -> tuple[BoundNetwork, dict[str, Vocabulary]]:
+    """The network of a run, and what the numbers of its data stand for."""
     from ..run_directory import RunDirectory
 
     directory = RunDirectory.open(run)
     network = directory.trained(checkpoint, chosen_device(directory.config, device, threads))
-    return network, directory.config.alphabet
+    return network, directory.vocabularies()
 
 
 def _with_weights(file: str, weights: Path, device: str | None, threads: int | None) -> BoundNetwork:
@@ -101,13 +109,19 @@ def _check_out(out: Path | None) -> None:
         raise typer.BadParameter(f"`{out}` should end in .npy or .npz", param_hint="--out")
 
 
-def _print(name: str, array: np.ndarray) -> None:
+def _print(name: str, array: np.ndarray, text: list[str] | None) -> None:
+    """Prints a result: the text that it is, or else its type, its numbers, and the classes that they choose."""
     import numpy as np
 
     from ..inputs import array_type
 
+    if text is not None and array.dtype.kind == "i":
+        print("\n".join(text))
+        return
     print(f"{name}: {array_type(array)}")
     print(np.array2string(array, precision=4, suppress_small=True, threshold=64, edgeitems=4, max_line_width=100))
+    if text is not None:
+        print(f"most likely: {', '.join(text)}")
 
 
 def _write(path: Path, results: dict[str, np.ndarray]) -> None:

@@ -34,7 +34,13 @@ EXAMPLES = """\
 EPOCHS = 20
 """How long to train where nobody says."""
 
-SOURCES = "digits, mnist:DIR, npz:FILE, npy:DIR, text:FILE, csv:FILE, images:DIR, or a path whose kind is guessed."
+SOURCES = (
+    "digits, mnist:DIR, images:DIR, npz:FILE, npy:DIR, csv:FILE, text:FILE, sentences:FILE, parallel:FILE,FILE, "
+    "neighbours:FILE, planetoid:DIR, or a path whose kind is guessed."
+)
+TOKENS = (
+    "How text becomes tokens: characters, words, bpe; words:8000 for the 8,000 most frequent, :lower for no capitals."
+)
 
 
 def command(
@@ -65,6 +71,7 @@ def command(
         list[str] | None,
         typer.Option("--freeze", metavar="NAME", help="Do not train these parameters: `encoder.*`. Repeatable."),
     ] = None,
+    tokens: Annotated[str | None, typer.Option("--tokens", metavar="HOW", help=TOKENS)] = None,
     length: LengthOption = None,
     limit: LimitOption = None,
     validation: Annotated[
@@ -93,7 +100,7 @@ def command(
         "threads": threads, "weights": weights, "freeze": freeze, "evaluate_every": evaluate_every,
         "log_every": log_every,
     }  # fmt: skip
-    reading = {"limit": limit, "length": length, "validation": validation, "test": test}
+    reading = {"limit": limit, "length": length, "validation": validation, "test": test, "tokens": tokens}
     if resume is not None:
         kept = {key: value for key, value in fresh.items() if key not in ("data", "epochs", "steps")}
         _check_resumable({"FILE": file, "set": set, "out": out, **kept, **reading})

@@ -1,4 +1,4 @@
-"""Data sets: what a user names on the command line, as tables of rows."""
+"""Data sets: what a user names on the command line, as tables of rows, and what their numbers stand for."""
 
 from .matching import match
 from .numpy_files import array_dataset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,17 @@ from netlang.diagnostics import DiagnosticError, fail
 
 from ..files import read_text
 from .table import ArrayTable, Dataset
+from .vocabulary import Vocabulary, class_names
 
 SIZE_LIMIT = 1_000_000_000
 
 
-def csv_dataset(path: Path) -> Dataset:
+def csv_dataset(path: Path, given: Mapping[str, Vocabulary] | None = None) -> Dataset:
     """A table with a header: each column under its name, and all but the last together as `x`, f32[features].
 
-    Columns are numbers, except that the last may hold words: classes, numbered in alphabetical order. The last column
-    is i64 where all its values are whole, else f32. Raises DiagnosticError (`bad-data`) with the line at fault.
+    Columns are numbers, except that the last may hold words: classes, numbered in alphabetical order or as in the
+    `given` vocabulary of its name. The last column is i64 where all its values are whole, else f32. Raises
+    DiagnosticError (`bad-data`) with the line at fault.
     """
     text = read_text(path, SIZE_LIMIT, "table")
     delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
@@ -32,12 +35,13 @@ def csv_dataset(path: Path) -> Dataset:
     _check_header(path, names)
     _check_widths(path, rows)
     columns = {name: _numbers(path, name, [row[i] for row in rows[1:]]) for i, name in enumerate(names[:-1])}
-    target, classes = _target(path, names[-1], [row[-1].strip() for row in rows[1:]])
+    target, classes, meaning = _target(path, names[-1], [row[-1].strip() for row in rows[1:]], given or {})
     arrays = dict(columns)
     if columns:
         arrays["x"] = np.stack(list(columns.values()), axis=1)
     arrays[names[-1]] = target
-    return Dataset(f"csv:{path}", {"train": ArrayTable(arrays)}, {"classes": classes} if classes else {})
+    settings = {"classes": classes} if classes else {}
+    return Dataset(f"csv:{path}", {"train": ArrayTable(arrays)}, settings, meaning)
 
 
 def _check_header(path: Path, names: list[str]) -> None:
@@ -65,18 +69,19 @@ def _numbers(path: Path, name: str, texts: list[str]) -> np.ndarray:
         raise _not_a_number(path, name, texts) from None
 
 
-def _target(path: Path, name: str, texts: list[str]) -> tuple[np.ndarray, int]:
-    """The values of the last column, and the number of classes where it holds classes, else 0."""
-    if not all(_is_number(text) for text in texts):
+def _target(
+    path: Path, name: str, texts: list[str], given: Mapping[str, Vocabulary]
+) -> tuple[np.ndarray, int, dict[str, Vocabulary]]:
+    """The values of the last column, the number of classes where it holds classes, else 0, and their names if any."""
+    if name in given or not all(_is_number(text) for text in texts):
         if any(text == "" for text in texts):
             raise _not_a_number(path, name, texts)
-        words = sorted(set(texts))
-        number = {word: i for i, word in enumerate(words)}
-        return np.array([number[text] for text in texts], np.int64), len(words)
+        classes = class_names(texts, given, name)
+        return np.array([classes.number(text) for text in texts], np.int64), len(classes), {name: classes}
     values = np.array(texts, np.float64)
     if np.isfinite(values).all() and (values == np.round(values)).all() and np.abs(values).max() < 2**53:
-        return values.astype(np.int64), int(values.max()) + 1 if values.min() >= 0 else 0
-    return values.astype(np.float32), 0
+        return values.astype(np.int64), int(values.max()) + 1 if values.min() >= 0 else 0, {}
+    return values.astype(np.float32), 0, {}
 
 
 def _not_a_number(path: Path, name: str, texts: list[str]) -> DiagnosticError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from netlang.diagnostics import fail
 from ..files import unreadable
 from .fitting import Fit
 from .table import Dataset, Field, Rows, generator
+from .vocabulary import Vocabulary, class_names
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
@@ -56,7 +58,7 @@ class ImageTable:
     def sequence(self) -> Rows:
         return np.arange(len(self._files))
 
-    def shuffled(self, seed: int, epoch: int) -> Rows:
+    def shuffled(self, seed: int, epoch: int, batch: int) -> Rows:
         return generator(seed, epoch).permutation(len(self._files))
 
     def part(self, rows: Rows) -> ImageTable:
@@ -68,14 +70,15 @@ class ImageTable:
         return ImageTable(self._files, self._channels, self._size, self._classes, fit)
 
 
-def image_dataset(folder: Path) -> Dataset:
+def image_dataset(folder: Path, given: Mapping[str, Vocabulary] | None = None) -> Dataset:
     """A folder with a folder of pictures for each class, or with such folders in `train`, `validation` and `test`.
 
-    Classes are numbered in the order of their names. Raises DiagnosticError (`bad-data`, `missing-extra`).
+    Classes are numbered in the order of their names, or as in the `given` vocabulary of `label`. Raises
+    DiagnosticError (`bad-data`, `missing-extra`).
     """
     roots = {split: folder / mark for split, marks in _SPLITS.items() for mark in marks if (folder / mark).is_dir()}
     roots = roots if "train" in roots else {"train": folder}
-    names = sorted({path.name for root in roots.values() for path in root.iterdir() if path.is_dir()})
+    names = class_names((path.name for root in roots.values() for path in root.iterdir() if path.is_dir()), given or {})
     listed = {split: _list(root, names) for split, root in roots.items()}
     for split, files in listed.items():
         if not files:
@@ -85,9 +88,9 @@ def image_dataset(folder: Path) -> Dataset:
     channels = 1 if modes <= _GREY else 3
     size = next(iter(sizes)) if len(sizes) == 1 else None
     tables = {split: ImageTable(files, channels, size, len(names)) for split, files in listed.items()}
-    shown = ", ".join(names[:_SHOWN_CLASSES]) + (", …" if len(names) > _SHOWN_CLASSES else "")
+    shown = ", ".join(names.tokens[:_SHOWN_CLASSES]) + (", …" if len(names) > _SHOWN_CLASSES else "")
     note = f"{len(names)} classes: {shown}"
-    return Dataset(f"images:{folder}", tables, {"classes": len(names)}, notes=(note,))
+    return Dataset(f"images:{folder}", tables, {"classes": len(names)}, {"label": names}, (note,))
 
 
 def is_image_directory(folder: Path) -> bool:
@@ -157,10 +160,11 @@ class Pillow(NamedTuple):
     DecompressionBombError: type[Exception]
 
 
-def _list(root: Path, names: list[str]) -> list[tuple[Path, int]]:
+def _list(root: Path, names: Vocabulary) -> list[tuple[Path, int]]:
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
     return [
-        (path, label)
-        for label, name in enumerate(names)
+        (path, names.number(name))
+        for name in folders
         for path in sorted((root / name).glob("*"))
         if path.suffix.lower() in SUFFIXES
     ]

@@ -17,6 +17,7 @@ from ..inputs import data_inputs, index_limits
 from .fitting import METHODS, Fit
 from .images import ImageTable
 from .table import Dataset, Field, Rows, Table
+from .vocabulary import CHARACTERS, NAMES
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -61,8 +62,8 @@ class MatchedTable:
     def sequence(self) -> Rows:
         return self._table.sequence()
 
-    def shuffled(self, seed: int, epoch: int) -> Rows:
-        return self._table.shuffled(seed, epoch)
+    def shuffled(self, seed: int, epoch: int, batch: int) -> Rows:
+        return self._table.shuffled(seed, epoch, batch)
 
 
 def match(dataset: Dataset, network: Network) -> Dataset:
@@ -109,20 +110,18 @@ def _assign(dataset: Dataset, inputs: tuple[Input, ...]) -> dict[Input, str]:
 
 def _suits(type_: TensorType, field: Field) -> bool:
     """Whether a column can feed an input of this type, as it is or after a change of shape."""
-    return _same_kind(type_.dtype, field.dtype) and (
-        _accepts(type_, field.shape) or _reshaped(type_, field) is not None
-    )
+    return _same_kind(type_.dtype, field.dtype) and (_accepts(type_, field) or _reshaped(type_, field) is not None)
 
 
 def _same_kind(wanted: str, found: str) -> bool:
     return any(wanted in kind and found in kind for kind in (FLOATS, INTEGERS, ("bool",)))
 
 
-def _accepts(type_: TensorType, shape: tuple[int | None, ...]) -> bool:
-    """Whether rows of this shape are rows of the type; symbols take any size."""
-    return len(shape) == type_.rank - 1 and all(
-        size is not None and (size == wanted or not isinstance(wanted, int))
-        for size, wanted in zip(shape, type_.shape[1:], strict=True)
+def _accepts(type_: TensorType, field: Field) -> bool:
+    """Whether rows of the field are rows of the type; symbols take any size, also one that differs between batches."""
+    return len(field.shape) == type_.rank - 1 and all(
+        not (size is None and field.image) and (size == wanted or not isinstance(wanted, int))
+        for size, wanted in zip(field.shape, type_.shape[1:], strict=True)
     )
 
 
@@ -145,14 +144,16 @@ def _feed(item: Input, column: str, field: Field, method: str | None) -> tuple[F
     type_ = item.value.type
     if not _same_kind(type_.dtype, field.dtype):
         raise _misfit(item, column, field)
-    if _accepts(type_, field.shape):
+    if _accepts(type_, field):
         return Feed(column), None
     shape = _reshaped(type_, field)
     if shape is not None:
         return Feed(column, (partial(_reshape, shape=shape),)), f"rows {list(field.shape)} reshaped to {list(shape)}"
     size = _image_size(type_, field)
     if size is None:
-        raise _misfit(item, column, field)
+        ragged = None in field.shape and not field.image
+        help = f"its rows differ in length: let the size of `{item.name}` be a name" if ragged else None
+        raise _misfit(item, column, field, help)
     if method not in METHODS:
         help = f"say in the `train` block how images are to fit: `fit {item.name}: pad` or `fit {item.name}: resize`"
         raise _misfit(item, column, field, help)
@@ -195,17 +196,31 @@ def _misfit(item: Input, column: str, field: Field, help: str | None = None) -> 
 
 
 def _check_classes(dataset: Dataset, graph: Graph, feeds: Mapping[str, Feed]) -> None:
-    limits = index_limits(graph)
+    limits = {name: limit for name, limit in index_limits(graph).items() if name in feeds}
     for name, limit in limits.items():
-        if name not in feeds:
-            continue
+        column = feeds[name].column
         for split, table in dataset.splits.items():
-            classes = table.fields[feeds[name].column].classes
-            if classes is not None and classes > limit:
-                setting = "vocab" if "vocab" in dataset.settings else "classes"
-                raise fail(
-                    "index-out-of-range",
-                    f"the {split} data has {classes - 1} as `{name}`",
-                    expected=f"0 to {limit - 1}, since the network counts {limit}",
-                    help=f"build the network for it with `--set {setting}={classes}`",
-                )
+            classes = table.fields[column].classes
+            if classes is None or classes <= limit:
+                continue
+            if column in dataset.vocabularies and dataset.vocabularies[column].kind != NAMES:
+                raise _too_many_tokens(dataset, column, limit)
+            raise fail(
+                "index-out-of-range",
+                f"the {split} data has {classes - 1} as `{name}`",
+                expected=f"0 to {limit - 1}, since the network counts {limit}",
+                help=f"build the network for it with `--set classes={classes}`",
+            )
+
+
+def _too_many_tokens(dataset: Dataset, column: str, limit: int) -> DiagnosticError:
+    vocabulary = dataset.vocabularies[column]
+    setting = next((name for name, value in dataset.settings.items() if value == len(vocabulary)), "vocab")
+    fewer = "" if vocabulary.kind == CHARACTERS else f", or keep fewer tokens: `--tokens {vocabulary.kind}:{limit}`"
+    return fail(
+        "vocabulary-mismatch",
+        f"the data has more tokens as `{column}` than the network counts",
+        expected=f"at most {limit:,}",
+        found=f"{len(vocabulary):,}",
+        help=f"build the network for them with `--set {setting}={len(vocabulary)}`{fewer}",
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from netlang.diagnostics import DiagnosticError, did_you_mean, fail
 
@@ -12,9 +13,16 @@ from .delimited import csv_dataset
 from .digits import digits
 from .idx import idx_directory, is_idx_directory
 from .images import ImageTable, image_dataset, is_image_directory
+from .neighbours import neighbour_dataset
 from .numpy_files import npy_dataset, npz_dataset
+from .parallel import parallel_dataset
+from .planetoid import is_planetoid_directory, planetoid_dataset
+from .ragged import SequenceTable
+from .sentences import sentence_dataset
 from .table import ArrayTable, Dataset, Table, split_off, spread
 from .text import text_dataset
+from .vocabulary import Vocabulary
+from .vocabulary_file import read_vocabularies
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,57 +30,88 @@ class DataOptions:
     """What a user may ask of a data source.
 
     limit: at most so many rows of each split, evenly spread (of a text, windows from the beginning).
-    length: characters of a window of text.
+    length: tokens of a window of text; the most tokens of a sentence.
     validation, test: fractions of the training rows to hold out, the same rows always.
+    tokens: how text becomes tokens (`words:8000`), or the file of a vocabulary that is there already.
     """
 
     limit: int | None = None
     length: int | None = None
     validation: float = 0.0
     test: float = 0.0
+    tokens: str | None = None
 
 
-Reader = Callable[[Path, DataOptions], Dataset]
+Divisible = ArrayTable | ImageTable | SequenceTable
+"""Tables whose rows can be put into tables of their own."""
+
+Given = Mapping[str, Vocabulary]
+"""Vocabularies that are there already, by column."""
+
+Reader = Callable[[str, DataOptions, Given], Dataset]
 
 
-def open_data(spec: str, options: DataOptions | None = None) -> Dataset:
+def open_data(
+    spec: str, options: DataOptions | None = None, vocabularies: Given | None = None, **chosen: Any
+) -> Dataset:
     """The data set that `spec` names: `digits`, `KIND:PATH`, or a path.
 
-    Raises DiagnosticError (`unknown-source`, `unreadable-file`, `bad-data`, `truncated-data`, …).
+    >>> open_data("parallel:train.de,train.en", tokens="words:8000")
+
+    `chosen` are options by name. `vocabularies` are those of data that was read before, so that the same words get the
+    same numbers. Raises DiagnosticError (`unknown-source`, `unreadable-file`, `bad-data`, `truncated-data`, …).
     """
-    options = options or DataOptions()
+    options = replace(options or DataOptions(), **chosen)
     _check(options)
     if spec == "digits":
-        return _parted(digits(), options)
-    kind, path = _kind(spec)
-    return _parted(replace(READERS[kind](path, options), name=spec), options)
+        kind, rest = spec, ""
+    else:
+        kind, rest = _kind(spec)
+    given = _given(kind, options, vocabularies or {})
+    dataset = digits() if kind == "digits" else READERS[kind](rest, options, given)
+    return _parted(replace(dataset, name=spec), options)
 
 
 READERS: dict[str, Reader] = {
-    "csv": lambda path, options: csv_dataset(path),
-    "images": lambda path, options: image_dataset(_directory(path)),
-    "mnist": lambda path, options: idx_directory(_directory(path)),
-    "npy": lambda path, options: npy_dataset(path),
-    "npz": lambda path, options: npz_dataset(path),
-    "text": lambda path, options: text_dataset(path, options.length, options.limit),
+    "csv": lambda rest, options, given: csv_dataset(_path(rest), given),
+    "images": lambda rest, options, given: image_dataset(_directory(rest), given),
+    "mnist": lambda rest, options, given: idx_directory(_directory(rest)),
+    "neighbours": lambda rest, options, given: neighbour_dataset(_path(rest), options.tokens, options.length, given),
+    "npy": lambda rest, options, given: npy_dataset(_path(rest)),
+    "npz": lambda rest, options, given: npz_dataset(_path(rest)),
+    "parallel": lambda rest, options, given: parallel_dataset(*_two_paths(rest), options.tokens, options.length, given),
+    "planetoid": lambda rest, options, given: planetoid_dataset(_path(rest)),
+    "sentences": lambda rest, options, given: sentence_dataset(_path(rest), options.tokens, options.length, given),
+    "text": lambda rest, options, given: text_dataset(
+        _path(rest), options.tokens, options.length, options.limit, given
+    ),
 }
 """Kinds of source, as they are written before the colon."""
 
+TEXT = ("neighbours", "parallel", "sentences", "text")
+"""The kinds that make tokens of text."""
 
-def _kind(spec: str) -> tuple[str, Path]:
+
+def _given(kind: str, options: DataOptions, vocabularies: Given) -> Given:
+    """The vocabularies to read data with: those that the caller has, or of the file that `tokens` names."""
+    if options.tokens is None or vocabularies:
+        return vocabularies
+    if kind not in TEXT:
+        raise fail("bad-value", f"`{kind}` has no text to make tokens of", help="leave out `--tokens`")
+    return read_vocabularies(Path(options.tokens)) if options.tokens.endswith(".json") else {}
+
+
+def _kind(spec: str) -> tuple[str, str]:
     kind, colon, rest = spec.partition(":")
     if colon and kind in READERS:
-        path = Path(rest).expanduser()
-        if not path.exists():
-            raise fail("unreadable-file", f"there is no file or folder `{rest}`")
-        return kind, path
+        return kind, rest
     path = Path(spec).expanduser()
     if not path.exists():
         raise _unknown(spec)
     guessed = _guess(path)
     if guessed is None:
         raise fail("unknown-source", f"`{spec}` is of no kind that is known", help=f"name one: {_kinds()}")
-    return guessed, path
+    return guessed, spec
 
 
 def _guess(path: Path) -> str | None:
@@ -82,6 +121,8 @@ def _guess(path: Path) -> str | None:
             return "mnist"
         if is_image_directory(path):
             return "images"
+        if is_planetoid_directory(path):
+            return "planetoid"
         return "npy" if any(path.glob("*.npy")) else None
     with path.open("rb") as file:
         beginning = file.read(4096)
@@ -94,7 +135,23 @@ def _guess(path: Path) -> str | None:
     return "csv" if path.suffix.lower() in (".csv", ".tsv") else "text"
 
 
-def _directory(path: Path) -> Path:
+def _path(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise fail("unreadable-file", f"there is no file or folder `{text}`")
+    return path
+
+
+def _two_paths(text: str) -> tuple[Path, Path]:
+    parts = text.split(",")
+    if len(parts) != 2 or not all(parts):
+        expected = "two files: `parallel:train.de,train.en`"
+        raise fail("bad-value", "sentences in two languages are in two files", expected=expected, found=text)
+    return _path(parts[0]), _path(parts[1])
+
+
+def _directory(text: str) -> Path:
+    path = _path(text)
     if not path.is_dir():
         raise fail("unreadable-file", f"`{path}` is no folder")
     return path
@@ -107,7 +164,7 @@ def _unknown(spec: str) -> DiagnosticError:
 
 
 def _kinds() -> str:
-    return ", ".join(f"`{kind}:PATH`" for kind in READERS)
+    return ", ".join(f"`{kind}:{'FILE,FILE' if kind == 'parallel' else 'PATH'}`" for kind in READERS)
 
 
 def _check(options: DataOptions) -> None:
@@ -137,7 +194,7 @@ def _hold_out(dataset: Dataset, splits: dict[str, Table], name: str, fraction: f
     train = splits.get("train")
     if name in splits:
         raise fail("bad-value", f"`{dataset.name}` has a {name} part of its own", help=f"leave out `--{name}`")
-    if not isinstance(train, ArrayTable | ImageTable):
+    if not isinstance(train, Divisible):
         raise fail("bad-value", f"no {name} part can be held out of `{dataset.name}`")
     kept, held = split_off(len(train.sequence()), fraction, key)
     if len(kept) == 0 or len(held) == 0:
@@ -147,6 +204,6 @@ def _hold_out(dataset: Dataset, splits: dict[str, Table], name: str, fraction: f
 
 def _limited(table: Table, limit: int) -> Table:
     """At most `limit` rows of a table; the windows of a text, which overlap, were limited as it was read."""
-    if not isinstance(table, ArrayTable | ImageTable):
+    if not isinstance(table, Divisible):
         return table
     return table.part(spread(len(table.sequence()), limit))

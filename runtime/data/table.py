@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...compiler.dtypes import dtype_name
+from .vocabulary import Vocabulary
 
 Rows = np.ndarray
 """Row numbers, i64[n]."""
@@ -16,7 +17,8 @@ Rows = np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One named column: the dtype and shape of a row of it. A size is None where rows differ.
+    """One named column: the dtype and shape of a row of it. A size is None where rows differ, as those of pictures
+    before they are fitted, and of sentences, which are filled up as they are taken.
 
     `image` marks `[channels, height, width]`, which may be resized or padded; `classes` is the number of values that
     an index takes, where known (labels, tokens).
@@ -48,8 +50,8 @@ class Table(Protocol):
         """Every row once, in order: how an evaluation goes."""
         ...
 
-    def shuffled(self, seed: int, epoch: int) -> Rows:
-        """The rows of one epoch of training in an order that depends on nothing else."""
+    def shuffled(self, seed: int, epoch: int, batch: int) -> Rows:
+        """The rows of one epoch of training, which are taken `batch` at a time; the order depends on nothing else."""
         ...
 
 
@@ -57,14 +59,14 @@ class Table(Protocol):
 class Dataset:
     """Named splits (`train`, and perhaps `validation` and `test`) with the same columns.
 
-    `settings` are values for parameters of a model that the data decides (`vocab`, `classes`); `alphabet` is what the
-    tokens of a text stand for, in order; `notes` are for the user to see.
+    `settings` are values for parameters of a model that the data decides (`vocab`, `classes`); `vocabularies` say what
+    the numbers of a column stand for; `notes` are for the user to see.
     """
 
     name: str
     splits: Mapping[str, Table]
     settings: Mapping[str, int] = field(default_factory=dict)
-    alphabet: str | None = None
+    vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -106,7 +108,7 @@ class ArrayTable:
     def sequence(self) -> Rows:
         return np.arange(self._count)
 
-    def shuffled(self, seed: int, epoch: int) -> Rows:
+    def shuffled(self, seed: int, epoch: int, batch: int) -> Rows:
         return generator(seed, epoch).permutation(self._count)
 
     def part(self, rows: Rows) -> ArrayTable:
@@ -167,7 +169,7 @@ class TrainingFeed:
         """The batch of a step counted from 0 over all epochs. The last batch of an epoch may be smaller."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, self._table.shuffled(self._seed, epoch)
+            self._epoch, self._order = epoch, self._table.shuffled(self._seed, epoch, self._size)
         start = position * self._size
         return self._table.take(self._order[start : start + self._size])
 

@@ -1,7 +1,8 @@
-"""Text at character level: windows of tokens, and the same windows one character on."""
+"""Running text: windows of tokens, and the same windows one token on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from netlang.diagnostics import fail
 
 from ..files import read_text
 from .table import Dataset, Field, Rows, generator
+from .tokenizing import vocabularies
+from .vocabulary import CHARACTERS, Vocabulary
 
 DEFAULT_LENGTH = 64
 TRAIN_FRACTION = 0.9
@@ -42,54 +45,43 @@ class WindowTable:
     def sequence(self) -> Rows:
         return np.arange(0, len(self._tokens) - self._length, self._length)
 
-    def shuffled(self, seed: int, epoch: int) -> Rows:
+    def shuffled(self, seed: int, epoch: int, batch: int) -> Rows:
         starts = len(self._tokens) - self._length
         return generator(seed, epoch).integers(0, starts, size=len(self.sequence()))
 
 
-def text_dataset(path: Path, length: int | None = None, limit: int | None = None) -> Dataset:
-    """A text file: the first 90 % of its characters to train, the rest to validate.
+def text_dataset(
+    path: Path,
+    tokens: str | None = None,
+    length: int | None = None,
+    limit: int | None = None,
+    given: Mapping[str, Vocabulary] | None = None,
+) -> Dataset:
+    """A text file: the first 90 % of its tokens to train, the rest to validate.
 
-    The alphabet is every character of the file, sorted; its size is the setting `vocab`. `limit` is the number of
-    windows to train on. Raises DiagnosticError (`unreadable-file`, `bad-data`, `bad-value`).
+    `tokens` says how text becomes tokens: `characters`, the default, `words`, …; the size of the vocabulary is the
+    setting `vocab`. `limit` is the number of windows to train on. `given` is the vocabulary of `tokens`, where there is
+    one already. Raises DiagnosticError (`unreadable-file`, `bad-data`, `bad-value`, `unknown-token`, …).
     """
     text = read_text(path, SIZE_LIMIT, "text file")
     window = DEFAULT_LENGTH if length is None else length
     if window < 1:
         raise fail("bad-value", f"the length of a window must be at least 1, found {window}")
-    alphabet = "".join(sorted(set(text)))
-    tokens = encode(text, alphabet)
-    cut = int(len(tokens) * TRAIN_FRACTION)
-    parts = {"train": tokens[:cut], "validation": tokens[cut:]}
+    found = vocabularies({"tokens": [text]}, tokens or CHARACTERS, given or {}, marked=False)
+    vocabulary = found["tokens"]
+    numbers = vocabulary.encode(text)
+    cut = int(len(numbers) * TRAIN_FRACTION)
+    parts = {"train": numbers[:cut], "validation": numbers[cut:]}
     if limit is not None:
         parts = {name: part[: limit * window + 1] for name, part in parts.items()}
+    what = "characters" if vocabulary.kind == CHARACTERS else "tokens"
     for name, part in parts.items():
         if len(part) <= window:
             raise fail(
                 "bad-data",
-                f"`{path}` is too short: its {name} part has {len(part)} characters",
+                f"`{path}` is too short: its {name} part has {len(part)} {what}",
                 expected=f"more than {window}, the length of a window",
                 help="set a smaller one with `--length`",
             )
-    splits = {name: WindowTable(part, window, len(alphabet)) for name, part in parts.items()}
-    return Dataset(f"text:{path}", splits, {"vocab": len(alphabet)}, alphabet)
-
-
-def encode(text: str, alphabet: str) -> np.ndarray:
-    """The tokens of a text: positions of its characters in `alphabet`, i32[n].
-
-    Raises DiagnosticError (`bad-data`) for a character that the alphabet, which is sorted, does not have.
-    """
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    known = np.frombuffer(alphabet.encode("utf-32-le", "surrogatepass"), np.uint32)
-    tokens = np.searchsorted(known, codes).astype(np.int32)
-    strange = (tokens >= len(known)) | (known[np.minimum(tokens, len(known) - 1)] != codes)
-    if strange.any():
-        character = text[int(np.argmax(strange))]
-        raise fail("bad-data", f"the character {character!r} is not among the {len(alphabet)} of the training text")
-    return tokens
-
-
-def decode(tokens: np.ndarray, alphabet: str) -> str:
-    """The text that tokens stand for."""
-    return "".join(alphabet[int(token)] for token in tokens)
+    splits = {name: WindowTable(part, window, len(vocabulary)) for name, part in parts.items()}
+    return Dataset(f"text:{path}", splits, {"vocab": len(vocabulary)}, {**found, "target": vocabulary})

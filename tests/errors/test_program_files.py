@@ -9,8 +9,10 @@ import pytest
 from netlang.compiler import load_program
 from netlang.runtime.loader import load, open_source
 
-from netlang.diagnostics import Diagnostic, DiagnosticError
+from netlang.diagnostics import DiagnosticError
 from netlang.render import render
+
+from .diagnosed import check
 
 NET = """\
 model Net(width: int = 8)(x: f32[batch, width]) -> f32[batch, width] where width % 2 == 0 {
@@ -22,14 +24,6 @@ model Net(width: int = 8)(x: f32[batch, width]) -> f32[batch, width] where width
 @pytest.fixture(autouse=True)
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def check(name: str) -> list[Diagnostic]:
-    """What `netlang check` finds in a file."""
-    try:
-        return load_program(open_source(name)[0], load).check()
-    except DiagnosticError as error:
-        return list(error.diagnostics)
 
 
 def shown(content: bytes) -> str:

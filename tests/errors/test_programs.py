@@ -8,17 +8,14 @@ library are shown as line 1, so that the texts change with those lines and not w
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from netlang.compiler import load_program
-from netlang.runtime.loader import load, open_source
 
 from netlang.codes import EXPLANATIONS
-from netlang.diagnostics import Diagnostic, DiagnosticError, Label
-from netlang.render import render
-from netlang.source import Source, Span
+
+from .diagnosed import check, shown
 
 FOLDER = Path(__file__).parent / "programs"
 
@@ -55,29 +52,6 @@ def cases() -> list[Case]:
 CASES = cases()
 
 
-def check(case: Case) -> list[Diagnostic]:
-    """What `netlang check` finds, run in the folder of the files."""
-    for name, text in case.files.items():
-        Path(name).write_text(text, "utf-8")
-    try:
-        return load_program(open_source(next(iter(case.files)))[0], load).check()
-    except DiagnosticError as error:
-        return list(error.diagnostics)
-
-
-def settled(diagnostic: Diagnostic) -> Diagnostic:
-    """A diagnostic that shows the lines of the library as files of one line."""
-    return replace(diagnostic, secondary=tuple(map(_settled, diagnostic.secondary)))
-
-
-def _settled(label: Label) -> Label:
-    span = label.span
-    if not span.source.library:
-        return label
-    line, start = Source(span.source.name, span.source.line(span.line), library=True), span.column - 1
-    return Label(Span(line, start, start + span.end - span.start), label.text)
-
-
 def update(case: Case, text: str) -> None:
     """Writes the text of a case into its document."""
     document = case.document.read_text("utf-8")
@@ -91,13 +65,15 @@ def update(case: Case, text: str) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_program(case: Case, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = check(case)
+    for name, text in case.files.items():
+        Path(name).write_text(text, "utf-8")
+    found = check(next(iter(case.files)))
     errors = [diagnostic for diagnostic in found if diagnostic.severity == "error"]
     assert [error.code for error in errors] == [case.code]
     label = errors[0].primary
     assert label is not None
     assert (label.span.source.name, label.span.line, label.span.column) == case.place
-    text = render([settled(diagnostic) for diagnostic in found]) + "\n"
+    text = shown(found)
     if request.config.getoption("--update-snapshots"):
         update(case, text)
     else:

@@ -13,13 +13,10 @@ import netlang as nl
 from netlang.formatter import format_source
 from netlang.source import Source
 
+from ..fenced import blocks
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def blocks(document: Path, kind: str) -> list[str]:
-    """The fenced code blocks of one kind."""
-    return re.findall(rf"^```{kind}\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 PROGRAMS = [

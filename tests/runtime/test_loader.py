@@ -63,9 +63,11 @@ def test_the_index_of_models_is_complete() -> None:
     ("module", "is_path", "help"),
     [
         ("std.layer", False, "did you mean `std.layers`?"),
-        ("layers", False, "the library's modules begin with `std.`"),
+        ("layers", False, "did you mean `std.layers`?"),
+        ("vision.blocks", False, 'write `use "./vision/blocks.net": …`'),
         ("./modle.net", True, "model.net"),
-        ("./model", True, "a file to use ends in `.net`"),
+        ("./model", True, "model.net"),
+        ("./model.onnx", True, "a file to use ends in `.net`"),
     ],
 )
 def test_modules_that_are_not_there(tmp_path: Path, module: str, is_path: bool, help: str) -> None:

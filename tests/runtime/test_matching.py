@@ -132,4 +132,4 @@ def test_text_feeds_tokens_and_target(build: Build, tmp_path: Path) -> None:
     matched = match(data, network_of(build, "tokens: i64[b, t]", "target: i64[b, t]"))
     taken = first_rows(matched)
     np.testing.assert_array_equal(taken["tokens"][:, 1:], taken["target"][:, :-1])
-    assert matched.alphabet == data.alphabet
+    assert matched.vocabularies == data.vocabularies

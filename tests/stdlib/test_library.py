@@ -96,6 +96,15 @@ def test_is_documented_with_its_source(definition: syntax.Definition):
     assert told, "name the paper and the year"
 
 
+@pytest.mark.parametrize("source", FILES, ids=lambda source: Path(source.name).name)
+def test_says_what_it_is_for(source: Source):
+    """A file at its top, and every entry of a model."""
+    module = parse(source)
+    assert module.doc or source.name == "std.models", "begin with a `##` comment"
+    entries = [e for d in module.declarations if isinstance(d, syntax.Definition) for e in d.entries]
+    assert [entry.name.name for entry in entries if not entry.doc.endswith(".")] == []
+
+
 def network_of(model: str) -> Network:
     return library(library_models()[model]).network(model, SMALL.get(model, {}))
 

@@ -1,0 +1,63 @@
+"""Draws 1,000 digits with an exported `sample` graph, and lets a trained LeNet-5 say what they are.
+
+python examples/results/judge.py sample.onnx lenet5.onnx --picture docs/pictures/dcgan.png
+
+Nothing but onnxruntime and NumPy makes the figures. The share of digits that the LeNet gives more than 0.9 of its
+probability is printed, and how many it finds of each class.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from pictures import save_sheet
+
+CONFIDENT = 0.9
+
+
+def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def draw(sampler: onnxruntime.InferenceSession, count: int, portion: int) -> np.ndarray:
+    """Images f32[count, 28, 28], `portion` in each run of the graph."""
+    parts = [
+        sampler.run(None, {"n": np.array(portion), "seed": np.array(seed)})[0] for seed in range(count // portion)
+    ]
+    return np.concatenate([np.asarray(part) for part in parts]).reshape(-1, 28, 28)
+
+
+def probabilities(judge: onnxruntime.InferenceSession, images: np.ndarray) -> np.ndarray:
+    """f32[n, 10], of images that are padded to the 32×32 pixels of LeNet-5."""
+    padded = np.pad(images, [(0, 0), (2, 2), (2, 2)])[:, None]
+    (logits,) = judge.run(None, {"image": padded})
+    weights = np.exp(logits - np.max(logits, axis=1, keepdims=True))
+    return weights / weights.sum(1, keepdims=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sampler", type=Path)
+    parser.add_argument("judge", type=Path)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--portion", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--picture", type=Path)
+    options = parser.parse_args()
+    images = draw(session(options.sampler, options.threads), options.count, options.portion)
+    answers = probabilities(session(options.judge, options.threads), images)
+    sure = answers.max(1) > CONFIDENT
+    found = np.bincount(answers.argmax(1)[sure], minlength=10)
+    print(f"{sure.mean():.1%} of {len(images)} digits are given more than {CONFIDENT} of the probability")
+    print("of each class:", ", ".join(f"{digit}: {number}" for digit, number in enumerate(found)))
+    if options.picture:
+        save_sheet(images[:100], options.picture)
+
+
+if __name__ == "__main__":
+    main()

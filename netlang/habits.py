@@ -1,0 +1,89 @@
+"""How the names of Python, PyTorch, NumPy and Keras are said here: help for what a file means and does not define."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+_LAYERS = {
+    "linear": ("Linear", "Dense", "dense", "fc", "LazyLinear"),
+    "conv1d": ("Conv1d", "Conv1D"),
+    "conv2d": ("Conv2d", "Conv2D"),
+    "conv_transpose2d": ("ConvTranspose2d", "Conv2DTranspose"),
+    "batch_norm": ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "BatchNormalization", "batchnorm"),
+    "layer_norm": ("LayerNorm", "LayerNormalization", "layernorm"),
+    "dropout": ("Dropout", "Dropout1d", "Dropout2d"),
+    "embedding": ("Embedding", "embed"),
+    "max_pool2d": ("MaxPool2d", "MaxPooling2D", "maxpool2d"),
+    "avg_pool2d": ("AvgPool2d", "AveragePooling2D", "avgpool2d"),
+    "global_avg_pool": ("AdaptiveAvgPool2d", "GlobalAveragePooling2D"),
+}
+_FUNCTIONS = {
+    "relu": ("ReLU", "Relu"),
+    "gelu": ("GELU",),
+    "silu": ("SiLU", "swish", "Swish"),
+    "tanh": ("Tanh",),
+    "sigmoid": ("Sigmoid",),
+    "softmax": ("Softmax",),
+    "leaky_relu": ("LeakyReLU",),
+    "flatten": ("Flatten",),
+    "identity": ("Identity",),
+    "cross_entropy": ("CrossEntropyLoss", "SparseCategoricalCrossentropy", "crossentropy", "nll"),
+    "mse": ("MSELoss", "MeanSquaredError", "mse_loss"),
+    "mae": ("L1Loss", "l1_loss"),
+    "bce_with_logits": ("BCEWithLogitsLoss", "BCELoss", "bce", "binary_cross_entropy_with_logits"),
+    "adam": ("Adam",),
+    "adamw": ("AdamW",),
+    "sgd": ("SGD",),
+    "rmsprop": ("RMSprop", "RMSProp"),
+}
+NAMES = {
+    **{name: f"`use std.layers: {here}` brings it" for here, names in _LAYERS.items() for name in names},
+    **{name: f"write `{here}`" for here, names in _FUNCTIONS.items() for name in names},
+    **dict.fromkeys(("None", "null", "nil", "nullptr", "undefined"), "write `none`"),
+    "True": "write `true`",
+    "False": "write `false`",
+    "self": "a layer has no `self`: its parameters and layers are plain names",
+    "print": "numbers are shown with `report` in a `train` block",
+    "range": "`repeat n as i { … }` counts from 0 to n - 1",
+    "len": "sizes have names: that of `x: f32[n, d]` is `n`",
+    "training": "`when training { … }` is for what only training does",
+    **dict.fromkeys(("Sequential", "ModuleList", "compose"), "`f >> g` joins layers, and `repeat n { … }` stacks them"),
+    **dict.fromkeys(("Parameter", "Variable"), "write `param weight: f32[n] ~ zeros()`"),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "SimpleRNN"), "`use std.recurrent: lstm, gru, simple_rnn` brings them"),
+    **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention"), "`use std.attention: attention` brings one"),
+    **dict.fromkeys(("cat", "concatenate", "stack", "hstack", "vstack"), "write `concat(a, b, axis = …)`"),
+    **dict.fromkeys(("tensor", "array", "Tensor", "as_tensor"), "`f32([1, 2])` makes a tensor of a list of numbers"),
+    **dict.fromkeys(("torch", "nn", "F", "np", "tf", "jnp"), "operators have plain names: `relu(x)`, `sum(x, -1)`"),
+    **dict.fromkeys(("randn", "rand"), "write `normal(n, m)` or `uniform(n, m)`"),
+    **dict.fromkeys(("randn_like", "rand_like"), "write `normal_like(x)` or `uniform_like(x)`"),
+    **dict.fromkeys(
+        ("view", "permute", "squeeze", "unsqueeze"), "write `reshape(x, [n, m])` or `transpose(x, [1, 0])`"
+    ),
+    **dict.fromkeys(("mm", "bmm", "dot"), "write `a @ b`"),
+    **dict.fromkeys(("detach", "no_grad"), "write `stop_gradient(x)`"),
+    **dict.fromkeys(("float", "int", "long"), "`f32(x)` and `i64(x)` convert"),
+}
+"""Names that nothing defines here -> how it is said."""
+
+ATTRIBUTES = {
+    **dict.fromkeys(("shape", "size", "ndim"), "sizes have names: those of `x: f32[n, d]` are `n` and `d`"),
+    **dict.fromkeys(("view", "reshape", "flatten"), "write `reshape(x, [n, m])`, or `flatten(x)`"),
+    **dict.fromkeys(("permute", "transpose"), "`.T` swaps the last two axes; `transpose(x, [2, 0, 1])` orders all"),
+    **dict.fromkeys(("squeeze", "unsqueeze"), "write `reshape(x, [n, 1, d])`"),
+    **dict.fromkeys(("detach", "data"), "write `stop_gradient(x)`"),
+    **dict.fromkeys(("float", "long", "int", "to", "type", "astype"), "`f32(x)` and `i64(x)` convert"),
+    **dict.fromkeys(("cuda", "cpu", "device"), "programs do not name devices; `--device cuda` does"),
+    **dict.fromkeys(("backward", "zero_grad", "step"), "`minimize` and `optimizer` stand for the whole step"),
+    "item": "a loss or report is a number already",
+    "dim": "`rank(x)` is the number of dimensions; sizes have names",
+}
+"""What a tensor has elsewhere -> how it is said here."""
+
+
+def of_attribute(name: str, functions: Collection[str]) -> str:
+    """The help for `x.name` where `x` is a tensor; `functions` are the names that could be applied to it."""
+    if name in ATTRIBUTES:
+        return ATTRIBUTES[name]
+    if name in functions:
+        return f"functions are applied: `{name}(x)` or `x |> {name}`"
+    return "tensors have `.T`; their sizes are the names in the types of the inputs"

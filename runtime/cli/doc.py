@@ -1,0 +1,164 @@
+"""`netlang doc`: what the library and one's own files say about themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import JsonOption
+from .terminal import print_json
+
+if TYPE_CHECKING:
+    from ...compiler.documentation import Documented, DocumentedModule, Parameter
+
+EXAMPLES = """\
+  netlang doc                      every module of the library
+  netlang doc std.layers           what a module defines
+  netlang doc linear               a layer, a function or an operator
+  netlang doc std:ResNet18         a model of the library
+  netlang doc blocks.net           a file; or a folder of files
+  netlang doc blocks.net stem      one definition of it"""
+
+_SENTENCE_END = re.compile(r"(?<! al)\. ")  # not that of "et al."
+
+
+def command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="A module, a `.net` file, a folder, `std:MODEL`, or the name of anything."),
+    ] = None,
+    member: Annotated[
+        str | None, typer.Argument(metavar="MEMBER", help="One definition of the module or file.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show documentation: signature, meaning, settings with their defaults, inputs, and what uses what."""
+    from ..documentation import documentation, library
+
+    modules = list(library()) if name is None else documentation(name, member)
+    if json:
+        print_json([facts(module) for module in modules])
+    elif name is None:
+        print("\n".join(overview(modules)))
+    elif member is None and _names_a_module(name, modules):
+        print("\n\n".join("\n".join(listing(module)) for module in modules))
+    else:
+        print("\n\n".join("\n".join(page(thing)) for module in modules for thing in module.definitions))
+
+
+def _names_a_module(name: str, modules: Iterable[DocumentedModule]) -> bool:
+    """Whether the name is that of a module or file, not of a definition that was found in some."""
+    return not all(thing.name == name.rpartition(":")[2].rpartition(".")[2] for m in modules for thing in m.definitions)
+
+
+def facts(module: DocumentedModule) -> dict[str, Any]:
+    """A module for JSON."""
+    from dataclasses import asdict
+
+    return asdict(module) | {
+        "definitions": [_facts(thing) for thing in module.definitions],
+        "imports": dict(module.imports),
+    }
+
+
+def _facts(thing: Documented) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(thing) | {"uses": dict(thing.uses), "entries": [_facts(entry) for entry in thing.entries]}
+
+
+def overview(modules: Iterable[DocumentedModule]) -> Iterator[str]:
+    """One line a module: its name, and what it defines."""
+    for module in modules:
+        yield f"{module.name}: {_first_sentence(module.doc)}"
+        if len(module.definitions) < 50:
+            yield _wrapped(", ".join(thing.name for thing in module.definitions), "  ")
+
+
+def listing(module: DocumentedModule) -> Iterator[str]:
+    """A module: its comment, and a line or two for each definition."""
+    yield module.name
+    if module.doc:
+        yield f"\n{module.doc}"
+    for thing in module.definitions:
+        yield f"\n{_short(thing)}"
+        yield _wrapped(_first_sentence(thing.doc), "    ")
+    if module.imports and not module.definitions:
+        yield "\nhands on: " + ", ".join(f"{name} ({origin})" for name, origin in module.imports)
+
+
+def _short(thing: Documented) -> str:
+    """One line: the names of the settings, and the inputs and the result with their types."""
+    if thing.kind not in ("fn", "layer", "model"):
+        return thing.signature
+    settings = f"({', '.join(parameter.name for parameter in thing.settings)})" if thing.settings else ""
+    inputs = f"({', '.join(f'{p.name}: {p.type}' for p in thing.inputs)})" if thing.inputs else ""
+    entries = f" {{ {', '.join(e.name for e in thing.entries if e.kind == 'entry')} }}" if not thing.inputs else ""
+    return f"{thing.kind} {thing.name}{settings}{inputs}" + (f" -> {thing.result}" if thing.result else entries)
+
+
+def page(thing: Documented) -> Iterator[str]:
+    """Everything about one definition."""
+    yield thing.signature
+    if thing.doc:
+        yield "\n" + "\n".join(f"    {line}" for line in thing.doc.splitlines())
+    yield from _table("settings", thing.settings)
+    yield from _table("inputs", thing.inputs)
+    if thing.result:
+        yield f"\nresult\n    {thing.result}"
+    if thing.requires:
+        yield "\nrequires\n" + "\n".join(f"    {condition}" for condition in thing.requires)
+    for entry in thing.entries:
+        yield f"\n{entry.signature}"
+        if entry.doc:
+            yield "\n".join(f"    {line}" for line in entry.doc.splitlines())
+        if entry.kind == "train":
+            yield from _table("  inputs of a training step", entry.inputs)
+    yield from _uses(thing)
+    yield from _origin(thing)
+
+
+def _origin(thing: Documented) -> Iterator[str]:
+    """Where it is defined, and how to get it."""
+    from ...compiler.documentation import LANGUAGE
+    from ..documentation import import_line
+
+    if thing.module == LANGUAGE:
+        more = f"; `netlang ops {thing.name}` says more" if thing.kind == "operator" else ""
+        yield f"\n{thing.kind} of the language{more}"
+        return
+    yield f"\n{thing.kind} of {thing.module}, line {thing.line}"
+    yield import_line(thing) or "known in every file"
+
+
+def _table(title: str, parameters: tuple[Parameter, ...]) -> Iterator[str]:
+    if parameters:
+        yield f"\n{title}"
+        width = max(len(parameter.name) for parameter in parameters)
+        for parameter in parameters:
+            default = "" if parameter.default is None else f" = {parameter.default}"
+            yield f"    {parameter.name:{width}}  {parameter.type}{default}"
+
+
+def _uses(thing: Documented) -> Iterator[str]:
+    by_module: dict[str, list[str]] = {}
+    for name, module in thing.uses:
+        by_module.setdefault(module, []).append(name)
+    if by_module:
+        yield "\nuses"
+        for module, names in by_module.items():
+            yield _wrapped(f"{module}: {', '.join(names)}", "    ")
+
+
+def _first_sentence(doc: str) -> str:
+    sentence = _SENTENCE_END.split(" ".join(doc.split()), maxsplit=1)[0]
+    return sentence.rstrip(".:") + "." if sentence else ""
+
+
+def _wrapped(text: str, indent: str) -> str:
+    import textwrap
+
+    return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=indent)
