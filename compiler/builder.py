@@ -13,6 +13,7 @@ from netlang.dims import Dim, Size, symbol, symbols
 from netlang.source import BUILTIN, Span
 from netlang.types import TensorType
 
+from .demands import Demand
 from .dtypes import dtype_name, numpy_dtype
 from .ir import Constant, Graph, Init, Input, Node, Output, Value, Variable
 from .op import REQUIRED, Op
@@ -45,6 +46,7 @@ class Builder:
         self.loc: Span = outer.loc if outer else BUILTIN
         self.scope = outer.scope if outer else ""
         self.differentiated = False
+        self.demands: list[Demand] = []
         self.bodies: dict[tuple[Any, ...], Graph] = {}
         self._fresh = 0
         self._shared: dict[tuple[Any, ...], tuple[Value, ...]] = {}
@@ -108,10 +110,10 @@ class Builder:
         finally:
             self.loc, self.scope = before
 
-    def input(self, name: str, type_: TensorType, role: str = "data", doc: str = "") -> Value:
+    def input(self, name: str, type_: TensorType, role: str = "data", doc: str = "", size: str = "") -> Value:
         """A new graph input."""
         value = Value(type_, name)
-        self.inputs.append(Input(value, role, doc))
+        self.inputs.append(Input(value, role, doc, size))
         return value
 
     def variable(self, name: str, type_: TensorType, kind: str, init: Init, **flags: Any) -> Value:
@@ -136,6 +138,7 @@ class Builder:
             tuple(self.outputs),
             metadata,
             self.differentiated,
+            tuple(self.demands),
         )
 
     def constant(self, value: Any, dtype: str | None = None) -> Value:

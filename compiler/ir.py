@@ -14,6 +14,8 @@ import numpy as np
 from netlang.source import BUILTIN, Span
 from netlang.types import TensorType
 
+from .demands import Demand
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
@@ -81,11 +83,15 @@ class Init:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Input:
-    """A graph input that is not a parameter. `role`: "data", "step", "steps" (planned), "seed", or "first" (row)."""
+    """A graph input that is not a parameter. `role`: "data", "step", "steps" (planned), "seed", or "first" (row).
+
+    size: the symbol of the size that this number is, where an entry takes a number of things.
+    """
 
     value: Value
     role: str = "data"
     doc: str = ""
+    size: str = ""
 
     @property
     def name(self) -> str:
@@ -124,6 +130,7 @@ class Graph:
     Symbols in types (`batch`) are the dimensions left open; each is the size of some axis of an input, or of a result
     of a node that determines it. A graph may be an attribute of a node (the body of a `scan`): the symbols of the graph
     around it are then known in it, and it has no variables. `differentiated`: some nodes are gradients of others.
+    `demands`: what must hold of the open sizes when they are known.
     """
 
     name: str
@@ -133,6 +140,7 @@ class Graph:
     outputs: tuple[Output, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
     differentiated: bool = False
+    demands: tuple[Demand, ...] = ()
 
     @property
     def params(self) -> tuple[Variable, ...]:

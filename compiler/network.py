@@ -19,6 +19,7 @@ from .elaborate.modules import LoadedModule, Loader, Modules
 from .ir import Graph, Variable
 from .op import REQUIRED
 from .passes import run
+from .pretrained import Pretrained, pretrained_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,15 @@ class Program:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that this file defines or trains."""
+        """Models that this file defines, trains, or says where the weights are of."""
         names: list[str] = []
         for declaration in self._module.syntax.declarations:
             if isinstance(declaration, syntax.Definition) and declaration.kind == "model":
                 names.append(declaration.name.name)
-            elif isinstance(declaration, syntax.Train) and declaration.model.name not in names:
+            elif isinstance(declaration, syntax.Train):
                 names.append(declaration.model.name)
+            elif isinstance(declaration, syntax.Pretrained):
+                names.extend(model.name for model in declaration.models)
         return tuple(dict.fromkeys(names))
 
     def parameters(self, model: str | None = None) -> dict[str, ModelParameter]:
@@ -82,6 +85,10 @@ class Program:
         network = Network(self, replace(self._blueprint(model, settings or {}), frozen=tuple(frozen)))
         network.check_frozen()
         return network
+
+    def pretrained(self, model: str) -> Pretrained | None:
+        """Where the weights of a model come from, if a file says it."""
+        return pretrained_of(self._module, model)
 
     def check(self) -> list[Diagnostic]:
         """Everything that is wrong with the file: models with their defaults, layers as far as they can be decided."""
@@ -149,6 +156,11 @@ class Network:
     def trains(self) -> bool:
         """Whether there is a `train` block."""
         return self.blueprint.train is not None
+
+    @cached_property
+    def pretrained(self) -> Pretrained | None:
+        """Where its weights come from, if a file says it; otherwise they are drawn."""
+        return self.program.pretrained(self.name)
 
     @cached_property
     def settings(self) -> dict[str, Any]:

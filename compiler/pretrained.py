@@ -25,10 +25,10 @@ SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """Where the weights of a model come from. files: as written in `source`; none where `--weights` names one."""
+    """Where the weights of a model come from. files: paths as written in `source`; none where `--weights` names one."""
 
     model: syntax.Name
-    files: tuple[str, ...]
+    files: tuple[syntax.String, ...]
     rules: tuple[syntax.Rule, ...]
 
     @property
@@ -39,23 +39,21 @@ class Pretrained:
 
 def pretrained_of(module: LoadedModule, model: str) -> Pretrained | None:
     """What a file, or else those that it has the model from, say of its weights. Rules may come from the latter."""
-    found: list[syntax.Pretrained] = []
-    name = model
-    while True:
-        found.extend(_declared(module, name))
-        if name not in module.imports:
-            break
-        module, name = module.imports[name]
+    found = list(_declared(module, model))
+    while model in module.imports:
+        module, model = module.imports[model]
+        found.extend(_declared(module, model))
     if not found:
         return None
-    rules = next((declaration.rules for declaration in found if declaration.rules is not None), ())
-    return Pretrained(found[0].model, tuple(file.value for file in found[0].files), rules)
+    name, first = found[0]
+    rules = next((declaration.rules for _, declaration in found if declaration.rules is not None), ())
+    return Pretrained(name, first.files, rules)
 
 
-def _declared(module: LoadedModule, model: str) -> Iterator[syntax.Pretrained]:
+def _declared(module: LoadedModule, model: str) -> Iterator[tuple[syntax.Name, syntax.Pretrained]]:
     for declaration in module.syntax.declarations:
-        if isinstance(declaration, syntax.Pretrained) and declaration.model.name == model:
-            yield declaration
+        if isinstance(declaration, syntax.Pretrained):
+            yield from ((name, declaration) for name in declaration.models if name.name == model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +130,8 @@ class _State:
             self.tensors[name], self.named_by[name] = tensor, rule
 
     def _parts(self, rule: syntax.Rule, names: list[str], targets: list[str]) -> Iterator[tuple[str, Tensor]]:
+        if len(set(names)) < len(names):
+            raise fail("bad-rule", f"this rule joins `{names[0]}` with itself", rule.span)
         for name in names:
             if name not in self.tensors:
                 raise fail("incomplete-weights", f"`{self.file}` has no `{name}` to join with `{names[0]}`", rule.span,
@@ -186,7 +186,10 @@ class _Filling:
             names = [name for name in self.variables if matched(pattern.value, name) is not None]
             found.update(names)
             if not names:
-                way_out = did_you_mean(pattern.value, self.variables) or f"its weights are {_listed(self.variables)}"
+                way_out = (
+                    did_you_mean(pattern.value, self.variables)
+                    or f"its weights are {_listed(map(_quoted, self.variables))}"
+                )
                 title = f"`{self.plan.model.name}` has no weight `{pattern.value}`"
                 self.faults.append(Diagnostic("bad-rule", title, Label(pattern.span), help=way_out))
         return found
@@ -200,17 +203,30 @@ class _Filling:
         title = f"`{file}` leaves {len(missing)} of the {len(self.variables)} weights of `{model.name}` unfilled"
         if not missing:
             title = f"`{file}` has {_count(len(left), 'tensor')} that `{model.name}` has no place for"
-        notes = [f"without a value: {_listed(missing)}"] if missing else []
-        notes += [f"left over in the file: {_listed(self._renamed(name) for name in left)}"] if left else []
-        idle = [f"`{pattern.value}`" for pattern in self.state.idle]
-        notes += [f"patterns that match nothing: {', '.join(idle[:SHOWN])}"] if idle else []
+        notes = [f"without a value: {_listed(map(_quoted, missing))}"] if missing else []
+        notes += [f"left over in the file: {_listed(map(self._renamed, left))}"] if left else []
+        idle = [_quoted(pattern.value) for pattern in self.state.idle]
+        notes += [f"patterns that match nothing: {_listed(idle)}"] if idle else []
         self.faults.append(
-            Diagnostic("incomplete-weights", title, Label(model.span), notes=tuple(notes), help=_way_out(missing, left))
+            Diagnostic(
+                "incomplete-weights", title, Label(model.span), notes=tuple(notes), help=self._way_out(missing, left)
+            )
         )
+
+    def _way_out(self, missing: Sequence[str], left: Sequence[str]) -> str:
+        if not left:
+            return f'`new "{missing[0]}"` begins with the values that the model gives it'
+        for name in left if missing else ():
+            type_, kind = self.state.tensors[name].type, name.rpartition(".")[2]
+            alike = [other for other in missing if self.variables[other].value.type.shape == type_.shape]
+            if alike:
+                meant = next((other for other in alike if other.rpartition(".")[2] == kind), alike[0])
+                return f'a rule `"{name}" -> "{meant}"` renames; `ignore` leaves out, and `new` begins afresh'
+        return f'`ignore "{left[0]}"` leaves it out'
 
     def _renamed(self, name: str) -> str:
         origins = _origins(self.state.tensors[name])
-        return name if origins == f"`{name}`" else f"{name}` (from {origins}) `".removesuffix(" `").removesuffix("`")
+        return f"`{name}`" if origins == f"`{name}`" else f"`{name}`, which is {origins} there"
 
     def _fitted(self, tensor: Tensor, variable: Variable) -> Tensor:
         """The tensor with the type of the weight; floats are converted, other differences are faults."""
@@ -243,25 +259,19 @@ def _converts(found: str, wanted: str) -> bool:
 
 def _origins(tensor: Tensor) -> str:
     """The names in the file of what a tensor is made of."""
-    names = [f"`{name}`" for name in tensor.sources()]
+    names = [_quoted(name) for name in tensor.sources()]
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def _listed(names: Iterable[str]) -> str:
-    found = [f"`{name}`" for name in names]
+def _quoted(name: str) -> str:
+    return f"`{name}`"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    found = list(texts)
     more = len(found) - SHOWN
     return ", ".join(found[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _way_out(missing: Sequence[str], left: Sequence[str]) -> str:
-    if not left:
-        return f'`new "{missing[0]}"` begins with the values that the model gives it'
-    if not missing:
-        return f'`ignore "{left[0]}"` leaves it out'
-    near = did_you_mean(left[0], missing)
-    meant = near.split("`")[1] if near is not None else missing[0]
-    return f'a rule `"{left[0]}" -> "{meant}"` renames; `ignore` leaves out, and `new` begins afresh'

@@ -7,7 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from netlang.dims import Size
 from netlang.types import TensorType
+
+from .builder import size_of
+from .shapes import static_shape
 
 Read = Callable[[str], np.ndarray]
 """Reads a tensor of a file, by its name there."""
@@ -93,21 +97,21 @@ class Reshaped:
     """With the same numbers in another shape, which the weight decides that this fills."""
 
     of: Tensor
-    shape: tuple[int, ...] | None = None
+    shape: tuple[Size, ...] | None = None
 
     @property
     def type(self) -> TensorType:
         return self.of.type if self.shape is None else replace(self.of.type, shape=self.shape)
 
-    def to(self, shape: tuple[int, ...]) -> Reshaped:
+    def to(self, shape: tuple[Size, ...]) -> Reshaped:
         """In this shape, where it has as many numbers."""
-        return replace(self, shape=shape) if np.prod(shape) == np.prod(self.of.type.shape) else self
+        return replace(self, shape=shape) if size_of(shape) == size_of(self.of.type.shape) else self
 
     def sources(self) -> Iterator[str]:
         return self.of.sources()
 
     def array(self, read: Read) -> np.ndarray:
-        return self.of.array(read).reshape(self.type.shape)
+        return self.of.array(read).reshape(static_shape(self.type))
 
 
 Tensor = Stored | Transposed | Joined | Part | Reshaped

@@ -98,11 +98,11 @@ class Builder:
     def pretrained(
         self,
         span: Span,
-        model: Token,
+        models: tuple[Name, ...],
         files: tuple[syntax.String, ...] | None,
         rules: tuple[syntax.Rule, ...] | None,
     ) -> syntax.Pretrained:
-        return syntax.Pretrained(self._name(model), files or (), rules, self._doc(span), span=span)
+        return syntax.Pretrained(models, files or (), rules, self._doc(span), span=span)
 
     def rules(self, span: Span, *rules: syntax.Rule) -> tuple[syntax.Rule, ...]:
         return rules

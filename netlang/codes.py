@@ -68,6 +68,13 @@ EXPLANATIONS: dict[str, Explanation] = {
         "y = x[:, 7]   # x: f32[b, 4]",
         "y = x[:, 3]",
     ),
+    "bad-rule": Explanation(
+        "A line of a `pretrained` declaration says nothing that can be done: an unknown word, a pattern that leads "
+        "nowhere, stars on one side that have none on the other.",
+        "Rules are carried out one after the other; one that means nothing would let weights go astray.",
+        'pretrained Net "net.safetensors" { "layer*.conv.*" -> "stage.conv" }',
+        'pretrained Net "net.safetensors" { "layer*.conv.*" -> "stage_*.conv.*" }',
+    ),
     "bad-run": Explanation(
         "The directory of a run is damaged, incomplete, or of another version of netlang.",
         "What a run is can only be told from its `config.json` and its copies of the sources.",
@@ -79,6 +86,13 @@ EXPLANATIONS: dict[str, Explanation] = {
         "It would fail later, or silently do something else than was meant.",
         "y = dropout(1.5)(x)",
         "y = dropout(0.5)(x)",
+    ),
+    "bad-weights": Explanation(
+        "A file of weights is cut short, damaged, or not a safetensors file. Files of PyTorch (`.pth`, `.pt`, `.bin`) "
+        "are pickles, which can hold programs; they are not opened.",
+        "Half the weights of a network, or numbers from anywhere else, would give wrong answers without a word.",
+        "netlang compile std:ResNet18 --weights resnet18.pth",
+        "netlang compile std:ResNet18 --weights resnet18.safetensors",
     ),
     "branch-mismatch": Explanation(
         "The two branches of an `if` that chooses at run time disagree on the type of a value.",
@@ -99,6 +113,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "there before is untouched.",
         "netlang train gpt.net --out /almost-full/run",
         "netlang train --resume /almost-full/run    # after making space",
+    ),
+    "doubly-filled-weights": Explanation(
+        "Two tensors of a file get the same name by the rules of a `pretrained` declaration.",
+        "A weight has one value: which of the two was meant cannot be guessed.",
+        'pretrained Net "net.safetensors" { "encoder.*" -> "*"; "decoder.*" -> "*" }',
+        'pretrained Net "net.safetensors" { "encoder.*" -> "*"; ignore "decoder.*" }',
     ),
     "duplicate-argument": Explanation(
         "A call gives the same argument twice: twice by name, or by position and by name.",
@@ -137,8 +157,17 @@ EXPLANATIONS: dict[str, Explanation] = {
         "netlang train resnet.net --out runs/lenet-1",
         "netlang train resnet.net --out runs/resnet-1",
     ),
+    "incomplete-weights": Explanation(
+        "By the rules of a `pretrained` declaration, some weights of the model get no value, or some tensors of the "
+        "file have no place in it.",
+        "A network that is half pretrained and half random looks as if it worked. What is meant to be left out or to "
+        "begin afresh is said with `ignore` and `new`.",
+        'pretrained Net "net.safetensors" { "fc.*" -> "linear.*" }   # and the file has `fc.scale` too',
+        'pretrained Net "net.safetensors" { ignore "fc.scale"; "fc.*" -> "linear.*" }',
+    ),
     "index-out-of-range": Explanation(
-        "The data holds a label or a token that the network does not count.",
+        "The data holds a label, a token or the number of a row or node that the network does not have, or the network "
+        "has computed such an index.",
         "A network with 10 classes knows the labels 0 to 9; any other would stop it, or silently count for nothing.",
         "netlang train lenet.net --set classes=10 --data mnist:emnist-letters",
         "netlang train lenet.net --set classes=27 --data mnist:emnist-letters",
@@ -382,6 +411,13 @@ EXPLANATIONS: dict[str, Explanation] = {
         "Starting anew there would destroy it.",
         "netlang train lenet.net --out runs/lenet-1    # a second time",
         "netlang train --resume runs/lenet-1",
+    ),
+    "run-failed": Explanation(
+        "ONNX Runtime stopped in the middle of the network, for a reason that has no name of its own here.",
+        "Most likely sizes that are open while compiling do not go together in this input. A `where` says what they "
+        "must be, and is checked before anything is computed. If they are right, it is a fault of netlang: report it.",
+        "fn halves(x: f32[b, t]) -> f32[b, 2, _] { return reshape(x, [b, 2, t // 2]) }   # run with t = 5",
+        'fn halves(x: f32[b, t]) -> f32[b, 2, _] where t % 2 == 0 : "{t} is odd" { … }',
     ),
     "several-phases": Explanation(
         "A half of a training step is asked for, and the step has several phases.",

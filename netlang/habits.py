@@ -46,6 +46,8 @@ NAMES = {
     "print": "numbers are shown with `report` in a `train` block",
     "range": "`repeat n as i { … }` counts from 0 to n - 1",
     "len": "sizes have names: that of `x: f32[n, d]` is `n`",
+    **dict.fromkeys(("break", "continue"), "a `loop` has a condition: `loop i from 1 to n while … carry x = … { … }`"),
+    "pass": "a block may be empty",
     "training": "`when training { … }` is for what only training does",
     **dict.fromkeys(("Sequential", "ModuleList", "compose"), "`f >> g` joins layers, and `repeat n { … }` stacks them"),
     **dict.fromkeys(("Parameter", "Variable"), "write `param weight: f32[n] ~ zeros()`"),

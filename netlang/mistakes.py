@@ -29,6 +29,7 @@ _ELSEWHERE = {  # words of other languages -> how it is said here
         "`loop i from 0 to n - 1 carry x = … { … }` counts at run time, `repeat n as i { … }` while compiling",
     ),
     **dict.fromkeys(("elif", "elseif"), "write `else if`"),
+    "yield": "`emit …` adds to the results of each round of a `scan` or `loop`",
     **dict.fromkeys(("var", "val", "mut", "auto"), "write `x = …`, or `let f = …` for a layer that is used again"),
 }
 
@@ -214,7 +215,8 @@ def _column(source: Source, token: Token) -> tuple[int, bool]:
 
 def _other_language(mistake: Mistake) -> Diagnostic | None:
     could_begin = mistake.begins_statement or (mistake.previous is not None and mistake.previous.type == "}")
-    for token in (mistake.found if could_begin else None, mistake.first_word):
+    inside = mistake.previous if mistake.found.type == "NAME" and mistake.previous == "lambda" else None
+    for token in (mistake.found if could_begin else None, mistake.first_word, inside):
         if token is not None and token.type == "NAME" and token.value in _ELSEWHERE:
             title = f"`{token}` is not a word of this language"
             return Diagnostic("syntax-error", title, Label(mistake.span(token)), help=_ELSEWHERE[token.value])
@@ -228,6 +230,8 @@ def _reserved_word(mistake: Mistake) -> Diagnostic | None:
     if found.type in ("=", ",", ".") and first is not None and first.type in KEYWORDS:
         if first.type in TRAIN_WORDS and found.type == "=":
             return mistake.fault(f"`{first}` takes no `=`", f"write `{first} …`")
+        if first.type == "next":
+            return mistake.fault("`next` says what it sets", "write `next h = …`, for a carry or a state called `h`")
         return _not_a_name(mistake, first)
     begins_line = mistake.begins_statement or _column(mistake.source, found)[1]
     if found.type in KEYWORDS and begins_line and mistake.following == "=":
@@ -393,10 +397,23 @@ def _iteration_head(mistake: Mistake) -> Diagnostic | None:
     return None
 
 
+def _repeated_head(mistake: Mistake) -> Diagnostic | None:
+    """Faults between `heads` or `repeat` and the `{` of its body."""
+    words = mistake.statement_words()
+    if "heads" in words and (mistake.expected == {"over"} or mistake.expected == {",", "{"}):
+        way_out = "write `heads h over q, k, v { … }`, with names of tensors"
+        return mistake.fault("a `heads` says what it splits", way_out)
+    if "repeat" in words and mistake.found.type == "in":
+        return mistake.fault("a `repeat` says how often", "write `repeat n { … }`, or `repeat n as i { … }`")
+    return None
+
+
 def _graph_head(mistake: Mistake) -> Diagnostic | None:
     """Faults between `aggregate` and the `{` of its body, and in the brackets that name an edge."""
     if mistake.found.type == "->" and mistake.previous is not None and "]" in mistake.expected:
         return mistake.fault("an edge in brackets is two names", "write `alpha[u -> v]`")
+    if [token.value for token in mistake.before[-3:-1]] == ["over", "("]:
+        return mistake.fault("an edge goes from one node to another", _AGGREGATE_HEAD)
     if "aggregate" not in mistake.statement_words() and mistake.previous != "aggregate":
         return None
     if mistake.expected & {"over", "->", "NAME"} == mistake.expected or mistake.expected == {"("}:
@@ -428,6 +445,7 @@ _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
     _reserved_word,
     _misplaced,
     _iteration_head,
+    _repeated_head,
     _graph_head,
     _phase_head,
     _python_block,

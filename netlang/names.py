@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from netlang import habits, syntax
 from netlang.diagnostics import Diagnostic, Label, did_you_mean
 from netlang.parser import parse_template
+from netlang.pretrained import check_pretrained
 from netlang.source import Span
 from netlang.syntax import Definition, Expr, Module, Name, Node, Parameter, Statement, Use
 
@@ -128,6 +129,7 @@ class _Checker:
                     )
                 trains.setdefault(model.name, _Binding("train", model.span))
                 self._train(declaration)
+        self._pretrained()
         self._report_unused()
 
     # --- Declarations ------------------------------------------------------------------------------------------------
@@ -216,6 +218,24 @@ class _Checker:
                 way_out = f"move `{parameter.span.text}` into the parentheses of the entries that take it"
                 entry = definition.entries[0].name.span
                 self._fault("misplaced-statement", title, parameter.span, (Label(entry, "an entry"),), way_out)
+        for statement in definition.body.statements:
+            if isinstance(statement, syntax.Return):
+                title, way_out = "a model with entries returns nothing itself", "its entries have the results"
+                self._fault("misplaced-statement", title, statement.span, help=way_out)
+
+    def _pretrained(self) -> None:
+        seen: dict[str, _Binding] = {}
+        for declaration in self.module.declarations:
+            if isinstance(declaration, syntax.Pretrained):
+                for model in declaration.models:
+                    if not self._use(model.name, self.top):
+                        way_out = did_you_mean(model.name, self.top.visible)
+                        self._fault("unknown-model", f"there is no model `{model.name}`", model.span, help=way_out)
+                    if model.name in seen:
+                        title = f"`{model.name}` has two `pretrained` declarations"
+                        self._duplicate("duplicate-name", title, model, seen[model.name])
+                    seen.setdefault(model.name, _Binding("pretrained", model.span))
+                self.found.extend(check_pretrained(declaration))
 
     def _train(self, train: syntax.Train) -> None:
         model = self.top.find(train.model.name)
@@ -274,8 +294,9 @@ class _Checker:
                 self._warn("unreachable-code", "nothing after a `return` is executed", statement.span, returned.span)
                 break
             if isinstance(statement, syntax.ExpressionStatement):
+                faults = len(self.found)
                 self._expression(statement.value, scope)
-                if not (has_value and i == len(block.statements) - 1):
+                if len(self.found) == faults and not (has_value and i == len(block.statements) - 1):
                     self._unused_result(statement)
             else:
                 self._statement(statement, scope)
@@ -334,7 +355,7 @@ class _Checker:
                     self._expression(child, scope)
 
     def _augment(self, body: syntax.Block, outer: _Scope) -> None:
-        """The body of `augment`, where an assignment to an input gives that a new value, and other names are its own."""
+        """The body of `augment`: an assignment to an input gives that a new value, other names are the body's own."""
         for statement in (node for node in syntax.walk(body) if isinstance(node, _NOT_IN_AUGMENT)):
             word = statement.span.text.split(None, 1)[0]
             self._fault("misplaced-statement", f"`{word}` cannot stand in `augment`", statement.span,
@@ -557,6 +578,8 @@ class _Checker:
         way_out = _NEW_VALUE if self.kind == "augment" else "give it a name, or `return` it"
         if isinstance(statement.value, syntax.Binary) and statement.value.operator == "==":
             way_out = "`=` assigns; `assert` states what must hold"
+        elif isinstance(statement.value, syntax.Call) and isinstance(statement.value.function, syntax.Attribute):
+            way_out = habits.ATTRIBUTES.get(statement.value.function.name, way_out)
         elif isinstance(statement.value, syntax.Scan | syntax.Loop):
             way_out = "outside of the body nothing changes: `y = …` takes what it is worth, which is its carries"
         self._fault("unused-result", "the result of this expression is not used", statement.span, help=way_out)

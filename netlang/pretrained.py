@@ -43,11 +43,16 @@ def filled(pattern: str, stars: tuple[str, ...]) -> str:
 
 
 def check_pretrained(declaration: Pretrained) -> Iterator[Diagnostic]:
-    """The faults of the rules of a declaration."""
+    """The faults of a declaration that show without its files."""
+    if len(declaration.models) > 1 and declaration.files:
+        yield _bad("a file holds the weights of one model", declaration.files[0].span,
+                   "several models can share rules, and each gets its file by `--weights`")  # fmt: skip
     for rule in declaration.rules or ():
         for pattern in (*rule.sources, *rule.targets):
             if not pattern.value:
-                yield _bad("this pattern is empty", pattern.span, 'a name, such as `"fc.weight"`, or `"fc.*"` for several')
+                yield _bad(
+                    "this pattern is empty", pattern.span, 'a name, such as `"fc.weight"`, or `"fc.*"` for several'
+                )
         yield from _word(rule) if rule.word is not None else _arrow(rule)
 
 
@@ -69,8 +74,8 @@ def _arrow(rule: Rule) -> Iterator[Diagnostic]:
     elif len(rule.sources) > 1 and len(rule.targets) > 1:
         yield _bad("a rule joins several into one, or splits one into several", rule.span, "write one rule for each")
     else:
-        first = rule.sources[0]
-        for other in (*rule.sources[1:], *rule.targets):
+        first, *others = (*rule.sources, *rule.targets)
+        for other in others:
             if other.value.count("*") != first.value.count("*"):
                 yield _bad("the patterns of a rule have equally many `*`", other.span,
                            "each stands for the text of the one at the same place on the other side")  # fmt: skip

@@ -529,9 +529,9 @@ class Rule(Node):
 
 @dataclass(frozen=True, slots=True)
 class Pretrained(Node):
-    """`pretrained GPT2 "gpt2.safetensors" { … }`: where the weights of a model come from, and what they are called."""
+    """`pretrained GPT2 "gpt2.safetensors" { … }`: where the weights of models come from, and what they are called."""
 
-    model: Name
+    models: tuple[Name, ...]
     files: tuple[String, ...]
     rules: tuple[Rule, ...] | None  # None where there are no braces
     doc: str

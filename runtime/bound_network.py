@@ -10,8 +10,8 @@ import numpy as np
 from netlang.diagnostics import did_you_mean, fail
 
 from ..compiler import Network
-from ..compiler.initializers import materialise
 from ..compiler.ir import Graph
+from .initial_weights import first_weights
 from .inputs import data_inputs
 from .runner import Runner
 from .session import Device
@@ -41,7 +41,8 @@ class BoundNetwork:
         seed: int = 0,
         device: Device | None = None,
     ) -> None:
-        """Without `weights`, parameters and states have their initial values for `seed`.
+        """Without `weights`, parameters and states begin as the program says: from the file that its `pretrained`
+        names, read when they are first needed, or else with their initial values for `seed`.
 
         Raises DiagnosticError (`wrong-weights`) where weights are missing or of another type.
         """
@@ -77,6 +78,12 @@ class BoundNetwork:
         return self.network.parameter_count
 
     @property
+    def chosen_weights(self) -> Mapping[str, np.ndarray] | None:
+        """The weights to begin a training with where they are not drawn: given ones, or those of a file."""
+        plan = self.network.pretrained
+        return self.weights if self.given_weights is None and plan is not None and plan.files else self.given_weights
+
+    @property
     def weights(self) -> Mapping[str, np.ndarray]:
         """Parameters and states by dotted name, for reading.
 
@@ -86,7 +93,7 @@ class BoundNetwork:
         if changed is not None:
             self._keep(changed)
         if self._weights is None:
-            self._weights = materialise(self.network.variables, self._seed)
+            self._weights = first_weights(self.network, self._seed)
         return self._weights
 
     @weights.setter

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +18,15 @@ from .packages import INDEX, PROJECT
 _HERE = Source("here.net", "")  # names of packages are looked up from the working directory
 
 
-def documentation(name: str, member: str | None = None) -> list[DocumentedModule]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a name means: whole modules, or else those of their definitions that it names."""
+
+    modules: list[DocumentedModule]
+    whole: bool
+
+
+def find(name: str, member: str | None = None) -> Found:
     """What `name` means: a module, a file, a folder, `std:MODEL`, or anything that the library or the language defines.
 
     With `member`, only that of the module or file. What is defined in several places is found in all of them. Raises
@@ -26,11 +34,11 @@ def documentation(name: str, member: str | None = None) -> list[DocumentedModule
     """
     if name.startswith(f"{STANDARD}:"):
         source, model = open_source(name)
-        return [_only(_read(source), str(model))]
+        return Found(_members(_of_library(source.name), str(model), name), whole=False)
     modules = _modules(name)
     if modules is None:
-        return _anywhere(name, member)
-    return modules if member is None else _members(modules, member, name)
+        return Found(_anywhere(name, member), whole=False)
+    return Found(modules, whole=True) if member is None else Found(_members(modules, member, name), whole=False)
 
 
 @cache
@@ -48,7 +56,7 @@ def _modules(name: str) -> list[DocumentedModule] | None:
     if name == STANDARD:
         return list(library())
     if name in library_modules() or name == LANGUAGE:
-        return [module for module in library() if module.name == name] or [_read(read_source(name))]
+        return _of_library(name) or [_read(read_source(name))]
     if path.is_dir():
         return [_read(open_source(str(file))[0]) for file in _files(path)]
     if name.endswith(".net") or path.is_file():
@@ -56,6 +64,10 @@ def _modules(name: str) -> list[DocumentedModule] | None:
     if "." in name and not name.startswith(f"{STANDARD}.") and Path(PROJECT).is_file():
         return [_read(load(name, False, _HERE))]
     return None
+
+
+def _of_library(name: str) -> list[DocumentedModule]:
+    return [module for module in library() if module.name == name]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -76,7 +88,7 @@ def _anywhere(name: str, member: str | None) -> list[DocumentedModule]:
     """A definition of the library or the language: `linear`, or with its module, `std.layers.linear`."""
     module, _, last = name.rpartition(".")
     if member is None and module in library_modules():
-        return _members([m for m in library() if m.name == module], last, module)
+        return _members(_of_library(module), last, module)
     return _members(library(), name if member is None else member, None if member is None else name)
 
 

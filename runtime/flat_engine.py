@@ -27,9 +27,10 @@ from ..compiler.in_place import is_elementwise, may_overwrite
 from ..compiler.initializers import materialise
 from ..compiler.ir import Graph
 from .engine import SPECIALISED_LIMIT, Engine, replaced_variables
+from .explained import explained
 from .flat_layout import Group, copies, flat_states, initial_state, state_suffix
 from .inputs import scalar_inputs
-from .session import Device, explained
+from .session import Device
 from .variables import VariableBuffers, check_weights
 
 CACHE_BYTES = 11 << 18
@@ -140,7 +141,7 @@ class FlatEngine(Engine):
                 rows = array[part * step.rows : (part + 1) * step.rows] if len(step.metrics) > 1 else array
                 kept.append(self.device.place(rows))
                 binding.bind_ortvalue_input(name, kept[-1])
-        with explained():
+        with explained(self._open):
             self._parallel(step.gradients[self._others.turn])
         count = len(step.metrics)
         return {name: sum(float(part[name]) for part in step.metrics) / count for name in step.metrics[0]}

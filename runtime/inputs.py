@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from netlang.diagnostics import DiagnosticError, did_you_mean, fail
-from netlang.dims import Size, substitute
+from netlang.diagnostics import Diagnostic, DiagnosticError, Label, did_you_mean, fail
+from netlang.dims import Size, decide_less, substitute
+from netlang.source import BUILTIN
 from netlang.types import INTEGERS, TensorType
 
+from ..compiler.demands import Comparison, Demand
 from ..compiler.dtypes import dtype_name, numpy_dtype
 from ..compiler.ir import Graph, Input, Node, Value
 from ..compiler.shapes import symbol_sources
@@ -21,18 +23,37 @@ class InputCheck:
 
     def __init__(self, graph: Graph) -> None:
         self.inputs = data_inputs(graph)
-        self._limits = index_limits(graph)
+        self._limits = tuple(_limits(graph))
+        self._demands = (*graph.demands, *_sizes_above_zero(graph))
 
     def __call__(self, arrays: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """The arrays as the graph takes them, and the symbolic sizes they settle.
 
-        Raises DiagnosticError (`missing-input`, `wrong-input`, `index-out-of-range`).
+        Raises DiagnosticError (`missing-input`, `wrong-input`, `index-out-of-range`, and what the program demands).
         """
         batch = prepare(self.inputs, arrays)
         sizes = dimensions(self.inputs, batch)
-        for name, limit in self._limits.items():
-            check_range(name, batch[name], limit)
+        counts = {item.size: int(batch[item.name]) for item in self.inputs if item.size}
+        for demand in self._demands:
+            demand.check(sizes | counts)
+        for name, limit in self._limits:
+            known = substitute(limit, sizes)
+            if isinstance(known, int):
+                check_range(name, batch[name], known, is_open=known is not limit)
         return batch, sizes
+
+
+def _sizes_above_zero(graph: Graph) -> Iterator[Demand]:
+    """What must hold of the open sizes of results, such as `h - 4` behind a convolution."""
+    seen: set[Size] = set()
+    for node in graph.nodes:
+        for size in (size for value in node.outputs for size in value.type.shape):
+            if size in seen or isinstance(size, int) or decide_less(size, 0) is False:
+                continue
+            seen.add(size)
+            label = None if node.loc is BUILTIN else Label(node.loc, f"in `{node.scope}`" if node.scope else "")
+            fault = Diagnostic("shape-mismatch", "", label, help="the input is too small for this network")
+            yield Demand(Comparison(size, ">=", 0), (f"the size {size} becomes ", size), (), fault)
 
 
 def data_inputs(graph: Graph) -> tuple[Input, ...]:
@@ -89,16 +110,24 @@ def index_limits(graph: Graph) -> dict[str, int]:
 
     A value outside `0 … limit - 1` would stop the runtime with an error of its own, or count for nothing.
     """
-    origins = {item.value: item.name for item in data_inputs(graph) if item.value.type.dtype in INTEGERS}
     limits: dict[str, int] = {}
+    for name, limit in _limits(graph):
+        if isinstance(limit, int):
+            limits[name] = min(limit, limits.get(name, limit))
+    return limits
+
+
+def _limits(graph: Graph) -> Iterator[tuple[str, Size]]:
+    """Each data input that is used as indices, and the number of things that they choose from, which may be open."""
+    origins = {item.value: item.name for item in data_inputs(graph) if item.value.type.dtype in INTEGERS}
+    found: dict[tuple[str, Size], None] = {}
     for node in graph.nodes:
         if node.op in _KEEP_VALUES and node.inputs[0] in origins:
             origins |= dict.fromkeys(node.outputs, origins[node.inputs[0]])
         index, limit = _indexing(node)
-        if index in origins and isinstance(limit, int):
-            name = origins[index]
-            limits[name] = min(limit, limits.get(name, limit))
-    return limits
+        if index in origins and limit is not None:
+            found[origins[index], limit] = None
+    return iter(found)
 
 
 def _indexing(node: Node) -> tuple[Value | None, Size | None]:
@@ -113,17 +142,22 @@ def _indexing(node: Node) -> tuple[Value | None, Size | None]:
     return None, None
 
 
-def check_range(name: str, array: np.ndarray, limit: int) -> None:
-    """Refuses indices outside `0 … limit - 1`. Raises DiagnosticError (`index-out-of-range`)."""
+def check_range(name: str, array: np.ndarray, limit: int, is_open: bool = False) -> None:
+    """Refuses indices outside `0 … limit - 1`. Raises DiagnosticError (`index-out-of-range`).
+
+    `is_open`: whether the limit is a size of another input, rather than one of the network.
+    """
     if array.size == 0:
         return
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= limit:
+        has = f"there are {limit} of what it counts" if is_open else f"the network counts {limit}"
+        help = "set the number of classes or of tokens with `--set` (classes = …), or count the labels from 0"
         raise fail(
             "index-out-of-range",
             f"`{name}` holds {low if low < 0 else high}",
-            expected=f"0 to {limit - 1}, since the network counts {limit}",
-            help="set the number of classes or of tokens with `--set` (classes = …), or count the labels from 0",
+            expected=f"0 to {limit - 1}, since {has}",
+            help="count from 0" if is_open else help,
         )
 
 

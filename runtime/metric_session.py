@@ -9,8 +9,9 @@ import onnxruntime as ort
 
 from ..compiler.emit import emit, output_name
 from ..compiler.ir import Graph
+from .explained import explained
 from .inputs import scalar_inputs
-from .session import Device, explained
+from .session import Device
 from .variables import empty
 
 
@@ -48,6 +49,6 @@ class MetricSession:
         placed = {name: self._device.place(array) for name, array in feeds.items()}  # alive until the run is over
         for name, value in placed.items():
             binding.bind_ortvalue_input(name, value)
-        with explained():
+        with explained(self._graph):
             self._session.run_with_iobinding(binding)
         return {name: float(value) for name, value in self._metrics.items()}

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..compiler.emit import emit
 from ..compiler.ir import Graph
+from .explained import explained
 from .inputs import InputCheck, scalar_inputs
-from .session import Device, explained
+from .session import Device
 
 INLINE_LIMIT = 1_500_000_000
 """Bytes of weights above which they stay outside an ONNX model, whose file format ends at 2 GiB."""
@@ -25,6 +26,7 @@ class Runner:
 
     def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray], device: Device | None = None) -> None:
         """`weights` holds every variable of the graph by name; names that the graph does not have are left out."""
+        self._graph = graph
         self._check = InputCheck(graph)
         used = {variable.name: weights[variable.name] for variable in graph.variables}
         inline = weight_bytes(used) <= INLINE_LIMIT
@@ -36,7 +38,7 @@ class Runner:
     def run(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The results by name. Raises DiagnosticError (`missing-input`, `wrong-input`, …)."""
         feeds, _ = self._check(arrays)
-        with explained():
+        with explained(self._graph):
             results = self._session.run(self._results, {**self._fixed, **feeds})
         return {name: np.asarray(result) for name, result in zip(self._results, results, strict=True)}
 

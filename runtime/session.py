@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,24 +11,28 @@ import onnxruntime as ort
 
 from netlang.diagnostics import DiagnosticError, fail
 
+from .channel_blocks import blocked
+
 DEVICES = ("cpu", "cuda")
 
 _CUDA_OPTIONS = {
     "use_tf32": "0",  # full float32, so that CPU and CUDA agree
     "cudnn_conv_algo_search": "HEURISTIC",  # the exhaustive search may choose another algorithm each time
 }
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4  # errors are exceptions already
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
     """Where graphs run. `threads` is the number of threads of one operator on the CPU; None leaves it to the runtime.
+    `blocks`: whether the CPU may compute convolutions in blocks of channels (`channel_blocks`).
 
     The number of threads decides how sums are split, so results are bit-identical only for the same number.
     """
 
     name: str = "cpu"
     threads: int | None = None
+    blocks: bool = True
 
     def __post_init__(self) -> None:
         if self.name not in DEVICES:
@@ -50,7 +51,7 @@ class Device:
     def session(self, model: onnx.ModelProto | str) -> ort.InferenceSession:
         """A session for a model, or for the model file at a path (which may have its weights in other files)."""
         options = ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL_ONLY
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.use_deterministic_compute = True
         # The order of the graph frees values early: the runtime's own order computes again what `@recompute` marks long
@@ -60,6 +61,8 @@ class Device:
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
         if self.threads is not None:
             options.intra_op_num_threads = self.threads
+        if not isinstance(model, str) and self.blocks and self.name == "cpu":
+            model = blocked(model)
         source = model if isinstance(model, str) else model.SerializeToString()
         session = ort.InferenceSession(source, options, providers=self.providers)
         if self.name == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
@@ -69,22 +72,6 @@ class Device:
     def place(self, array: np.ndarray) -> ort.OrtValue:
         """The array on this device. On the CPU the value shares the array's memory: writing one writes the other."""
         return ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"), self.name, 0)
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Makes diagnostics of what a user can cause inside ONNX Runtime: `out-of-memory`, `index-out-of-range`."""
-    try:
-        yield
-    except Exception as error:
-        text = str(error)
-        if re.search(r"failed to allocate|bad_alloc|out of memory|bad allocation", text, re.IGNORECASE):
-            raise fail("out-of-memory", "there is not enough memory for this", help="use a smaller batch") from None
-        outside = re.search(r"idx=(-?\d+) must be within the inclusive range \[(-?\d+),(-?\d+)\]", text)
-        if outside is not None:
-            index, low, high = outside.groups()
-            raise fail("index-out-of-range", f"an index is {index}", expected=f"{low} to {high}") from None
-        raise
 
 
 def _no_cuda(title: str) -> DiagnosticError:

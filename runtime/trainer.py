@@ -40,7 +40,8 @@ class Trainer:
         steps: int | None = None,
     ) -> None:
         """Compiles the step. The variables begin with the initial values for `seed`, a number from 0 to 2⁶³ - 1, or
-        with the network's weights where those were given to it (and did not come from another trainer).
+        with the network's weights where those were given to it (and did not come from another trainer) or come from
+        the file that a `pretrained` declaration names.
 
         `steps` is the planned number of steps, which schedules may need; `fit` sets it. From now on `network` has the
         weights of the trainer. Raises DiagnosticError (`no-loss`, `no-device`, `bad-value`).
@@ -54,8 +55,9 @@ class Trainer:
         self._evaluator: Evaluator | None = None
         self._shown = -1
         self._digest: str | None = None
-        if network.given_weights is not None:
-            self.engine.load(network.given_weights)
+        chosen = network.chosen_weights
+        if chosen is not None:
+            self.engine.load(chosen)
         network.follow(self._changed_weights)
 
     @property
@@ -165,7 +167,8 @@ class Trainer:
         run = RunDirectory.open(Path(path))
         config = run.config
         variables, progress = run.load(checkpoint)
-        network = BoundNetwork(run.network())
+        own = run.network()
+        network = BoundNetwork(own, {variable.name: variables[variable.name] for variable in own.variables})
         trainer = cls(network, config.seed, device or config.device, threads or config.threads, progress.steps)
         trainer.engine.load(variables)
         trainer.engine.step_count = progress.step

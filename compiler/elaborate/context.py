@@ -16,6 +16,7 @@ from netlang.source import BUILTIN, Span
 from netlang.types import TensorType
 
 from ..builder import Builder
+from ..demands import Demand
 from ..ir import Init, Node, Value
 from .naming import Counter, Instance, Namer
 from .regions import Iteration, Region
@@ -242,6 +243,14 @@ class Context:
         shown = diagnostic.primary.span if diagnostic.primary is not None else None
         trace = tuple(label for label in self.trace if label.text and label.span != shown)
         return replace(diagnostic, trace=trace)
+
+    def demand(self, demand: Demand) -> None:
+        """Notes what must hold of open sizes at run time, unless it is in a branch that may not run."""
+        if self.generic or any(region.word == "if" for region in self.regions):
+            return
+        placed = replace(demand, fault=self._place(demand.fault))
+        if placed not in self.builder.root.demands:
+            self.builder.root.demands.append(placed)
 
     def finish(self) -> None:
         """Raises everything that was recorded."""

@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 from netlang import syntax
-from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
-from netlang.dims import symbol
+from netlang.diagnostics import Diagnostic, DiagnosticError, Label, did_you_mean, fail
+from netlang.dims import Size, symbol
 from netlang.source import Span
 from netlang.types import TensorType
 
 from ..builder import Builder
+from ..demands import Comparison, Demand
 from ..ir import Graph, Init, Value
 from . import binding
 from .calls import Arguments, call, create_model, entry_of
@@ -307,13 +308,23 @@ def _number_input(context: Context, parameter: syntax.Parameter) -> Any:
         return context.dims[parameter.name]
     if type_ not in ("int", "float"):
         return None
-    value = b.input(parameter.name, TensorType("i64" if type_ == "int" else "f32"))
-    context.origins[value] = parameter.span
     if type_ == "float":
+        value = b.input(parameter.name, TensorType("f32"))
+        context.origins[value] = parameter.span
         return value
     size = b.fresh(parameter.name)  # of the numbers below it, which is how a number of the graph becomes a size
+    value = b.input(parameter.name, TensorType("i64"), size=str(size))
+    context.origins[value] = parameter.span
+    context.demand(_not_negative(parameter, size))
     b.arange(b.constant(0), value, b.constant(1), count=size)
     return size
+
+
+def _not_negative(parameter: syntax.Parameter, size: Size) -> Demand:
+    """What must hold of a number that is a size."""
+    title = (f"`{parameter.name}` is a number of things, and cannot be ", size)
+    fault = Diagnostic("bad-value", "", Label(parameter.span), expected="0 or more")
+    return Demand(Comparison(size, ">=", 0), title, (), fault)
 
 
 def _outputs(context: Context, entry: Entry, result: Any) -> None:

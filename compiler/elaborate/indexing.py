@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from netlang import syntax
-from netlang.diagnostics import fail
+from netlang.diagnostics import Diagnostic, DiagnosticError, Label, fail
 from netlang.dims import Size, decide_less
+from netlang.source import Span
 from netlang.types import INTEGERS
 
+from ..demands import Comparison, Demand
 from ..ir import Value
 from . import aggregation
 from .context import Context
@@ -95,9 +97,9 @@ def _slice(
     for axis, (item, node) in enumerate(zip(items, nodes, strict=True)):
         size = value.type.shape[axis]
         if isinstance(item, slice):
-            start, stop, step = _bounds(item, size, node)
+            start, stop, step = _bounds(context, item, size, node)
         else:
-            start = _position(item, size, node)
+            start = _position(context, item, size, node)
             stop, step = start + 1, 1
             dropped.append(axis)
         if (start, stop, step) != (0, size, 1):
@@ -117,24 +119,40 @@ def _slice(
     return result
 
 
-def _position(item: Any, size: Size, node: syntax.Expr | syntax.Slice) -> Size:
+def _position(context: Context, item: Any, size: Size, node: syntax.Expr | syntax.Slice) -> Size:
     if not is_size(item):
         raise fail("bad-index", "an index is a whole number, a slice or a tensor of indices", node.span, describe(item))
     position = item + size if isinstance(item, int) and item < 0 else item
-    if decide_less(position, 0) or decide_less(position, size) is False:
-        raise fail("bad-index", f"index {item} is outside a dimension of size {size}", node.span,
-                   help="the first index is 0; -1 is the last")  # fmt: skip
+    title = ("index ", item, " is outside a dimension of size ", size)
+    _require(context, [(0, position), (position + 1, size)], title, node.span, "the first index is 0; -1 is the last")
     return position
 
 
-def _bounds(item: slice, size: Size, node: syntax.Expr | syntax.Slice) -> tuple[Size, Size, int]:
+def _require(
+    context: Context,
+    order: list[tuple[Size, Size]],
+    title: tuple[str | Size, ...],
+    place: Span,
+    help: str | None = None,
+) -> None:
+    """Raises bad-index where a pair is not in ascending order; what open sizes decide is left to the run."""
+    fault = Diagnostic("bad-index", "".join(map(str, title)), Label(place), help=help)
+    for low, high in order:
+        decided = decide_less(high, low)
+        if decided:
+            raise DiagnosticError(fault)
+        if decided is None:
+            context.demand(Demand(Comparison(low, "<=", high), title, (), fault))
+
+
+def _bounds(context: Context, item: slice, size: Size, node: syntax.Expr | syntax.Slice) -> tuple[Size, Size, int]:
     step = 1 if item.step is None else item.step
     if not isinstance(step, int) or step < 1:
         raise fail("bad-index", "the step of a slice is a whole number above 0", node.span)
     start = 0 if item.start is None else _from_end(item.start, size)
     stop = size if item.stop is None else _from_end(item.stop, size)
-    if decide_less(start, 0) or decide_less(size, stop) or decide_less(stop, start):
-        raise fail("bad-index", f"the slice {start}:{stop} does not fit a dimension of size {size}", node.span)
+    title = ("the slice ", start, ":", stop, " does not fit a dimension of size ", size)
+    _require(context, [(0, start), (start, stop), (stop, size)], title, node.span)
     return start, stop, step
 
 

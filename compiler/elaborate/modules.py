@@ -281,7 +281,7 @@ def _not_offered(use: syntax.Use, used: syntax.UsedName, module: LoadedModule) -
         return Diagnostic("private-name", f"`{used.name}` is private to `{use.module}`", Label(used.span), help=help)
     offered = sorted(module.offered())
     help = did_you_mean(used.name, offered) or (f"it has {', '.join(offered)}" if offered else "it is empty")
-    if used.name in OPS:
+    if used.name in OPS and not _is_internal(OPS[used.name]):
         help = f"`{used.name}` is an operator, which needs no `use`"
     return Diagnostic("undefined-name", f"`{use.module}` has no `{used.name}`", Label(used.span), help=help)
 

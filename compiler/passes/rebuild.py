@@ -19,6 +19,7 @@ def rebuild(graph: Graph, rewrite: Rewrite | None = None, builder: Builder | Non
     """
     b = builder or Builder(graph.name)
     b.differentiated = graph.differentiated
+    b.demands.extend(graph.demands)
     b.reserve(graph)
     b.inputs.extend(graph.inputs)
     b.variables.extend(graph.variables)

@@ -2,7 +2,7 @@
 
 netlang train std:GPT --data text:FILE --out runs/gpt
 netlang export runs/gpt --entry generate -o generate.onnx
-python examples/deploy/generate_text.py generate.onnx runs/gpt/config.json "ROMEO:" 200
+python examples/deploy/generate_text.py generate.onnx runs/gpt/vocabulary.json "ROMEO:" 200
 """
 
 import json
@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-model, config, prompt, count = sys.argv[1:]
-alphabet = json.loads(Path(config).read_text())["alphabet"]
+model, vocabulary, prompt, count = sys.argv[1:]
+characters = json.loads(Path(vocabulary).read_text("utf-8"))["tokens"]["tokens"]
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 feeds = {
-    "prompt": np.array([[alphabet.index(character) for character in prompt]]),
+    "prompt": np.array([[characters.index(character) for character in prompt]]),
     "count": np.array(int(count)),
     "temperature": np.array(0.8, np.float32),
     "seed": np.array(0),
 }
 (tokens,) = session.run(None, feeds)
-print("".join(alphabet[token] for token in tokens[0]))
+print("".join(characters[token] for token in tokens[0]))

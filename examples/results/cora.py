@@ -12,10 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import netlang as nl
 import numpy as np
 from netlang.runtime.evaluate import Evaluator
 from pictures import COLOURS, panels, principal_axes, save
+
+import netlang as nl
 
 GCN_STEPS = 200
 GAT_PATIENCE = 100

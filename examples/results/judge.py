@@ -26,17 +26,15 @@ def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 def draw(sampler: onnxruntime.InferenceSession, count: int, portion: int) -> np.ndarray:
     """Images f32[count, 28, 28], `portion` in each run of the graph."""
-    parts = [
-        sampler.run(None, {"n": np.array(portion), "seed": np.array(seed)})[0] for seed in range(count // portion)
-    ]
+    parts = [sampler.run(None, {"n": np.array(portion), "seed": np.array(seed)})[0] for seed in range(count // portion)]
     return np.concatenate([np.asarray(part) for part in parts]).reshape(-1, 28, 28)
 
 
 def probabilities(judge: onnxruntime.InferenceSession, images: np.ndarray) -> np.ndarray:
     """f32[n, 10], of images that are padded to the 32×32 pixels of LeNet-5."""
     padded = np.pad(images, [(0, 0), (2, 2), (2, 2)])[:, None]
-    (logits,) = judge.run(None, {"image": padded})
-    weights = np.exp(logits - np.max(logits, axis=1, keepdims=True))
+    logits = np.asarray(judge.run(None, {"image": padded})[0])
+    weights = np.exp(logits - logits.max(1, keepdims=True))
     return weights / weights.sum(1, keepdims=True)
 
 

@@ -1,4 +1,4 @@
-"""Draws the members of Zachary's karate club where `std:SkipGram` puts them, given random walks along their friendships.
+"""Draws the members of Zachary's karate club where `std:SkipGram` puts them, given walks along their friendships.
 
 python examples/results/karate.py karate/karate.edgelist --picture docs/pictures/karate.png
 
@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import netlang as nl
 import numpy as np
 from pictures import COLOURS, panels, principal_axes, save
+
+import netlang as nl
 
 MEMBERS = 34
 STAYED = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 17, 18, 20, 22}

@@ -12,10 +12,11 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-import netlang as nl
 import numpy as np
 from netlang.runtime.evaluate import Evaluator
 from pictures import COLOURS, panels, save
+
+import netlang as nl
 
 FOLDS, EPOCHS, BATCH = 10, 6, 50
 PADDING, UNKNOWN = 0, 1

@@ -35,23 +35,23 @@ def command(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show documentation: signature, meaning, settings with their defaults, inputs, and what uses what."""
-    from ..documentation import documentation, library
+    """Show what a file, the library, or anything in it is for.
 
-    modules = list(library()) if name is None else documentation(name, member)
+    That is: signature, meaning, settings with their defaults, inputs and result, where it is, and what it uses.
+    """
+    from ..documentation import find, library
+    from ..loader import STANDARD
+
+    if name is None and not json:
+        print("\n".join(overview(library())))
+        return
+    found = find(name or STANDARD, member)
     if json:
-        print_json([facts(module) for module in modules])
-    elif name is None:
-        print("\n".join(overview(modules)))
-    elif member is None and _names_a_module(name, modules):
-        print("\n\n".join("\n".join(listing(module)) for module in modules))
+        print_json([facts(module) for module in found.modules])
+    elif found.whole:
+        print("\n\n".join("\n".join(listing(module)) for module in found.modules))
     else:
-        print("\n\n".join("\n".join(page(thing)) for module in modules for thing in module.definitions))
-
-
-def _names_a_module(name: str, modules: Iterable[DocumentedModule]) -> bool:
-    """Whether the name is that of a module or file, not of a definition that was found in some."""
-    return not all(thing.name == name.rpartition(":")[2].rpartition(".")[2] for m in modules for thing in m.definitions)
+        print("\n\n".join("\n".join(page(thing)) for module in found.modules for thing in module.definitions))
 
 
 def facts(module: DocumentedModule) -> dict[str, Any]:
@@ -85,7 +85,8 @@ def listing(module: DocumentedModule) -> Iterator[str]:
         yield f"\n{module.doc}"
     for thing in module.definitions:
         yield f"\n{_short(thing)}"
-        yield _wrapped(_first_sentence(thing.doc), "    ")
+        if thing.doc:
+            yield _wrapped(_first_sentence(thing.doc), "    ")
     if module.imports and not module.definitions:
         yield "\nhands on: " + ", ".join(f"{name} ({origin})" for name, origin in module.imports)
 

@@ -27,6 +27,9 @@ EXAMPLES = """\
   netlang run model/model.net --weights model/weights.safetensors --input x=rows.npy"""
 
 
+_SHOWN_ROWS = 20
+
+
 def command(
     run: RunArgument,
     entry: Annotated[str | None, typer.Argument(metavar="ENTRY", help="Which entry; by default the first.")] = None,
@@ -121,7 +124,8 @@ def _print(name: str, array: np.ndarray, text: list[str] | None) -> None:
     print(f"{name}: {array_type(array)}")
     print(np.array2string(array, precision=4, suppress_small=True, threshold=64, edgeitems=4, max_line_width=100))
     if text is not None:
-        print(f"most likely: {', '.join(text)}")
+        shown = text if len(text) <= _SHOWN_ROWS else [*text[:_SHOWN_ROWS], "…"]
+        print(f"most likely: {', '.join(shown)}")
 
 
 def _write(path: Path, results: dict[str, np.ndarray]) -> None:

@@ -12,6 +12,7 @@ from importlib import resources
 import numpy as np
 
 from .table import ArrayTable, Dataset, generator
+from .vocabulary import numbered
 
 TEST_ROWS = 360
 VALIDATION_ROWS = 180
@@ -30,4 +31,5 @@ def digits() -> Dataset:
     order = generator(_ORDER_KEY).permutation(len(table.sequence()))
     test, validation, train = np.split(order, [TEST_ROWS, TEST_ROWS + VALIDATION_ROWS])
     splits = {"train": train, "validation": validation, "test": test}
-    return Dataset("digits", {name: table.part(rows) for name, rows in splits.items()}, {"classes": 10})
+    tables = {name: table.part(rows) for name, rows in splits.items()}
+    return Dataset("digits", tables, {"classes": 10}, {"label": numbered(10)})

@@ -15,6 +15,7 @@ from netlang.diagnostics import DiagnosticError, fail
 
 from ..files import reading
 from .table import ArrayTable, Dataset
+from .vocabulary import numbered
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_DEFLATE_RATIO = 1032
@@ -39,8 +40,8 @@ def idx_directory(folder: Path) -> Dataset:
             f"`{folder}` holds no idx files",
             help="it should hold files such as `train-images-idx3-ubyte.gz` and `train-labels-idx1-ubyte.gz`",
         )
-    labels = [field.classes for table in splits.values() if (field := table.fields.get("label"))]
-    return Dataset(f"mnist:{folder}", splits, {"classes": max(count or 0 for count in labels)})
+    classes = max(table.fields["label"].classes or 0 for table in splits.values())
+    return Dataset(f"mnist:{folder}", splits, {"classes": classes}, {"label": numbered(classes)})
 
 
 def is_idx_directory(folder: Path) -> bool:

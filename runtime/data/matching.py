@@ -89,7 +89,9 @@ def match(dataset: Dataset, network: Network) -> Dataset:
             notes.append(f"`{item.name}`: {changed}")
     _check_classes(dataset, graph, feeds)
     splits = {name: MatchedTable(table, feeds) for name, table in dataset.splits.items()}
-    return replace(dataset, splits=splits, notes=tuple(notes))
+    used = {feed.column for feed in feeds.values()}
+    known = {name: each for name, each in dataset.vocabularies.items() if each.kind != NAMES or name in used}
+    return replace(dataset, splits=splits, vocabularies=known, notes=tuple(notes))
 
 
 def _assign(dataset: Dataset, inputs: tuple[Input, ...]) -> dict[Input, str]:

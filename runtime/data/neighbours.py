@@ -77,8 +77,9 @@ def neighbour_dataset(
 ) -> Dataset:
     """A text file: pairs of the words of its first 90 % to train, of the rest to validate.
 
-    The vocabulary has the words in the order of their frequencies, without marks; punctuation, line ends, and words that
-    it has not, are passed over. Its size is the setting `vocab`. `tokens` is `words`, perhaps with a size. Raises DiagnosticError.
+    The vocabulary has the words in the order of their frequencies, without marks; punctuation, line ends, and words
+    that it has not, are passed over. Its size is the setting `vocab`. `tokens` is `words`, perhaps with a size. Raises
+    DiagnosticError.
     """
     text = read_text(path, SIZE_LIMIT, "text file")
     vocabulary = given["word"] if given and "word" in given else _vocabulary(text, tokens or WORDS)

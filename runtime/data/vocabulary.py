@@ -165,6 +165,11 @@ def split(kind: str, text: str) -> Iterable[str]:
     return text if kind == CHARACTERS else (match.group() for match in _WORD.finditer(text))
 
 
+def numbered(count: int) -> Vocabulary:
+    """Classes whose names are their numbers."""
+    return names(map(str, range(count)))
+
+
 def class_names(found: Iterable[str], given: Mapping[str, Vocabulary], column: str = "label") -> Vocabulary:
     """The `given` names of classes, or those found in data, in alphabetical order."""
     return given[column] if column in given else names(sorted(set(found)))

@@ -85,3 +85,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         result = netlang("train", "good.net", "--data", "npz:line.npz", "--steps", "20", "--batch", "8")
     assert result.code == 0, result.err
     yield path / "runs" / "Line-1"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data of `tiny_runs`, in which their runs are made; not to be written to."""
+    from .tiny_runs import write_data
+
+    path = tmp_path_factory.mktemp("tiny")
+    write_data(path)
+    return path

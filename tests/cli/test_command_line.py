@@ -21,7 +21,21 @@ ESCAPE = "\x1b["
 
 
 def test_the_commands_are_those_of_the_documentation() -> None:
-    assert NAMES == ["check", "fmt", "summary", "compile", "train", "eval", "run", "export", "import", "explain", "ops"]
+    assert NAMES == [
+        "new",
+        "check",
+        "fmt",
+        "summary",
+        "compile",
+        "train",
+        "eval",
+        "run",
+        "export",
+        "import",
+        "doc",
+        "explain",
+        "ops",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

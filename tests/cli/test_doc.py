@@ -151,7 +151,10 @@ def test_json_has_it_all(blocks: Path) -> None:
     train = pair["entries"][-1]
     assert [parameter["name"] for parameter in train["inputs"]] == ["y", "x"]
     assert train["uses"] == {"mse": "std.losses", "sgd": "std.optimizers"}
-    assert pair["line"] == 23 and pair["uses"] == {"linear": "std.layers", "double": "blocks.net"}
+    assert pair["line"] == BLOCKS.splitlines().index("model Pair(n: int = 3) {") + 1 and pair["uses"] == {
+        "linear": "std.layers",
+        "double": "blocks.net",
+    }
 
 
 def test_a_folder_is_its_index_or_its_files(blocks: Path) -> None:
@@ -188,7 +191,6 @@ def test_how_to_get_it_is_told() -> None:
     assert shown("adam").endswith("\nknown in every file\n")
     assert shown("relu").endswith("operator of the language; `netlang ops relu` says more\n")
     assert shown("kaiming_uniform").splitlines()[0].startswith("kaiming_uniform(")
-    assert "Random numbers" in shown("normal") or "numbers" in shown("normal")
 
 
 def test_without_a_name_the_library_is_listed() -> None:

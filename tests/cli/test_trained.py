@@ -210,8 +210,9 @@ def test_run_brings_a_picture_to_the_size_that_the_file_asks_for(folder: Path) -
     for name in ("small.png", "large.png"):  # the middle of three equal pixels is the pixel
         result = netlang("run", "r", "--input", f"image={name}", "--json")
         assert result.code == 0, result.err
-        (found,) = json.loads(result.out).values()
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        found = json.loads(result.out)
+        np.testing.assert_allclose(found["output"], expected, rtol=1e-4, atol=1e-5)
+        assert found["output.text"] == [str(expected.argmax())]
 
 
 def test_a_picture_of_another_size_is_never_fitted_silently(folder: Path) -> None:

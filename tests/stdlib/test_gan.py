@@ -30,7 +30,10 @@ from .harness import (
 )
 from .model_checks import results
 
-SMALL: dict[str, dict[str, Any]] = {"GAN": {"latent": 4, "hidden": 8, "pixels": 10}, "DCGAN": {"latent": 4, "width": 3}}
+SMALL: dict[str, dict[str, Any]] = {
+    "GAN": {"latent": 4, "hidden": 8, "pixels": 10, "drop": 0.0},
+    "DCGAN": {"latent": 4, "width": 3},
+}
 INPUT = {"GAN": "x", "DCGAN": "image"}
 
 
@@ -61,7 +64,7 @@ def leaky(x: Tensor) -> Tensor:
 def generate(model: str, p: Parameters, z: Tensor) -> Tensor:
     g = p.at("generator")
     if model == "GAN":
-        return linear(leaky(linear(leaky(linear(z, g)), g, "linear_2")), g, "linear_3").sigmoid()
+        return (linear(leaky(linear(leaky(linear(z, g)), g, "linear_2")), g, "linear_3").tanh() + 1) / 2
     s = p.at("seed_image")
     x = batch_norm(linear(z, s).reshape(len(z), -1, 7, 7), s).relu()
     first, second = g.at("conv_transpose2d"), g.at("conv_transpose2d_2")
@@ -72,7 +75,7 @@ def generate(model: str, p: Parameters, z: Tensor) -> Tensor:
 def judge(model: str, p: Parameters, x: Tensor) -> Tensor:
     d = p.at("discriminator")
     if model == "GAN":
-        return linear(leaky(linear(leaky(linear(x, d)), d, "linear_2")), d, "linear_3")
+        return linear(leaky(linear(leaky(linear(2 * x - 1, d)), d, "linear_2")), d, "linear_3")
     x = leaky(conv(2 * x - 1, d, "conv2d", stride=2, padding=1))
     x = leaky(batch_norm(conv(x, d, "conv2d_2", stride=2, padding=1), d))
     return linear(x.flatten(1), d)

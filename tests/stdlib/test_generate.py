@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from netlang.compiler import Network
+from netlang.compiler import Network, load_program
 from netlang.compiler.initializers import materialise
 from netlang.runtime.artifacts import export
 from netlang.runtime.bound_network import BoundNetwork
+from netlang.runtime.loader import load, read_source
 
 from netlang.diagnostics import DiagnosticError
+from netlang.source import Source
 
 from .harness import CHECKED, Arrays, Runner, library
 
@@ -31,6 +34,15 @@ def weights(network: Network) -> Arrays:
     """Larger than the initial ones, so that the tokens depend on all that stands before them."""
     values = materialise(network.variables, seed=5)
     return {name: array * np.float32(10 if array.ndim > 1 else 1) for name, array in values.items()}
+
+
+def published(model: str) -> Network:
+    """A model with the sizes of a paper, made small: the same text with other numbers."""
+    text = read_source("std.models.gpt").text.replace("50257", "17")
+    numbers = f"d = 8, layers = 2, h = 2, context = {CONTEXT}, "
+    small, count = re.subn(r"d = \d+, layers = \d+, h = \d+, (context = \d+, )?(?=drop = drop)", numbers, text)
+    assert count == 5
+    return load_program(Source("gpt.net", small), load).network(model)
 
 
 def generated(network: Network, prompt: np.ndarray, count: int, temperature: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -53,6 +65,14 @@ def test_cached_equals_uncached_token_by_token(bias: bool) -> None:
     assert len(np.unique(expected[:, 3:])) > 5, "few tokens would tell little"
     np.testing.assert_array_equal(generated(network, PROMPT, CONTEXT - 3), expected)
     np.testing.assert_array_equal(generated(network, PROMPT[:, :1], 5), uncached(network, PROMPT[:, :1], 5))
+
+
+@pytest.mark.parametrize("model", ["GPT2", "GPT2Medium", "GPT2Large", "GPT2XL", "GPT3"])
+def test_the_published_models_generate_too(model: str) -> None:
+    network = library("std.models.gpt").network(model)
+    assert network.entries == ("forward", "generate")
+    small = published(model)
+    np.testing.assert_array_equal(generated(small, PROMPT, 6), uncached(small, PROMPT, 6))
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -95,27 +115,42 @@ def test_the_seed_decides_what_is_drawn() -> None:
     np.testing.assert_array_equal(one[:, :3], PROMPT)
 
 
-def test_too_long_is_refused_while_compiling() -> None:
+@pytest.mark.parametrize(
+    ("dims", "message"),
+    [
+        ({"t": 12, "count": 5}, "12 tokens and 5 more exceed the context of 16"),
+        ({"t": 0, "count": 5}, "the prompt is empty"),
+    ],
+)
+def test_what_cannot_go_on_is_refused_while_compiling(dims: dict[str, int], message: str) -> None:
     with pytest.raises(DiagnosticError) as raised:
-        network_of().graph("generate", dims={"t": 12, "count": 5})
-    assert "12 tokens and 5 more exceed the context of 16" in str(raised.value)
+        network_of().graph("generate", dims=dims)
+    assert message in str(raised.value)
 
 
-@pytest.mark.parametrize(("length", "count"), [(CONTEXT + 1, 1), (3, CONTEXT)])
-def test_too_long_is_refused_at_run_time(length: int, count: int) -> None:
-    """By the number of the first position that there is not."""
+@pytest.mark.parametrize(
+    ("shape", "count", "message"),
+    [
+        ((1, CONTEXT + 1), 1, "17 tokens and 1 more exceed the context of 16"),
+        ((2, 3), CONTEXT, "3 tokens and 16 more exceed the context of 16"),
+        ((1, 0), 3, "the prompt is empty: give it at least one token, such as an end of line"),
+        ((0, 3), 3, "the prompt is empty: give it at least one token, such as an end of line"),
+    ],
+)
+def test_what_cannot_go_on_is_refused_at_run_time(shape: tuple[int, int], count: int, message: str) -> None:
     with pytest.raises(DiagnosticError) as raised:
-        generated(network_of(), np.ones((1, length), np.int64), count)
-    assert raised.value.diagnostics[0].code == "index-out-of-range"
-    assert str(CONTEXT) in str(raised.value)
+        generated(network_of(), np.ones(shape, np.int64), count)
+    (diagnostic,) = raised.value.diagnostics
+    assert (diagnostic.code, diagnostic.title) == ("assertion-failed", message)
 
 
 def test_the_script_writes_with_the_exported_model(tmp_path: Path) -> None:
     network = network_of()
     export(BoundNetwork(network, weights(network)), tmp_path / "generate.onnx", entry="generate")
-    (tmp_path / "config.json").write_text(json.dumps({"alphabet": "abcdefghijklmnopq"}))
+    vocabulary = {"tokens": {"kind": "characters", "tokens": list("abcdefghijklmnopq")}}
+    (tmp_path / "vocabulary.json").write_text(json.dumps(vocabulary))
     script = Path(__file__).parents[2] / "examples" / "deploy" / "generate_text.py"
-    command = [sys.executable, str(script), "generate.onnx", "config.json", "bcd", "9"]
+    command = [sys.executable, str(script), "generate.onnx", "vocabulary.json", "bcd", "9"]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
     expected = generated(network, PROMPT[:1], 9, temperature=0.8)[0]
     assert found == "".join("abcdefghijklmnopq"[token] for token in expected)

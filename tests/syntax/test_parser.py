@@ -162,7 +162,7 @@ def test_assignments() -> None:
     assert isinstance(fourth, syntax.Assign)
     assert fourth.keyword == "const"
     assert isinstance(fifth, syntax.SetNext)
-    assert (fifth.names[0].name, fifth.names[0].span.text) == ("s", "s")
+    assert (fifth.targets[0].name, fifth.targets[0].span.text) == ("s", "s")
 
 
 def test_declared_variables() -> None:
@@ -217,7 +217,7 @@ def test_scan() -> None:
     assert [(c.name.name, show(c.value)) for c in full.carries] == [("h", "1"), ("c", "g(x)")]
     following, emit, keep = full.body.statements
     assert isinstance(following, syntax.SetNext)
-    assert [(n.name, n.span.text) for n in following.names] == [("h", "h"), ("c", "c")]
+    assert [(n.name, n.span.text) for n in following.targets] == [("h", "h"), ("c", "c")]
     assert isinstance(emit, syntax.Emit)
     assert [show(item) for item in emit.values] == ["h", "a"]
     assert isinstance(keep, syntax.Keep)

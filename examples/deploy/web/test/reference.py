@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from netlang.runtime.data import match
 
 import netlang as nl
-from netlang.runtime.data import match
 
 PROGRAM = Path(__file__).parents[3] / "digits.net"
 STEPS = 30

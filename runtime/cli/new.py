@@ -1,0 +1,25 @@
+"""`netlang new`: a project to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """\
+  netlang new birds
+  netlang train birds/model.net"""
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="The project's folder; its model is called after it.")],
+) -> None:
+    """Begin a project with a network that trains at once.
+
+    It has a model, a file of layers that it uses, and a README with the next steps.
+    """
+    from ..project import new_project
+
+    for path in new_project(folder):
+        print(path)
