@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from netlang.compiler import Network
 from netlang.compiler.dtypes import numpy_dtype
 from netlang.compiler.emit import emit
 from netlang.compiler.initializers import materialise
 from netlang.compiler.ir import Graph, Input
 from netlang.runtime.job import open_network
+from netlang.runtime.session import Device
 
 from .cases import CASES, PLANNED_STEPS, Case, case_named
 
@@ -38,12 +39,19 @@ GRAPHS: dict[str, Callable[[Network, dict[str, int]], Graph]] = {
 
 @dataclass(frozen=True, slots=True)
 class NodeTime:
-    """One node: its operator, its name, the shapes it reads, and the least milliseconds of its runs."""
+    """One node: its operator, its name, the shapes it reads, and what all of its runs within a step take.
+
+    milliseconds: the least time of a run, times the number of runs. bytes: what they read and write. flops: of matrix
+    products and convolutions. inside: whether the node is in the body of another, whose time includes it.
+    """
 
     operator: str
     name: str
     shapes: str
     milliseconds: float
+    bytes: int = 0
+    flops: int = 0
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +61,24 @@ class Profile:
     nodes: tuple[NodeTime, ...]
     whole: float
 
+    @property
+    def total(self) -> float:
+        """The milliseconds of all nodes, those in bodies counted once."""
+        return sum(node.milliseconds for node in self.nodes if not node.inside)
+
 
 def profile(graph: Graph, case: Case, threads: int, runs: int) -> Profile:
     """Runs a graph of a case on its data, that many times."""
     feeds = feeds_for(graph, case)
     with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = ort.InferenceSession(emit(graph).SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = Device(threads=threads).session(emit(graph), profile=str(Path(folder) / "profile"))
         times = []
         for _ in range(runs):
             begin = time.perf_counter()
             session.run(None, feeds)
             times.append((time.perf_counter() - begin) * 1e3)
         events = json.loads(Path(session.end_profiling()).read_text())
-    return Profile(tuple(node_times(events)), min(times))
+    return Profile(tuple(node_times(events, runs)), min(times))
 
 
 def feeds_for(graph: Graph, case: Case) -> dict[str, np.ndarray]:
@@ -88,31 +96,65 @@ def feeds_for(graph: Graph, case: Case) -> dict[str, np.ndarray]:
     return {**{item.name: value(item) for item in graph.inputs}, **materialise(graph.variables, 0)}
 
 
-def node_times(events: Iterable[dict[str, Any]]) -> list[NodeTime]:
-    """The nodes in ONNX Runtime's list of events, the slowest first."""
-    least: dict[str, NodeTime] = {}
+def node_times(events: Iterable[dict[str, Any]], runs: int) -> list[NodeTime]:
+    """The nodes in ONNX Runtime's list of the events of that many runs, the slowest first."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         name = event.get("name", "")
-        if event.get("cat") != "Node" or not name.endswith("_kernel_time"):
-            continue
-        details = event["args"]
-        milliseconds = event["dur"] / 1e3
-        known = least.get(name)
-        if known is None or milliseconds < known.milliseconds:
-            shapes = " ".join(
-                "×".join(map(str, shape)) or "scalar" for item in details["input_type_shape"] for shape in item.values()
-            )
-            node = name.removesuffix("_kernel_time")
-            least[name] = NodeTime(details["op_name"], node, shapes, milliseconds)
-    return sorted(least.values(), key=lambda node: -node.milliseconds)
+        if event.get("cat") == "Node" and name.endswith("_kernel_time"):
+            found[name.removesuffix("_kernel_time")].append(event)
+    return sorted((_node_time(name, own, runs) for name, own in found.items()), key=lambda node: -node.milliseconds)
+
+
+def _node_time(name: str, events: Sequence[dict[str, Any]], runs: int) -> NodeTime:
+    details = events[0]["args"]
+    inputs, outputs = (_shapes(details.get(f"{side}_type_shape", ())) for side in ("input", "output"))
+    rounds = max(1, len(events) // runs)
+    return NodeTime(
+        details["op_name"],
+        name,
+        " ".join("×".join(map(str, shape)) or "scalar" for _, shape in inputs),
+        min(event["dur"] for event in events) / 1e3 * rounds,
+        rounds * sum(math.prod(shape) * _BYTES.get(dtype, 4) for dtype, shape in inputs + outputs),
+        rounds * _flops(details["op_name"], [shape for _, shape in inputs], [shape for _, shape in outputs]),
+        len(events) > runs,
+    )
+
+
+Shape = Sequence[int]
+
+
+def _shapes(tensors: Iterable[Mapping[str, Shape]]) -> list[tuple[str, Shape]]:
+    """Dtype and shape of each tensor, from ONNX Runtime's list."""
+    return [item for tensor in tensors for item in tensor.items()]
+
+
+_BYTES = {"float": 4, "int64": 8, "double": 8, "bool": 1, "int32": 4, "uint8": 1, "float16": 2, "uint32": 4}
+
+
+def _flops(operator: str, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    """Of matrix products and convolutions: two for each multiplication and addition."""
+    if operator in ("MatMul", "Gemm", "FusedMatMul", "FusedGemm"):
+        return 2 * math.prod(outputs[0]) * _inner(inputs[0], inputs[1], outputs[0])
+    if operator in ("Conv", "FusedConv"):
+        return 2 * math.prod(outputs[0]) * math.prod(inputs[1][1:])
+    if operator == "ConvTranspose":
+        return 2 * math.prod(inputs[0]) * math.prod(inputs[1][1:])
+    return 0
+
+
+def _inner(x: Shape, y: Shape, result: Shape) -> int:
+    """The size of the axis that a product sums over, whichever of the two is transposed."""
+    batch = math.prod(result[:-2]) if len(y) > 2 else 1
+    return math.isqrt(math.prod(x) * math.prod(y) // max(1, math.prod(result) * batch))
 
 
 def table(profile: Profile, key: Callable[[NodeTime], str], top: int) -> str:
-    """The nodes in groups, the slowest group first: count, milliseconds and share."""
+    """The nodes in groups, the slowest group first: count, milliseconds and share. Bodies stand behind `in a body:`."""
     groups: dict[str, list[float]] = defaultdict(list)
     for node in profile.nodes:
-        groups[key(node)].append(node.milliseconds)
-    total = sum(node.milliseconds for node in profile.nodes)
+        groups[f"in a body: {key(node)}" if node.inside else key(node)].append(node.milliseconds)
+    total = profile.total
     lines = [f"{'':44}{'nodes':>6}{'ms':>9}{'share':>7}"]
     for name, times in sorted(groups.items(), key=lambda item: -sum(item[1]))[:top]:
         lines.append(f"{name[:80]:44}{len(times):6}{sum(times):9.3f}{sum(times) / total:7.1%}")

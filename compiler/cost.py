@@ -146,6 +146,23 @@ def peak_activation_bytes(graph: Graph, dims: Dims) -> int:
     return peak
 
 
+def bytes_moved(graph: Graph, dims: Dims) -> int:
+    """The bytes that the nodes of one run read and write, each result from and to memory. Views cost nothing.
+
+    Bodies count as often as they run, as for `node_flops`.
+    """
+    dims = _determined(graph) | dict(dims)
+    return sum(_node_bytes(node, dims) for node in graph.nodes)
+
+
+def _node_bytes(node: Node, dims: Dims) -> int:
+    if node.op in _VIEWS:
+        return 0
+    if node.bodies:
+        return _rounds(node, dims) * max(bytes_moved(body, dims) for body in node.bodies)
+    return _total_bytes({*node.inputs, *node.outputs}, dims)
+
+
 def elements(type_: TensorType, dims: Dims) -> int:
     """How many elements a tensor of this type has. Raises ValueError with the name of an open dimension."""
     return math.prod(_number(size, dims) for size in type_.shape)

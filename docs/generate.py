@@ -1,4 +1,4 @@
-"""Writes the pages that the program itself knows best: of the error codes, the commands, the operators and the library.
+"""Writes the pages that the program itself knows best: errors, commands, operators, the library, and words for editors.
 
 python docs/generate.py            write them
 python docs/generate.py --check    exit with 1 if one is not up to date
@@ -7,12 +7,14 @@ python docs/generate.py --check    exit with 1 if one is not up to date
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from highlighting import grammar
 from netlang.compiler.documentation import LANGUAGE, Documented
 from netlang.compiler.ops import OPS
 from netlang.runtime.cli.application import COMMANDS
@@ -22,7 +24,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from netlang.codes import EXPLANATIONS
 
-FOLDER = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Written by docs/generate.py: change the source, not this page. -->"
 
 
@@ -89,7 +91,7 @@ def operators() -> Iterator[str]:
 def standard_library() -> Iterator[str]:
     """The page of the library."""
     yield f"# The library\n\n{NOTE}\n"
-    yield "`netlang doc NAME` shows the same in the terminal, with what each definition uses, and reads your own files too."
+    yield "`netlang doc NAME` shows the same in the terminal, with what each definition uses, and reads your own files."
     yield "What is marked * is known in every file; the rest is brought by `use`, the models also as `std:NAME` on the"
     yield "command line. Operators have a [page of their own](operators.md).\n"
     for module in library():
@@ -110,11 +112,17 @@ def definition(thing: Documented) -> Iterator[str]:
         yield ""
 
 
+def textmate() -> Iterator[str]:
+    """The grammar for editors."""
+    yield json.dumps(grammar(), indent=2, ensure_ascii=False) + "\n"
+
+
 PAGES = {
-    "errors.md": errors,
-    "command-line.md": command_line,
-    "operators.md": operators,
-    "library.md": standard_library,
+    "docs/errors.md": errors,
+    "docs/command-line.md": command_line,
+    "docs/operators.md": operators,
+    "docs/library.md": standard_library,
+    "editors/vscode/syntaxes/netlang.tmLanguage.json": textmate,
 }
 
 
@@ -122,15 +130,15 @@ def run(check: bool) -> int:
     """Writes the pages, or compares them with what would be written; the exit status."""
     stale = 0
     for name, page in PAGES.items():
-        path, text = FOLDER / name, "\n".join(page())
+        path, text = ROOT / name, "\n".join(page())
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         if check:
-            print(f"docs/{name} is not up to date: run `python docs/generate.py`")
+            print(f"{name} is not up to date: run `python docs/generate.py`")
             stale = 1
         else:
             path.write_text(text, encoding="utf-8")
-            print(f"wrote docs/{name}")
+            print(f"wrote {name}")
     return stale
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 MODELS = (("Logistic", course.BLUE), ("Tangent", course.GREEN), ("Rectified", course.RED))
 
 
-def picture(steps: int = 300) -> Figure:
+def picture(steps: int = 600) -> Figure:
     """The gradient behind each layer before training, and the loss in training."""
     figure, (left, right) = course.panels(1, 2, width=4.2, height=3)
     rows = course.digits("train")

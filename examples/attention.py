@@ -6,7 +6,6 @@ import course
 import numpy as np
 from matplotlib.figure import Figure
 
-
 HEADS = (course.RED, course.BLUE, course.GREEN, "#e09f3e")
 
 

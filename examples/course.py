@@ -21,7 +21,7 @@ import netlang as nl
 
 HERE = Path(__file__).parent
 BLUE, RED, GREY, GREEN = "#3d6cb9", "#c8553d", "#9db4c0", "#588157"
-COLOURS = 128
+COLOURS = 160
 
 Batch = Mapping[str, np.ndarray]
 
@@ -88,4 +88,5 @@ def save(figure: Figure, path: Path) -> None:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     with Image.open(drawn) as image:
-        image.convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE).save(path, "png", optimize=True)
+        palette = image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=3)
+        palette.save(path, "png", optimize=True)

@@ -28,12 +28,13 @@ def picture(steps: int = 2500) -> Figure:
 
 
 def sheet(net: course.nl.BoundNetwork) -> np.ndarray:
-    """Images at places that divide the plane into parts of equal probability: f32[8 * SIDE, 8 * SIDE]."""
+    """Images at places that divide the plane into parts of equal probability: f32[10 * SIDE, 10 * SIDE]."""
     normal = NormalDist()
     line = np.array([normal.inv_cdf((n + 0.5) / SIDE) for n in range(SIDE)], np.float32)
     x, y = np.meshgrid(line, line[::-1])
-    images = net.decode(np.stack([x.ravel(), y.ravel()], 1)).reshape(SIDE, SIDE, 8, 8)
-    return images.transpose(0, 2, 1, 3).reshape(8 * SIDE, 8 * SIDE)
+    images = net.decode(np.stack([x.ravel(), y.ravel()], 1)).reshape(-1, 8, 8)
+    framed = np.pad(images, ((0, 0), (1, 1), (1, 1))).reshape(SIDE, SIDE, 10, 10)
+    return framed.transpose(0, 2, 1, 3).reshape(10 * SIDE, 10 * SIDE)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import course
-import netlang as nl
 import numpy as np
 from matplotlib.figure import Figure
 
-EVERY = 20  # steps between looks at the held-out points
+import netlang as nl
+
+EVERY = 10  # steps between looks at the held-out points
 
 
 def picture(steps: int = 4000) -> Figure:
@@ -22,7 +23,7 @@ def picture(steps: int = 4000) -> Figure:
     left.plot(at, losses[:, 0], color=course.GREY, label="learned points")
     left.plot(at, losses[:, 1], color=course.RED, label="held-out points")
     left.axvline(at[best], color="black", linewidth=0.8, linestyle=":")
-    left.set(title=f"loss: stop at step {at[best]}", xlabel="step", yscale="log")
+    left.set(title=f"loss: stop at step {at[best]}", xlabel="step", xscale="log", yscale="log")
     right.plot(x, np.sin(3 * x), color=course.GREY, linewidth=4, label="what is behind them")
     right.plot(x, fits[best], color=course.GREEN, label="at the best step")
     right.plot(x, fits[-1], color=course.RED, linewidth=1, label="at the end")

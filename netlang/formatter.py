@@ -117,7 +117,7 @@ class _Layout:
                 opened.append((i, 0))
             elif piece.kind in CLOSING.values():
                 opened.pop()
-            elif piece.kind == ":" and opened:
+            elif piece.kind == ":" and opened and self.pieces[opened[-1][0]].kind == "(":
                 opened[-1] = (opened[-1][0], i)
             elif piece.kind == "->" and opened and opened[-1][1]:
                 for inner in self.pieces[opened[-1][1] + 1 : self.pieces[opened[-1][0]].partner]:

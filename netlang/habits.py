@@ -67,6 +67,15 @@ NAMES = {
 }
 """Names that nothing defines here -> how it is said."""
 
+INITIALIZERS = {
+    **dict.fromkeys(("he_normal", "kaiming_normal_"), "write `kaiming_normal()`"),
+    **dict.fromkeys(("he_uniform", "kaiming_uniform_"), "write `kaiming_uniform()`"),
+    **dict.fromkeys(("glorot_normal", "xavier_normal_"), "write `xavier_normal()`"),
+    **dict.fromkeys(("glorot_uniform", "xavier_uniform_"), "write `xavier_uniform()`"),
+    **dict.fromkeys(("zeros_", "zero", "Zeros"), "write `zeros()`"),
+}
+"""Initialisers of other names."""
+
 ATTRIBUTES = {
     **dict.fromkeys(("shape", "size", "ndim"), "sizes have names: those of `x: f32[n, d]` are `n` and `d`"),
     **dict.fromkeys(("view", "reshape", "flatten"), "write `reshape(x, [n, m])`, or `flatten(x)`"),

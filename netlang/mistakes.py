@@ -324,7 +324,36 @@ def _parameter_without_type(mistake: Mistake) -> Diagnostic | None:
     if mistake.expected != {":"} or mistake.found.type not in (",", ")", "=") or previous is None:
         return None
     way_out = f"write `{previous}: f32[b, d]` for a tensor, or `{previous}: int` for a number"
+    for word in {"param", "state"} & mistake.statement_words():
+        way_out = f"write `{word} {previous}: f32[n] ~ zeros()`"
     return mistake.fault(f"the parameter `{previous}` has no type", way_out)
+
+
+def _no_first_value(mistake: Mistake) -> Diagnostic | None:
+    if "~" not in mistake.expected or mistake.found.type not in ("_NL", "}", "$END"):
+        return None
+    return mistake.fault("what is stored begins somewhere", "add `~ zeros()`, for example, behind the type")
+
+
+def _python_expression(mistake: Mistake) -> Diagnostic | None:
+    """What would be an expression in Python: `a if c else b`, `x[..., 0]`, `f"…"`, `use a: *`."""
+    found, words = mistake.found.type, mistake.statement_words()
+    if found == "if" and not mistake.begins_statement and "_NL" in mistake.expected:
+        return mistake.fault("a condition stands before its values", "write `if c { a } else { b }`")
+    if found == "." and mistake.previous is not None and mistake.previous.type in ("[", ","):
+        return mistake.fault("`...` is not an index", "write `:` for each dimension that is taken as a whole")
+    if found == "NAME" and mistake.following is not None and mistake.following.type == "STRING":
+        return mistake.fault(f"a string has no `{mistake.found}` before it", "every message can hold `{values}`")
+    if found == "*" and "use" in words:
+        return mistake.fault("`use` says which names it takes", "write `use std.layers: linear, conv2d`")
+    return None
+
+
+def _annotated_name(mistake: Mistake) -> Diagnostic | None:
+    first = mistake.first_word
+    if mistake.found.type != ":" or first is None or first.type != "NAME" or "=" not in mistake.expected:
+        return None
+    return mistake.fault("a name has the type of its value", f"write `{first} = …`")
 
 
 def _message_after_comma(mistake: Mistake) -> Diagnostic | None:
@@ -400,7 +429,7 @@ def _iteration_head(mistake: Mistake) -> Diagnostic | None:
 def _repeated_head(mistake: Mistake) -> Diagnostic | None:
     """Faults between `heads` or `repeat` and the `{` of its body."""
     words = mistake.statement_words()
-    if "heads" in words and (mistake.expected == {"over"} or mistake.expected == {",", "{"}):
+    if "heads" in words and ("over" in mistake.expected or mistake.expected == {",", "{"}):
         way_out = "write `heads h over q, k, v { … }`, with names of tensors"
         return mistake.fault("a `heads` says what it splits", way_out)
     if "repeat" in words and mistake.found.type == "in":
@@ -426,10 +455,18 @@ def _graph_head(mistake: Mistake) -> Diagnostic | None:
 _AGGREGATE_HEAD = "write `aggregate sum over (u -> v) in edges { … }`; or `mean`, `max`, `min`, `softmax`"
 
 
+def _quoted_axes(mistake: Mistake) -> Diagnostic | None:
+    """`rearrange(x: "b t d -> b d t")`."""
+    if mistake.found.type != "STRING" or "->" not in mistake.expected or mistake.previous != ":":
+        return None
+    return mistake.fault("the names of axes stand without quotes", "write `rearrange(x: b t d -> b d t)`")
+
+
 def _phase_head(mistake: Mistake) -> Diagnostic | None:
     """Faults between `phase` and the `{` of its body."""
     if mistake.expected == {"updates"}:
-        way_out = f"write `phase {mistake.previous} updates encoder, decoder {{ … }}`"
+        name = mistake.previous if mistake.previous != "updates" else "NAME"
+        way_out = f"write `phase {name} updates encoder, decoder {{ … }}`"
         return mistake.fault("a phase says what it updates", way_out)
     return None
 
@@ -447,11 +484,15 @@ _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
     _iteration_head,
     _repeated_head,
     _graph_head,
+    _quoted_axes,
     _phase_head,
     _python_block,
     _comparison_chain,
     _result_without_arrow,
     _parameter_without_type,
+    _no_first_value,
+    _python_expression,
+    _annotated_name,
     _message_after_comma,
     _value_without_else,
     _else_alone,

@@ -288,6 +288,7 @@ class _Checker:
 
     def _block(self, block: syntax.Block, scope: _Scope, has_value: bool = False) -> None:
         returned: Statement | None = None
+        states: dict[str, Span] = {}  # set by `next` so far
         for i, marked in enumerate(block.statements):
             statement = marked.statement if isinstance(marked, syntax.Recompute) else marked
             if returned is not None:
@@ -300,6 +301,7 @@ class _Checker:
                     self._unused_result(statement)
             else:
                 self._statement(statement, scope)
+            self._set_once(statement, states, scope)
             returned = statement if _returns(statement) else None
 
     def _statement(self, statement: Statement, scope: _Scope) -> None:
@@ -416,6 +418,19 @@ class _Checker:
             elif kind in ("let", "const", "input"):
                 self._duplicate("duplicate-name", f"`{name.name}` has a meaning already", name, existing)
         scope.bind(name.name, kind, name.span)
+
+    def _set_once(self, statement: Statement, states: dict[str, Span], scope: _Scope) -> None:
+        """Notes which states a statement of a block sets; a second time is a fault."""
+        targets = statement.targets if isinstance(statement, syntax.SetNext) else ()
+        for target in targets:
+            binding = scope.find(target.name)
+            if isinstance(target, syntax.Next) and binding is not None and binding.kind == "state":
+                if target.name in states:
+                    secondary = (Label(states[target.name], "first here"),)
+                    way_out = f"`next {target.name}` on the right reads what was set; compute with names until then"
+                    title = f"`next {target.name}` is set twice"
+                    self._fault("duplicate-name", title, target.span, secondary, way_out)
+                states[target.name] = target.span
 
     def _hides_state(self, name: Name, state: _Binding) -> None:
         title = f"`=` does not set the state `{name.name}`"

@@ -258,6 +258,12 @@ def _spell(letter: str) -> str:
     return word if match[1] == "SMALL" else word.capitalize()
 
 
+_INSTEAD = {
+    "?": "`if c { a } else { b }` chooses between two values; a size that is not known has a name",
+    "\\": "a line goes on in the next one inside brackets, and after an operator",
+}
+
+
 def _foreign_fault(value: str, span: Span) -> Diagnostic:
     if value.startswith("'") and len(value) > 1:
         return Diagnostic(
@@ -268,7 +274,7 @@ def _foreign_fault(value: str, span: Span) -> Diagnostic:
             "invalid-character", f"`{value}` is not an operator", Label(span), help=f"write `{_MEANT[value]}`"
         )
     described = "" if value.isascii() else f" ({unicodedata.name(value, f'U+{ord(value):04X}').lower()})"
-    way_out = "`if c { a } else { b }` chooses between two values" if value == "?" else None
+    way_out = _INSTEAD.get(value)
     return Diagnostic("invalid-character", f"`{value}`{described} has no meaning here", Label(span), help=way_out)
 
 

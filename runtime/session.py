@@ -48,8 +48,11 @@ class Device:
         cpu = "CPUExecutionProvider"
         return [cpu] if self.name == "cpu" else [("CUDAExecutionProvider", _CUDA_OPTIONS), cpu]
 
-    def session(self, model: onnx.ModelProto | str) -> ort.InferenceSession:
-        """A session for a model, or for the model file at a path (which may have its weights in other files)."""
+    def session(self, model: onnx.ModelProto | str, profile: str | None = None) -> ort.InferenceSession:
+        """A session for a model, or for the model file at a path (which may have its weights in other files).
+
+        `profile` is how the path of the file begins that `end_profiling` writes: how long each node takes.
+        """
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL_ONLY
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -61,6 +64,9 @@ class Device:
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
         if self.threads is not None:
             options.intra_op_num_threads = self.threads
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = profile
         if not isinstance(model, str) and self.blocks and self.name == "cpu":
             model = blocked(model)
         source = model if isinstance(model, str) else model.SerializeToString()

@@ -80,7 +80,22 @@ def call_expression(context: Context, expr: syntax.Call, environment: Environmen
             arguments.keywords[argument.name] = (value, argument.span)
     if arguments.poisoned:
         return POISON
+    _check_made_once(function, arguments, expr.function, environment)
     return call(context, function, arguments)
+
+
+def _check_made_once(function: Any, arguments: Arguments, expr: syntax.Expr, environment: Environment) -> None:
+    """Raises not-callable for `block(4)` where `block = block(4)` was executed before."""
+    if not isinstance(function, Layer) or not isinstance(expr, syntax.Name) or arguments.has_tensor:
+        return
+    scope = environment.outer
+    while scope is not None and not isinstance(scope.names.get(expr.name), Function):
+        scope = scope.outer
+    if scope is not None and arguments.values:
+        way_out = "give the layer another name, or make it with `let`, which is for one round of a `repeat`"
+        raise fail("not-callable", f"`{expr.name}` is a layer by now, and hides what it was made of", expr.span,
+                   "applied to settings", secondary=[Label(function.instance.created, "made here")],
+                   help=way_out)  # fmt: skip
 
 
 _APPLIED = "the layer was applied already: its result is a tensor"
@@ -171,7 +186,9 @@ def create(
             "not-callable",
             f"a `{frame.kind}`{' block' if frame.train else ''} cannot create the {definition.kind} `{function.name}`",
             expr.span,
-            help="layers have parameters: create them in a `layer` or `model`",
+            help="`forward(x)` applies the model that is trained"
+            if frame.train and definition.kind == "model"
+            else "layers have parameters: create them in a `layer` or `model`",
         )
     settings = bind.settings_of_call(context, function, expr, environment)
     if settings is None:

@@ -16,6 +16,7 @@ from ..ir import Init, Value
 from ..ops import OPS
 from . import aggregation, calls, indexing, iteration
 from .arithmetic import binary, unary
+from .axis_patterns import pattern_call
 from .choice import chosen_value, decided
 from .context import Context, Reported
 from .differentiation import recomputed_value
@@ -91,13 +92,15 @@ def evaluate_init(context: Context, expr: syntax.Expr, environment: Environment)
             "unknown-initializer",
             f"there is no initialiser `{called}`",
             expr.span,
-            help=did_you_mean(called, INITIALIZERS) or f"initialisers are {', '.join(sorted(INITIALIZERS))}",
+            help=habits.INITIALIZERS.get(called)
+            or did_you_mean(called, INITIALIZERS)
+            or f"initialisers are {', '.join(sorted(INITIALIZERS))}",
         )
     value = evaluate(context, expr, environment)
     if isinstance(value, Init):
         return value
-    raise fail("unknown-initializer", f"{describe(value)} is not an initialiser", expr.span,
-               help=f"initialisers are {', '.join(sorted(INITIALIZERS))}")  # fmt: skip
+    help = f"write `constant({value})`" if is_number(value) else f"initialisers are {', '.join(sorted(INITIALIZERS))}"
+    raise fail("unknown-initializer", f"{describe(value)} is not an initialiser", expr.span, help=help)
 
 
 def _chosen_init(context: Context, expr: syntax.Conditional, environment: Environment) -> Init:
@@ -401,5 +404,6 @@ _HANDLERS: dict[type, Any] = {
     syntax.Loop: iteration.loop,
     syntax.Tuple: _tuple,
     syntax.List: _tuple,
+    syntax.PatternCall: pattern_call,
 }
 _BINDING = (_call, _compose, _conditional)

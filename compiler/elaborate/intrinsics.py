@@ -11,6 +11,7 @@ from netlang.source import Span
 from netlang.types import TensorType
 
 from ..ir import Value
+from .axis_patterns import rearrange
 from .context import Context
 from .differentiation import grad, jvp, vjp
 from .opcalls import require_sizes
@@ -89,18 +90,20 @@ def bernoulli_like(context: Context, arguments: Arguments) -> Value:
         return b.cast(b.less(bits, threshold), dtype="f32")
 
 
-def _shape(arguments: Arguments) -> tuple[tuple[Size, ...], dict[str, tuple[Any, Span]]]:
+def _shape(arguments: Arguments, what: str = "a random draw") -> tuple[tuple[Size, ...], dict[str, tuple[Any, Span]]]:
     shape: list[Size] = []
     for value, span in arguments.positional:
         for item in value if isinstance(value, tuple) else (value,):
             if not is_size(item):
-                raise fail("type-mismatch", "random draws take the sizes of their dimensions", span, describe(item),
-                           help=_LIKE if isinstance(item, Value) else _SCALED)  # fmt: skip
-            require_sizes((item,), "a random draw", span)
+                raise fail("type-mismatch", f"{what} takes the sizes of its dimensions", span, describe(item),
+                           help=_SIZES if what == _FILLED else _LIKE if isinstance(item, Value) else _SCALED)  # fmt: skip
+            require_sizes((item,), what, span)
             shape.append(item)
     return tuple(shape), dict(arguments.keywords)
 
 
+_FILLED = "a tensor of one number"
+_SIZES = "the sizes of `x: f32[n, d]` are `n` and `d`: `zeros(n, d)`"
 _LIKE = "`normal_like(x)` and `uniform_like(x)` draw as many numbers as a tensor has"
 _SCALED = "`mean + deviation * normal(n, m)` has another mean and deviation than 0 and 1"
 
@@ -170,7 +173,7 @@ def ones(context: Context, arguments: Arguments) -> Value:
 
 
 def _constant(context: Context, arguments: Arguments, value: float) -> Value:
-    shape, given = _shape(arguments)
+    shape, given = _shape(arguments, _FILLED)
     for name, (_, place) in given.items():
         raise fail("unknown-argument", f"there is no `{name}` here", place, help="`zeros` and `ones` take sizes")
     with context.builder.at(arguments.span):
@@ -182,6 +185,7 @@ INTRINSICS: dict[str, Intrinsic] = {
     for function in (
         identity,
         product,
+        rearrange,
         rank,
         uniform,
         uniform_like,

@@ -9,7 +9,7 @@ from typing import Any
 
 from netlang.diagnostics import Diagnostic, DiagnosticError, Label, fail
 from netlang.source import Span
-from netlang.types import DTYPES, Mismatch, PackPattern, TypePattern
+from netlang.types import DTYPES, INTEGERS, Mismatch, PackPattern, TypePattern
 
 from ..ir import Value
 from ..ops import OPS
@@ -147,7 +147,8 @@ _AXES = {
 
 def _help(mismatch: Mismatch, name: str, operands: Sequence[Any]) -> str | None:
     if mismatch.kind == "dtype":
-        return f"`{mismatch.expected if mismatch.expected in DTYPES else 'f32'}(x)` converts"
+        both = [str(side) for side in (mismatch.expected, mismatch.found) if side in DTYPES and side not in INTEGERS]
+        return f"`{both[0] if both and both[0] != 'bool' else 'f32'}(x)` converts"
     types = [operand.type for operand in operands if isinstance(operand, Value)]
     is_product = name == "matmul" and len(types) == 2 and types[1].rank == 2 and types[0].rank >= 1
     if is_product and types[1].shape[1] == types[0].shape[-1]:

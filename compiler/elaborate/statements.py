@@ -305,10 +305,13 @@ def _repeat(context: Context, statement: syntax.Repeat, environment: Environment
                    expected=f"0 to {MAX_REPEAT}", found=count)  # fmt: skip
     frame = context.frame
     outer, frame.namer = frame.namer, Repeated(frame.namer)
+    lets = [name for inner in statement.body.statements for name in _let_names(inner)]
     try:
         for index in range(count):
             context.step(statement.span)
             frame.namer.start(index)
+            for name in lets:  # each round makes its own, and sees again what the name meant before
+                environment.names.pop(name, None)
             if statement.index is not None:
                 environment.set(statement.index.name, index)
             run = partial(execute_all, context, statement.body.statements, environment)
@@ -320,6 +323,11 @@ def _repeat(context: Context, statement: syntax.Repeat, environment: Environment
                 break
     finally:
         frame.namer = outer
+
+
+def _let_names(statement: syntax.Statement) -> list[str]:
+    is_let = isinstance(statement, syntax.Assign) and statement.keyword == "let"
+    return [name.name for name in syntax.bound_names(statement)] if is_let else []
 
 
 def _assert(context: Context, statement: syntax.Assert, environment: Environment) -> None:

@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 import typer
 
-from netlang.diagnostics import did_you_mean, fail
+from netlang.diagnostics import DiagnosticError, did_you_mean, fail
 from netlang.types import TensorType
 
 from ..data.fitting import Fit
 from ..data.images import SUFFIXES, read_image
+from ..data.lines import read_lines
 from ..data.numpy_files import read_npy, read_npz
-from ..data.vocabulary import Vocabulary
+from ..data.ragged import Sequences
+from ..data.vocabulary import MARK_SETTINGS, Vocabulary
 from ..data.written import vocabulary_of
 
-TEXT = "text:"
+TEXT, LINES = "text:", "lines:"
 
 
 def read_inputs(
@@ -51,6 +53,8 @@ def read_inputs(
 def _read(name: str, value: str, type_: TensorType, fit: str | None, vocabulary: Vocabulary | None) -> Any:
     if value.startswith(TEXT):
         return _tokens(name, value.removeprefix(TEXT), type_, vocabulary)
+    if value.startswith(LINES):
+        return _lines(name, Path(value.removeprefix(LINES)).expanduser(), type_, vocabulary)
     path = Path(value).expanduser()
     suffix = path.suffix.lower()
     if suffix == ".npy":
@@ -69,15 +73,14 @@ def _read(name: str, value: str, type_: TensorType, fit: str | None, vocabulary:
         raise fail(
             "wrong-input",
             f"`{value}` is nothing that the input `{name}` can be",
-            help=f"a file (.npy, .npz, a picture), `{TEXT}…`, or numbers such as 3 or [[1, 2.5]]",
+            help=f"a file (.npy, .npz, a picture), `{TEXT}…`, `{LINES}FILE`, or numbers such as 3 or [[1, 2.5]]",
         ) from None
 
 
 def _tokens(name: str, text: str, type_: TensorType, vocabulary: Vocabulary | None) -> Any:
     """A text as a batch of one row of tokens; the name of a class, or one word, where rows are single numbers."""
     if vocabulary is None:
-        help = "give the input as numbers or as a `.npy` file"
-        raise fail("wrong-input", f"`{name}` cannot be text: the run was not trained on text", help=help)
+        raise _no_text(name)
     if type_.rank == 1:
         return np.array([vocabulary.number(text)])
     numbers = vocabulary.encode(text)
@@ -85,6 +88,28 @@ def _tokens(name: str, text: str, type_: TensorType, vocabulary: Vocabulary | No
     if unknown and vocabulary.marked:
         print(f"not in the vocabulary: {', '.join(f'`{each}`' for each in unknown)}", file=sys.stderr)
     return numbers.astype(np.int64)[None]
+
+
+def _lines(name: str, path: Path, type_: TensorType, vocabulary: Vocabulary | None) -> np.ndarray:
+    """The lines of a text file as rows of tokens, filled up with padding; or each a class or word."""
+    if vocabulary is None:
+        raise _no_text(name)
+    texts = read_lines(path).texts
+    if not texts:
+        raise fail("bad-data", f"`{path}` has no lines")
+    if type_.rank == 1:
+        return np.array([vocabulary.number(text) for text in texts])
+    rows = Sequences(vocabulary.encode_all(texts), len(vocabulary))
+    longest = int(rows.lengths.max())
+    if not vocabulary.marked and rows.lengths.min() < longest:
+        title = f"the lines of `{path}` have different lengths, and the vocabulary has no token to fill them up with"
+        raise fail("wrong-input", title, found=f"{rows.lengths.min()} to {longest} tokens")
+    return rows.padded(np.arange(len(texts)), longest, MARK_SETTINGS["padding"])
+
+
+def _no_text(name: str) -> DiagnosticError:
+    help = "give the input as numbers or as a `.npy` file"
+    return fail("wrong-input", f"`{name}` cannot be text: the run was not trained on text", help=help)
 
 
 def _member(name: str, path: Path) -> Any:

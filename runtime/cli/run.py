@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,8 @@ from .terminal import print_json
 if TYPE_CHECKING:
     import numpy as np
 
+    from netlang.types import TensorType
+
     from ..bound_network import BoundNetwork
     from ..data.vocabulary import Vocabulary
 
@@ -22,12 +25,14 @@ EXAMPLES = """\
   netlang run runs/LeNet5-1 forward --input image=seven.png
   netlang run runs/LeNet5-1 --input image=images.npy --out logits.npy
   netlang run runs/Transformer-1 translate --input source="Ein Hund schläft."
+  netlang run runs/Transformer-1 translate --input source=lines:test.de > test.en
   netlang run runs/GPT-1 generate -i prompt=ROMEO: -i count=200 -i temperature=0.8 -i seed=0
   netlang run runs/MLP-1 --input 'x=[[0, 1], [1, 1]]' --json
   netlang run model/model.net --weights model/weights.safetensors --input x=rows.npy"""
 
 
 _SHOWN_ROWS = 20
+_LINES_AT_ONCE = 32
 
 
 def command(
@@ -39,7 +44,7 @@ def command(
             "--input",
             "-i",
             metavar="NAME=VALUE",
-            help="A .npy or .npz file, a picture, text, or numbers as JSON. One for each input.",
+            help="A .npy or .npz file, a picture, text, lines:FILE, or numbers as JSON. One for each input.",
         ),
     ] = None,
     out: Annotated[
@@ -58,7 +63,7 @@ def command(
     Results that are text, where the run was trained on text, are printed as such.
     """
     from ..data.written import written
-    from .given_inputs import read_inputs
+    from .given_inputs import LINES, read_inputs
 
     _check_out(out)
     if weights is not None:
@@ -72,7 +77,8 @@ def command(
     inputs = network.network.graph(name).inputs
     types = {item.name: item.value.type for item in inputs if item.role == "data"}
     arrays = read_inputs(input or (), types, network.network.fits, vocabularies)
-    results = network.run(name, arrays)
+    lines = next((pair.partition("=")[0] for pair in input or () if f"={LINES}" in pair), None)
+    results = network.run(name, arrays) if lines is None else _by_lines(network, name, arrays, types, lines)
     if out is not None:
         _write(out, results)
     texts = {key: written(array, vocabularies) for key, array in results.items()}
@@ -82,6 +88,21 @@ def command(
     else:
         for key, array in results.items():
             _print(key, array, texts[key])
+
+
+def _by_lines(
+    network: BoundNetwork, entry: str, arrays: Mapping[str, Any], types: Mapping[str, TensorType], lines: str
+) -> dict[str, np.ndarray]:
+    """The results for a few lines of the input `lines` at a time: a file may have more than fit into memory at once."""
+    import numpy as np
+
+    rows = types[lines].shape[0]
+    along = [name for name, type_ in types.items() if name in arrays and type_.rank and type_.shape[0] == rows]
+    parts = []
+    for start in range(0, len(arrays[lines]), _LINES_AT_ONCE):
+        some = {name: arrays[name][start : start + _LINES_AT_ONCE] for name in along}
+        parts.append(network.run(entry, {**arrays, **some}))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _trained(

@@ -12,7 +12,7 @@ import numpy as np
 from netlang.diagnostics import fail
 
 from .lines import Lines, read_lines, sibling_splits
-from .ragged import Sequences, SequenceTable
+from .ragged import Sequences, SequenceTable, check_longest
 from .table import Dataset
 from .tokenizing import vocabularies
 from .vocabulary import BEGIN, END, MARK_SETTINGS, Vocabulary
@@ -54,6 +54,9 @@ def parallel_dataset(
     if length is not None:
         tables["train"], note = _shorter(tables["train"], length)
         notes += [note] if note else []
+    for split, table in tables.items():
+        if length is None or split != "train":
+            check_longest(files[split][0], table, "leaves out longer pairs of the training part")
     return Dataset(f"parallel:{source},{target}", tables, _settings(found), framed, tuple(notes))
 
 

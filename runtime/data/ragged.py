@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+
+from netlang.diagnostics import fail
 
 from .table import ArrayTable, Field, Rows, generator
 
 BUCKETS = 6
 """How many lengths rows are filled up to: a training step is compiled for each, and few are kept at a time."""
+
+
+LONGEST = 10_000
+"""More tokens in a row are a mistake, such as a file without line ends, unless a length is asked for."""
+
+_EDGES_TRIED = 400
 
 
 class Sequences:
@@ -89,12 +98,40 @@ class SequenceTable:
         return SequenceTable(self._sequences, self._columns, self._padding, self._rows[rows])
 
 
+def check_longest(path: Path, table: SequenceTable, what: str) -> None:
+    """Refuses rows that no batch could hold; `what` is done where a length is asked for. Raises DiagnosticError."""
+    row = int(table.longest.argmax())
+    if table.longest[row] > LONGEST:
+        title = f"line {row + 1} of `{path}` has {table.longest[row]:,} tokens"
+        raise fail("bad-data", title, expected=f"at most {LONGEST:,}", help=f"`--length 500` {what}")
+
+
 def _buckets(longest: np.ndarray, lengths: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The bucket of each row, and for each column the lengths to which the rows of a bucket are filled up."""
-    edges = np.unique(np.quantile(longest, np.arange(1, BUCKETS + 1) / BUCKETS, method="higher"))
+    edges = _edges(longest)
     bucket = np.searchsorted(edges, longest)
     widths = {name: np.ones(len(edges), np.int64) for name in lengths}
     for name, found in lengths.items():
         np.maximum.at(widths[name], bucket, found)
         widths[name] = np.maximum.accumulate(widths[name])
     return bucket, widths
+
+
+def _edges(longest: np.ndarray) -> np.ndarray:
+    """The greatest length of each bucket, such that the least is filled up: by dynamic programming over the lengths."""
+    lengths, counts = np.unique(longest, return_counts=True)
+    if len(lengths) > _EDGES_TRIED:
+        lengths = np.unique(np.quantile(longest, np.arange(1, _EDGES_TRIED + 1) / _EDGES_TRIED, method="higher"))
+        counts = np.bincount(np.searchsorted(lengths, longest))
+    rows = np.concatenate([[0], np.cumsum(counts)])
+    filled = np.where(rows[1:] >= rows[:-1, None], (rows[1:] - rows[:-1, None]) * lengths, np.inf)  # [first, last]
+    cost, begins = filled[0], []
+    for _ in range(min(BUCKETS, len(lengths)) - 1):
+        total = np.concatenate([[np.inf], cost[:-1]])[:, None] + filled
+        total[np.tril_indices(len(lengths), -1)] = np.inf
+        begins.append(total.argmin(axis=0))
+        cost = total.min(axis=0)
+    chosen = [len(lengths) - 1]
+    for begin in reversed(begins):
+        chosen.append(int(begin[chosen[-1]]) - 1)
+    return lengths[chosen[::-1]]

@@ -10,7 +10,7 @@ import numpy as np
 from netlang.diagnostics import fail
 
 from .lines import Lines, read_lines, sibling_splits
-from .ragged import Sequences, SequenceTable
+from .ragged import Sequences, SequenceTable, check_longest
 from .table import ArrayTable, Dataset
 from .tokenizing import vocabularies
 from .vocabulary import MARK_SETTINGS, Vocabulary, class_names
@@ -40,6 +40,9 @@ def sentence_dataset(
         _check_labels(path, labels, len(parts["train"][0]))
     vocabulary = vocabularies({"tokens": parts["train"][1]}, tokens or "words", given or {})["tokens"]
     tables = {split: _table(part, vocabulary, labels, length) for split, part in parts.items()}
+    if length is None:
+        for split, table in tables.items():
+            check_longest(files[split], table, "cuts longer sentences off")
     notes = [found.note for found in lines.values() if found.note]
     notes += [f"{split}: `{file}`" for split, file in files.items() if split != "train"]
     settings = {"vocab": len(vocabulary), "classes": len(labels), **MARK_SETTINGS}

@@ -44,6 +44,33 @@ def test_results_are_text_and_also_numbers(tiny: Path) -> None:
     assert printed.out.startswith("The")
 
 
+def test_files_of_lines_are_run_line_by_line(tiny: Path, folder: Path) -> None:
+    run = str(tiny_run(tiny, "translator"))
+    lines = ["Ein Hund schläft .", "Der Mann", "Zwei Hunde spielen im Park ."]
+    Path("a.de").write_text("\n".join(lines * 12) + "\n", "utf-8")  # more than are run at once
+    printed = netlang("run", run, "translate", "-i", "source=lines:a.de")
+    assert printed.code == 0, printed.err
+    found = printed.out.splitlines()
+    assert found == found[:3] * 12
+    for line, answer in zip(lines, found, strict=False):  # filling up changes how long an answer may be, and no word
+        alone = netlang("run", run, "translate", "-i", f"source={line}").out.strip().split()
+        assert answer.split()[: len(alone)] == alone
+    scores = netlang("run", str(tiny_run(tiny, "reader")), "-i", "tokens=lines:a.de", "--out", "scores.npy")
+    assert scores.code == 0, scores.err
+    assert np.load("scores.npy").shape == (36, 2)
+
+
+def test_lines_without_a_token_to_fill_them_up(tiny: Path, folder: Path) -> None:
+    rest = ["-i", "count=2", "-i", "temperature=0", "-i", "seed=0"]
+    run = str(tiny_run(tiny, "writer"))
+    Path("even.txt").write_text("The\nman\n")
+    assert len(netlang("run", run, "generate", "-i", "prompt=lines:even.txt", *rest).out) >= 12
+    Path("odd.txt").write_text("The\nking\n")
+    result = netlang("run", run, "generate", "-i", "prompt=lines:odd.txt", *rest)
+    assert result.code == 1
+    assert "the lines of `odd.txt` have different lengths" in result.err
+
+
 def test_numbers_and_files_are_taken_as_before(tiny: Path, folder: Path) -> None:
     run = str(tiny_run(tiny, "reader"))
     spelled = netlang("run", run, "-i", "tokens=text:a film", "--json")

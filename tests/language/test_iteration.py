@@ -94,6 +94,38 @@ def test_several_sequences_results_and_carries() -> None:
     np.testing.assert_allclose(s, y[:, -1])
 
 
+def test_a_line_can_set_a_carry_and_bind_a_name() -> None:
+    """Of several values, some go into the next round, and some are for this one alone, in any order."""
+    body = """
+    return scan x_t in x along t carry s = zeros(b, d), n = zeros(b, d) {
+      y, next s, _z, next n = [x_t * s, s + x_t, x_t, n + 1]
+      emit y + next s + next n
+    }
+    """
+    sums = np.cumsum(X, 1)
+    before = np.concatenate([np.zeros_like(X[:, :1]), sums[:, :-1]], 1)
+    expected = X * before + sums + np.arange(1, 6, dtype=np.float32)[:, None]
+    np.testing.assert_allclose(result(model("x: f32[b, t, d]", body), x=X), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_line_can_set_a_state_and_bind_a_name() -> None:
+    text = """
+    layer counted()(x: f32[b, 2]) -> f32[b, 2] {
+      state seen: f32 ~ zeros()
+      param w: f32 ~ ones()
+      next seen, y = [seen + 3, x * 2]
+      return w * y
+    }
+    model Net(x: f32[b, 2]) -> f32[b, 2] { return counted()(x) }
+    train Net { minimize mean(forward(x)); optimizer sgd(0.1) }
+    """
+    network = program(text).network()
+    values = {"counted.seen": np.float32([4]).reshape(()), "counted.w": np.float32([1]).reshape(())}
+    found = Runner(network.train_graph(**CHECKED))({**values, "x": X[0, :, :2], **run_inputs()})
+    assert found["next.counted.seen"] == 7
+    assert found["loss"] == pytest.approx(2 * X[0, :, :2].mean(), rel=1e-5)
+
+
 def test_without_emit_and_keep_the_last_carries_are_the_result() -> None:
     text = model(
         "x: f32[b, t, d]",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from netlang.runtime.data.lines import read_lines
 from netlang.runtime.data.ragged import BUCKETS, Sequences, SequenceTable
 
 from netlang.diagnostics import DiagnosticError
+
+from ..fenced import blocks
 
 GERMAN = ["Ein Hund .", "Zwei Hunde schlafen .", "Ein Mann schläft", "Der Hund"]
 ENGLISH = ["A dog .", "Two dogs sleep .", "A man sleeps", "The dog"]
@@ -57,6 +60,25 @@ def test_batches_of_training_have_few_shapes_and_little_padding(lengths: np.ndar
     assert len(shapes) <= BUCKETS + 1  # the last batch of an epoch is smaller
     epoch = [feed.batch(step)["a"] for step in range(feed.steps_per_epoch)]
     assert sum(batch.size for batch in epoch) < 1.4 * lengths.sum()  # 300 * 39 would be twice as much
+
+
+def test_no_other_lengths_would_leave_less_to_fill_up() -> None:
+    random = np.random.default_rng(1)
+    for _ in range(30):
+        lengths = random.integers(1, 14, random.integers(1, 40))
+        made = table(lengths)
+        size = sum(made.take(np.array([row]))["a"].size for row in range(len(lengths)))
+        longest, distinct = lengths.max(), np.unique(lengths)
+        others = combinations(distinct[:-1], min(BUCKETS, len(distinct)) - 1)
+        sizes = [np.array([*other, longest])[np.searchsorted([*other, longest], lengths)].sum() for other in others]
+        assert size == min(sizes)
+
+
+def test_lengths_of_every_kind_are_put_into_few_buckets() -> None:
+    made = table(np.arange(1, 1200))
+    widths = {made.take(np.array([row]))["a"].shape[1] for row in range(0, 1199, 7)}
+    assert len(widths) == BUCKETS
+    assert table(np.full(9, 5)).take(np.arange(9))["b"].shape == (9, 10)
 
 
 def test_an_epoch_has_every_row_once_in_an_order_of_its_own(lengths: np.ndarray) -> None:
@@ -175,6 +197,16 @@ def test_labelled_sentences(tmp_path: Path) -> None:
     assert refused(lambda: open_data(f"sentences:{other}", vocabularies=data.vocabularies)) == "unknown-token"
 
 
+def test_a_line_that_no_batch_could_hold_is_refused(folder: Path) -> None:
+    endless = "film " * 10_001
+    Path("a.txt").write_text(f"good film\nbad {endless}\ngood no\nbad no\n")
+    assert refused(lambda: open_data("sentences:a.txt")) == "bad-data"
+    assert open_data("sentences:a.txt", length=500).rows() == {"train": 4}
+    Path("train.de").write_text("\n".join([endless, *GERMAN[1:]]))
+    assert refused(parallel) == "bad-data"
+    assert parallel(length=500).rows()["train"] == 3
+
+
 READER = """
 model Reader(vocab: int = 9, classes: int = 2)(words: i64[b, t]) -> f32[b, classes] {
   param w: f32[vocab, classes] ~ ones()
@@ -192,3 +224,11 @@ def test_rows_of_any_length_feed_an_input_of_open_size(tmp_path: Path, build: Ca
     fixed = READER.replace("i64[b, t]", "i64[b, 64]")
     assert refused(lambda: match(data, build(fixed, vocab=12))) == "missing-input"  # type: ignore[arg-type]
     assert refused(lambda: match(data, build(READER))) == "vocabulary-mismatch"  # type: ignore[arg-type]
+
+
+def test_the_example_of_the_documentation_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (script,) = blocks(Path(__file__).parents[2] / "docs" / "data.md", "python")
+    small = script.replace("epochs=10", "steps=1").replace("d=256", "d=8").replace("ff=512", "ff=8")
+    assert small.count("=8") >= 2
+    exec(small, {})
+    assert capsys.readouterr().out.endswith("\n")

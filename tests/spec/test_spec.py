@@ -42,7 +42,9 @@ class Example:
     def write(self) -> None:
         """Writes the files into the current folder."""
         for fence in self.files:
-            Path(fence.kind.removeprefix("net ")).write_text(fence.text, "utf-8")
+            file = Path(fence.kind.removeprefix("net "))
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(fence.text, "utf-8")
         Path(MAIN).write_text(self.program.text, "utf-8")
 
 
@@ -107,7 +109,7 @@ def _update(example: Example, text: str) -> None:
 def test_every_block_is_tested() -> None:
     for chapter in CHAPTERS:
         kinds = {fence.kind for fence in fences(chapter.read_text("utf-8"))}
-        assert all(re.fullmatch(r"net( error| \w+\.net)?|text|run|sh", kind) for kind in kinds), chapter.name
+        assert all(re.fullmatch(r"net( error| [\w/]+\.net)?|text|run|sh", kind) for kind in kinds), chapter.name
 
 
 def test_the_contents_list_every_chapter_by_its_title() -> None:
