@@ -17,7 +17,7 @@ from netlang.source import BUILTIN
 from netlang.types import TensorType
 
 from .dtypes import numpy_dtype
-from .emit_fusion import BiasedConvolution, Fusions, find_fusions
+from .emit_fusion import BiasedConvolution, Fusions, ScaledChannels, find_fusions
 from .emit_sizes import SizeEmitter
 from .ir import Constant, Graph, Node, Value, Variable
 from .ops import OPS
@@ -164,8 +164,7 @@ class Emitter(SizeEmitter):
             return
         op = OPS[node.op]
         assert op.onnx is not None, f"{op.name} is expanded before graphs are emitted"
-        self._label = f"{node.scope}/{node.op}" if node.scope else node.op
-        self._line = "" if node.loc is BUILTIN else f"{node.loc.source.name}:{node.loc.line}"
+        self._begin(node)
         inputs = [self._names[value] for value in node.inputs]
         if isinstance(op.onnx, str):
             results = self.node(op.onnx, *inputs, outputs=len(node.outputs))
@@ -176,6 +175,11 @@ class Emitter(SizeEmitter):
         if op.determines:
             for value in node.outputs:
                 self.determine(value, len(self._depth) - 1)
+
+    def _begin(self, node: Node) -> None:
+        """Names what is added from here on after a node, and its place in the source."""
+        self._label = f"{node.scope}/{node.op}" if node.scope else node.op
+        self._line = "" if node.loc is BUILTIN else f"{node.loc.source.name}:{node.loc.line}"
 
     def body(
         self, graph: Graph, captures: Sequence[str], unused: Sequence[tuple[int, TensorType]] = ()
@@ -239,18 +243,31 @@ class Emitter(SizeEmitter):
 
     def lower_fused(self, fusions: Fusions, node: Node) -> None:
         """Adds a node, or what it is fused with."""
-        if node in fusions.biased:
-            self.lower_biased(fusions.biased[node], node)
-        elif node not in fusions.absorbed:
-            self.lower(node)
+        match fusions.completed.get(node):
+            case BiasedConvolution() as fused:
+                self._lower_biased(fused, node)
+            case ScaledChannels() as fused:
+                self._lower_scaled(fused, node)
+            case None if node not in fusions.absorbed:
+                self.lower(node)
 
-    def lower_biased(self, fused: BiasedConvolution, addition: Node) -> None:
-        """Adds a convolution together with the addition of its bias."""
+    def _lower_biased(self, fused: BiasedConvolution, addition: Node) -> None:
         self.lower(fused.convolution)
         proto = self._proto.node[-1]
         assert proto.op_type == "Conv" and len(proto.input) == 2, "a convolution is lowered to one Conv"
         proto.input.append(self._names[fused.bias])
         self._names[addition.outputs[0]] = self._names[fused.convolution.outputs[0]]
+
+    def _lower_scaled(self, fused: ScaledChannels, addition: Node) -> None:
+        self._begin(addition)
+        x = fused.x.type
+        channels = (x.shape[1],)
+        scale, shift = (self.reshape(self._names[one], one.type.shape, channels) for one in (fused.scale, fused.shift))
+        zeros, ones = (self.constant(np.full(channels, value, numpy_dtype(x.dtype))) for value in (0, 1))
+        result = self.node("BatchNormalization", self._names[fused.x], scale, shift, zeros, ones, epsilon=0.0)
+        if fused.added is not None:
+            result = self.node("Add", self._names[fused.added], result)
+        self._names[addition.outputs[0]] = result
 
     def variables(self, weights: Mapping[str, np.ndarray], external: Mapping[str, External]) -> None:
         """Makes initialisers of the variables whose values are given, and inputs of the graph of everything else."""

@@ -9,10 +9,12 @@ from netlang.runtime.data import match
 
 import netlang as nl
 
+DECAY = 10.0  # so much that of the random beginning only what helps is left
+
 
 def picture(steps: int = 400) -> Figure:
     """The filters of `digits.net` after training, and what they make of one digit of each of three kinds."""
-    net = course.network("digits.net", "LeNet")
+    net = course.network("digits.net", "LeNet", weight_decay=DECAY)
     rows = match(nl.open_data("digits"), net.network).splits
     data, test = (table.take(table.sequence()) for table in (rows["train"], rows["test"]))
     course.train(net, data, steps, batch=64)
@@ -21,8 +23,8 @@ def picture(steps: int = 400) -> Figure:
     figure, axes = course.panels(1 + len(chosen), 1 + len(filters), width=1.1, height=1.1)
     lines = np.array(axes).reshape(1 + len(chosen), -1)
     lines[0, 0].set_axis_off()
-    limit = np.abs(filters).max()
     for axis, weights in zip(lines[0, 1:], filters, strict=True):
+        limit = np.abs(weights).max()
         course.show(axis, weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for line, image in zip(lines[1:], chosen, strict=True):
         course.show(line[0], image)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from netlang.diagnostics import did_you_mean
+
 _LAYERS = {
     "linear": ("Linear", "Dense", "dense", "fc", "LazyLinear"),
     "conv1d": ("Conv1d", "Conv1D"),
@@ -89,6 +91,32 @@ ATTRIBUTES = {
     "dim": "`rank(x)` is the number of dimensions; sizes have names",
 }
 """What a tensor has elsewhere -> how it is said here."""
+
+
+_ARGUMENTS = {  # names of arguments elsewhere -> here
+    **dict.fromkeys(("dim", "axes", "dims"), "axis"),
+    **dict.fromkeys(("keepdim", "keep_dims"), "keepdims"),
+    **dict.fromkeys(("padding",), "pad"),
+    **dict.fromkeys(("kernel_size", "pool_size"), "kernel"),
+    **dict.fromkeys(("strides",), "stride"),
+    **dict.fromkeys(("out_features", "out_channels", "units", "filters", "hidden_size"), "out"),
+    **dict.fromkeys(("learning_rate", "rate"), "lr"),
+    **dict.fromkeys(("num_heads", "heads", "nhead"), "h"),
+    **dict.fromkeys(("num_embeddings", "input_dim"), "rows"),
+    **dict.fromkeys(("embedding_dim", "output_dim", "d_model"), "d"),
+    **dict.fromkeys(("reduction",), "reduce"),
+    **dict.fromkeys(("attn_mask", "attention_mask"), "mask"),
+}
+_TAKEN_FROM_THE_INPUT = frozenset(("in_features", "in_channels", "input_size", "input_shape", "num_features"))
+
+
+def argument(name: str, known: Collection[str]) -> str | None:
+    """The help for an argument called `name` where those in `known` exist."""
+    if _ARGUMENTS.get(name) in known:
+        return f"write `{_ARGUMENTS[name]}`"
+    if name in _TAKEN_FROM_THE_INPUT:
+        return "how many come in follows from the input"
+    return did_you_mean(name, known)
 
 
 def of_attribute(name: str, functions: Collection[str]) -> str:

@@ -137,8 +137,10 @@ def _what_fits(mistake: Mistake) -> str:
         return "an expression"
     if "layer" in expected and "use" not in expected:
         return "a type"
-    if "+" in expected:  # behind an expression: what ends it
-        expected = expected - _AFTER_VALUE - {"=" if expected & {",", "_NL"} else ""}
+    if "+" in expected:  # behind an expression: what ends it, an axis pattern apart
+        expected = (
+            expected - _AFTER_VALUE - ({":"} if ")" in expected else set()) - {"=" if expected & {",", "_NL"} else ""}
+        )
         if expected & {"_NL", "$END"}:
             expected = expected - {","}
     choices = [word for token, word in _KINDS.items() if token in expected]
@@ -319,11 +321,22 @@ def _result_without_arrow(mistake: Mistake) -> Diagnostic | None:
     return mistake.fault("the result's arrow is `->`") if mistake.found.type == "=" else None
 
 
+def _definition_without_inputs(mistake: Mistake) -> Diagnostic | None:
+    words = [token.value for token in mistake.before[-2:-1]]
+    if mistake.expected != {"("} or words not in (["fn"], ["layer"], ["entry"]):
+        return None
+    name = mistake.previous
+    return mistake.fault(f"`{name}` does not say what comes in", f"write `{words[0]} {name}(x: f32[b, d]) … {{ … }}`")
+
+
 def _parameter_without_type(mistake: Mistake) -> Diagnostic | None:
     previous = mistake.previous
-    if mistake.expected != {":"} or mistake.found.type not in (",", ")", "=") or previous is None:
+    stops = (",", ")", "=", "_NL", "}", "$END")
+    if mistake.expected != {":"} or mistake.found.type not in stops or previous is None:
         return None
     way_out = f"write `{previous}: f32[b, d]` for a tensor, or `{previous}: int` for a number"
+    if "in" in mistake.statement_words():
+        way_out = f"write `in {previous}: f32[batch, d]`, or `i64[batch]` for labels"
     for word in {"param", "state"} & mistake.statement_words():
         way_out = f"write `{word} {previous}: f32[n] ~ zeros()`"
     return mistake.fault(f"the parameter `{previous}` has no type", way_out)
@@ -455,11 +468,54 @@ def _graph_head(mistake: Mistake) -> Diagnostic | None:
 _AGGREGATE_HEAD = "write `aggregate sum over (u -> v) in edges { … }`; or `mean`, `max`, `min`, `softmax`"
 
 
-def _quoted_axes(mistake: Mistake) -> Diagnostic | None:
-    """`rearrange(x: "b t d -> b d t")`."""
-    if mistake.found.type != "STRING" or "->" not in mistake.expected or mistake.previous != ":":
+def _axis_pattern(mistake: Mistake) -> Diagnostic | None:
+    """Faults behind the `:` of `rearrange(x: b t d -> b d t)`."""
+    opened = mistake.open_brackets()
+    if not {"->", ","} <= mistake.expected or not opened or opened[-1].type != "(":
         return None
-    return mistake.fault("the names of axes stand without quotes", "write `rearrange(x: b t d -> b d t)`")
+    if mistake.found.type == "STRING" and mistake.previous == ":":
+        return mistake.fault("the names of axes stand without quotes", "write `rearrange(x: b t d -> b d t)`")
+    inside = mistake.before[_place(mistake, opened[-1]) :]
+    if mistake.found.type == ")" and any(token.type == ":" for token in inside):
+        return mistake.fault("an axis pattern says what the axes become", "write `rearrange(x: b t d -> b d t)`")
+    return None
+
+
+def _augment_head(mistake: Mistake) -> Diagnostic | None:
+    if mistake.expected != {"{"} or mistake.previous is None or mistake.previous.type != "augment":
+        return None
+    return mistake.fault("what `augment` does stands in braces", "write `augment { image = image |> … }`")
+
+
+def _pretrained(mistake: Mistake) -> Diagnostic | None:
+    """Faults in the head of `pretrained`, and in the rules between its braces."""
+    if mistake.previous is not None and mistake.previous.type == "pretrained":
+        way_out = 'write `pretrained NAME "file.safetensors"`, with the name of a model'
+        return mistake.fault("`pretrained` says which model it is for", way_out)
+    opened = mistake.open_brackets()
+    before = mistake.before[: _place(mistake, opened[-1])] if opened else ()
+    words = {token.type for token in before[_last_line(before) :]}
+    if "pretrained" not in words:
+        return None
+    if mistake.found.type == "=":
+        return mistake.fault("a rule has an arrow", 'write `"theirs" -> "ours"`')
+    first = mistake.first_word
+    if "STRING" in mistake.expected and first is not None and first.type == "NAME":
+        return Diagnostic("syntax-error", "names of weights stand in quotes", Label(mistake.span(first)), help=_RULE)
+    return None
+
+
+_RULE = 'write `"fc.weight" -> "linear.weight"`, or `ignore "fc.bias"`'
+
+
+def _place(mistake: Mistake, token: Token) -> int:
+    """Where among the accepted tokens one of them is."""
+    return next(i for i, other in enumerate(mistake.before) if other is token)
+
+
+def _last_line(tokens: Sequence[Token]) -> int:
+    """Where the last statement or declaration of `tokens` begins."""
+    return max((i + 1 for i, token in enumerate(tokens) if token.type == "_NL"), default=0)
 
 
 def _phase_head(mistake: Mistake) -> Diagnostic | None:
@@ -478,17 +534,20 @@ _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
     _bracket,
     _other_language,
     _use_without_names,
+    _augment_head,
+    _pretrained,
     _equals,
     _reserved_word,
     _misplaced,
     _iteration_head,
     _repeated_head,
     _graph_head,
-    _quoted_axes,
+    _axis_pattern,
     _phase_head,
     _python_block,
     _comparison_chain,
     _result_without_arrow,
+    _definition_without_inputs,
     _parameter_without_type,
     _no_first_value,
     _python_expression,

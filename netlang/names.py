@@ -8,12 +8,14 @@ inputs of `forward` with their dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from netlang import habits, syntax
 from netlang.diagnostics import Diagnostic, Label, did_you_mean
 from netlang.parser import parse_template
+from netlang.placement import NEW_VALUE, beside_entries, misplaced, not_in_augment
 from netlang.pretrained import check_pretrained
+from netlang.scopes import Binding, Scope
 from netlang.source import Span
 from netlang.syntax import Definition, Expr, Module, Name, Node, Parameter, Statement, Use
 
@@ -32,14 +34,6 @@ _UNUSED = {  # kinds of names that should be used -> what to do about one that i
 }
 
 
-_STATELESS = {"fn": "a `fn`", "train": "a `train`", "augment": "`augment`"}
-_NEW_VALUE = "give an input a new value: `image = image |> …`"
-_NOT_IN_AUGMENT = (
-    syntax.Input, syntax.Minimize, syntax.Report, syntax.Optimizer, syntax.Clip, syntax.Fit, syntax.Phase,
-    syntax.Augment, syntax.WhenTraining,
-)  # fmt: skip
-
-
 def check_names(module: Module, builtins: frozenset[str], exports: Exports) -> list[Diagnostic]:
     """Faults and warnings about the names of a file, in the order of the source.
 
@@ -50,50 +44,6 @@ def check_names(module: Module, builtins: frozenset[str], exports: Exports) -> l
     return sorted(checker.found, key=lambda fault: fault.primary.span.start if fault.primary else 0)
 
 
-@dataclass(slots=True)
-class _Binding:
-    """A name in a scope. Its kind: one of `_UNUSED`, or constant, definition, entry, parameter, dimension or carry."""
-
-    kind: str
-    span: Span
-    used: bool = False
-
-
-class _Scope:
-    """The names of a file, of one definition, or of one block with a value."""
-
-    def __init__(self, outer: _Scope | None = None) -> None:
-        self.outer = outer
-        self.bindings: dict[str, _Binding] = {}
-        self.visible: set[str] = set()  # of the bindings: those made on the way here
-        self.later: dict[str, Span] = {}  # what the statements of the definition bind
-
-    def own(self, name: str) -> _Binding | None:
-        """The binding made in this very scope."""
-        return self.bindings[name] if name in self.visible else None
-
-    def find(self, name: str) -> _Binding | None:
-        scope: _Scope | None = self
-        while scope is not None:
-            if name in scope.visible:
-                return scope.bindings[name]
-            scope = scope.outer
-        return None
-
-    def bind(self, name: str, kind: str, span: Span) -> None:
-        """Makes `name` visible; a name that is assigned again stays one binding."""
-        if name not in self.visible or kind in ("param", "state"):
-            used = self.bindings[name].used if name in self.bindings else False
-            self.bindings[name] = _Binding(kind, span, used)
-        self.visible.add(name)
-
-    def names(self) -> Iterator[str]:
-        scope: _Scope | None = self
-        while scope is not None:
-            yield from scope.visible
-            scope = scope.outer
-
-
 class _Checker:
     """Walks a module; `found` collects what is wrong."""
 
@@ -101,9 +51,9 @@ class _Checker:
         self.module = module
         self.builtins = builtins
         self.found: list[Diagnostic] = []
-        self.top = _Scope()
+        self.top = Scope()
         self.scopes = [self.top]
-        self.models: dict[str, _Scope] = {}  # what `train` blocks see
+        self.models: dict[str, Scope] = {}  # what `train` blocks see
         self.attributes: set[str] = set()  # names read as `x.name`
         self.kind = ""  # of the definition around the walk: fn, layer, model, entry or train
         self.lenient = False  # inside the `train` block of a model from another file
@@ -119,7 +69,7 @@ class _Checker:
                 self._expression(declaration.value, self.top)
             elif isinstance(declaration, Definition):
                 self._definition(declaration, self.top)
-        trains: dict[str, _Binding] = {}
+        trains: dict[str, Binding] = {}
         for declaration in declarations:
             if isinstance(declaration, syntax.Train):
                 model = declaration.model
@@ -127,7 +77,7 @@ class _Checker:
                     self._duplicate(
                         "duplicate-name", f"`{model.name}` has two `train` blocks", model, trains[model.name]
                     )
-                trains.setdefault(model.name, _Binding("train", model.span))
+                trains.setdefault(model.name, Binding("train", model.span))
                 self._train(declaration)
         self._pretrained()
         self._report_unused()
@@ -147,7 +97,7 @@ class _Checker:
         elif isinstance(declaration, Definition):
             self._bind_new(self.top, declaration.name, "definition")
 
-    def _bind_new(self, scope: _Scope, name: Name, kind: str) -> None:
+    def _bind_new(self, scope: Scope, name: Name, kind: str) -> None:
         """Binds a name that must not be bound yet."""
         existing = scope.own(name.name)
         if existing is not None:
@@ -158,7 +108,7 @@ class _Checker:
             self._duplicate(code, title, name, existing, way_out)
         scope.bind(name.name, kind, name.span)
 
-    def _definition(self, definition: Definition, outer: _Scope) -> None:
+    def _definition(self, definition: Definition, outer: Scope) -> None:
         scope = self._new_scope(outer, definition.body)
         previous, self.kind = self.kind, definition.kind
         self._parameters([p for group in definition.parameters for p in group], scope)
@@ -178,7 +128,7 @@ class _Checker:
         self,
         names: Iterable[Name],
         block: syntax.Block,
-        outer: _Scope,
+        outer: Scope,
         kind: str = "parameter",
         has_value: bool = False,
     ) -> None:
@@ -188,7 +138,7 @@ class _Checker:
             scope.bind(name.name, kind, name.span)
         self._block(block, scope, has_value)
 
-    def _model(self, definition: Definition, scope: _Scope) -> None:
+    def _model(self, definition: Definition, scope: Scope) -> None:
         """A model's body and entries. What its `train` block sees is kept in `models`."""
         if not definition.entries:
             seen = self._new_scope(scope.outer)
@@ -198,7 +148,7 @@ class _Checker:
             self.models[definition.name.name] = seen
             self._block(definition.body, scope)
             return
-        self._inputs_beside_entries(definition)
+        self.found += beside_entries(definition)
         for entry in definition.entries:
             self._bind_new(scope, entry.name, "entry")
         self._block(definition.body, scope)
@@ -211,20 +161,8 @@ class _Checker:
                     seen.bind(parameter.name, "parameter", parameter.span)
                 self._dimensions(inputs, seen)
 
-    def _inputs_beside_entries(self, definition: Definition) -> None:
-        for parameter in (p for group in definition.parameters for p in group):
-            if isinstance(parameter.type, syntax.TypeName) and parameter.type.dims is not None:
-                title = f"`{definition.name.name}` has entries, which have the inputs"
-                way_out = f"move `{parameter.span.text}` into the parentheses of the entries that take it"
-                entry = definition.entries[0].name.span
-                self._fault("misplaced-statement", title, parameter.span, (Label(entry, "an entry"),), way_out)
-        for statement in definition.body.statements:
-            if isinstance(statement, syntax.Return):
-                title, way_out = "a model with entries returns nothing itself", "its entries have the results"
-                self._fault("misplaced-statement", title, statement.span, help=way_out)
-
     def _pretrained(self) -> None:
-        seen: dict[str, _Binding] = {}
+        seen: dict[str, Binding] = {}
         for declaration in self.module.declarations:
             if isinstance(declaration, syntax.Pretrained):
                 for model in declaration.models:
@@ -234,7 +172,7 @@ class _Checker:
                     if model.name in seen:
                         title = f"`{model.name}` has two `pretrained` declarations"
                         self._duplicate("duplicate-name", title, model, seen[model.name])
-                    seen.setdefault(model.name, _Binding("pretrained", model.span))
+                    seen.setdefault(model.name, Binding("pretrained", model.span))
                 self.found.extend(check_pretrained(declaration))
 
     def _train(self, train: syntax.Train) -> None:
@@ -248,7 +186,7 @@ class _Checker:
         self._block(train.body, scope)
         self.lenient = False
 
-    def _parameters(self, parameters: Iterable[Parameter], scope: _Scope) -> None:
+    def _parameters(self, parameters: Iterable[Parameter], scope: Scope) -> None:
         parameters = list(parameters)
         for parameter in parameters:
             place = Span(parameter.span.source, parameter.span.start, parameter.span.start + len(parameter.name))
@@ -259,7 +197,7 @@ class _Checker:
                 is_init = isinstance(parameter.type, syntax.TypeName) and parameter.type.name == "init"
                 (self._initializer if is_init else self._expression)(parameter.default, scope)
 
-    def _dimensions(self, parameters: Iterable[Parameter], scope: _Scope) -> None:
+    def _dimensions(self, parameters: Iterable[Parameter], scope: Scope) -> None:
         """Binds the dimensions that the types of tensor parameters name first."""
         for parameter in parameters:
             for name in _dimension_names(parameter.type):
@@ -269,7 +207,7 @@ class _Checker:
                 else:
                     binding.used = True
 
-    def _result(self, result: syntax.TypeExpr | None, scope: _Scope) -> None:
+    def _result(self, result: syntax.TypeExpr | None, scope: Scope) -> None:
         for name in _dimension_names(result):
             if isinstance(name, syntax.Pack):
                 continue  # stands for whatever there is
@@ -278,15 +216,15 @@ class _Checker:
 
     # --- Statements --------------------------------------------------------------------------------------------------
 
-    def _new_scope(self, outer: _Scope | None, body: syntax.Block | None = None) -> _Scope:
-        scope = _Scope(outer)
+    def _new_scope(self, outer: Scope | None, body: syntax.Block | None = None) -> Scope:
+        scope = Scope(outer)
         self.scopes.append(scope)
         for node in syntax.walk(body) if body is not None else ():
             for name in syntax.bound_names(node):
                 scope.later.setdefault(name.name, name.span)
         return scope
 
-    def _block(self, block: syntax.Block, scope: _Scope, has_value: bool = False) -> None:
+    def _block(self, block: syntax.Block, scope: Scope, has_value: bool = False) -> None:
         returned: Statement | None = None
         states: dict[str, Span] = {}  # set by `next` so far
         for i, marked in enumerate(block.statements):
@@ -304,8 +242,9 @@ class _Checker:
             self._set_once(statement, states, scope)
             returned = statement if _returns(statement) else None
 
-    def _statement(self, statement: Statement, scope: _Scope) -> None:
-        self._check_place(statement)
+    def _statement(self, statement: Statement, scope: Scope) -> None:
+        fault = misplaced(statement, self.kind, self.iteration)
+        self.found += [fault] if fault else []
         match statement:
             case syntax.Assign(keyword, targets, value):
                 self._expression(value, scope)
@@ -356,12 +295,9 @@ class _Checker:
                 for child in _children(statement):
                     self._expression(child, scope)
 
-    def _augment(self, body: syntax.Block, outer: _Scope) -> None:
+    def _augment(self, body: syntax.Block, outer: Scope) -> None:
         """The body of `augment`: an assignment to an input gives that a new value, other names are the body's own."""
-        for statement in (node for node in syntax.walk(body) if isinstance(node, _NOT_IN_AUGMENT)):
-            word = statement.span.text.split(None, 1)[0]
-            self._fault("misplaced-statement", f"`{word}` cannot stand in `augment`", statement.span,
-                        help="in there, inputs get new values; put it behind the block")  # fmt: skip
+        self.found += not_in_augment(body)
         scope = self._new_scope(outer, body)
         previous, self.kind = self.kind, "augment"
         self._block(body, scope)
@@ -370,32 +306,7 @@ class _Checker:
             if outer.find(name) is not None:
                 scope.bindings[name].used = True
 
-    def _check_place(self, statement: Statement) -> None:
-        """Statements that the definition around them has no use for."""
-        word = statement.keyword if isinstance(statement, syntax.Declare) else "next"
-        is_carry = isinstance(statement, syntax.SetNext) and bool(self.iteration)
-        if isinstance(statement, syntax.Declare | syntax.SetNext) and not is_carry and self.kind in _STATELESS:
-            way_out = "make it a `layer`" if self.kind == "fn" else "put it into the model"
-            title = f"`{word}` cannot stand in {_STATELESS[self.kind]}, which has no parameters or states"
-            self._fault("misplaced-statement", title, statement.span, help=way_out)
-        elif isinstance(statement, syntax.Emit | syntax.Keep) and not self.iteration:
-            word = "emit" if isinstance(statement, syntax.Emit) else "keep"
-            title = f"`{word}` stands in the body of a `scan` or a `loop`"
-            self._fault("misplaced-statement", title, statement.span, help="`return` gives the result of a definition")
-        elif isinstance(statement, syntax.Return) and self.iteration:
-            title = f"the body of a `{self.iteration}` returns nothing"
-            way_out = f"`emit` adds to the results of each round; what the `{self.iteration}` is worth can be returned"
-            self._fault("misplaced-statement", title, statement.span, help=way_out)
-        elif isinstance(statement, syntax.Return) and self.kind == "augment":
-            title = "an `augment` returns nothing"
-            self._fault("misplaced-statement", title, statement.span, help=_NEW_VALUE)
-        elif isinstance(statement, syntax.Return) and self.kind == "train":
-            title = "a `train` block returns nothing"
-            self._fault(
-                "misplaced-statement", title, statement.span, help="`report` shows numbers, `minimize` the loss"
-            )
-
-    def _branches(self, then: syntax.Block, otherwise: syntax.Block | None, scope: _Scope) -> None:
+    def _branches(self, then: syntax.Block, otherwise: syntax.Block | None, scope: Scope) -> None:
         """Both branches from the same start; what either binds is bound afterwards."""
         before = set(scope.visible)
         self._block(then, scope)
@@ -404,7 +315,7 @@ class _Checker:
             self._block(otherwise, scope)
         scope.visible = scope.visible | bound
 
-    def _assign(self, name: Name, kind: str, scope: _Scope) -> None:
+    def _assign(self, name: Name, kind: str, scope: Scope) -> None:
         existing = scope.own(name.name)
         if existing is not None:
             stored = ("param", "state")
@@ -419,7 +330,7 @@ class _Checker:
                 self._duplicate("duplicate-name", f"`{name.name}` has a meaning already", name, existing)
         scope.bind(name.name, kind, name.span)
 
-    def _set_once(self, statement: Statement, states: dict[str, Span], scope: _Scope) -> None:
+    def _set_once(self, statement: Statement, states: dict[str, Span], scope: Scope) -> None:
         """Notes which states a statement of a block sets; a second time is a fault."""
         targets = statement.targets if isinstance(statement, syntax.SetNext) else ()
         for target in targets:
@@ -432,12 +343,12 @@ class _Checker:
                     self._fault("duplicate-name", title, target.span, secondary, way_out)
                 states[target.name] = target.span
 
-    def _hides_state(self, name: Name, state: _Binding) -> None:
+    def _hides_state(self, name: Name, state: Binding) -> None:
         title = f"`=` does not set the state `{name.name}`"
         way_out = f"`next {name.name} = …` is its value in the next step; a name for this one is another name"
         self._fault("unset-state", title, name.span, (Label(state.span, "declared here"),), help=way_out)
 
-    def _next(self, name: str, span: Span, scope: _Scope) -> None:
+    def _next(self, name: str, span: Span, scope: Scope) -> None:
         """`next name`, set or read: of a carry or a state."""
         binding = scope.find(name)
         if binding is None or binding.kind not in ("state", "carry"):
@@ -453,7 +364,7 @@ class _Checker:
 
     # --- Expressions -------------------------------------------------------------------------------------------------
 
-    def _expression(self, node: Node, scope: _Scope) -> None:
+    def _expression(self, node: Node, scope: Scope) -> None:
         match node:
             case Name(name) | syntax.Pack(name):
                 if not self._use(name, scope):
@@ -513,7 +424,7 @@ class _Checker:
         carries: Iterable[syntax.Carry],
         condition: Expr | None,
         body: syntax.Block,
-        outer: _Scope,
+        outer: Scope,
     ) -> None:
         """The body of a `scan` or `loop`, and the condition, which sees what the body begins with."""
         scope = self._new_scope(outer, body)
@@ -527,7 +438,7 @@ class _Checker:
         self._block(body, scope)
         self.iteration = around
 
-    def _initializer(self, expr: Expr, scope: _Scope) -> None:
+    def _initializer(self, expr: Expr, scope: Scope) -> None:
         """What stands after `~`: initializers have names of their own, which the compiler knows."""
         if isinstance(expr, Name):
             self._use(expr.name, scope)
@@ -537,12 +448,12 @@ class _Checker:
         else:
             self._expression(expr, scope)
 
-    def _message(self, message: syntax.String | None, scope: _Scope) -> None:
+    def _message(self, message: syntax.String | None, scope: Scope) -> None:
         for part in parse_template(message) if message is not None else ():
             if not isinstance(part, str):
                 self._expression(part, scope)
 
-    def _use(self, name: str, scope: _Scope) -> bool:
+    def _use(self, name: str, scope: Scope) -> bool:
         """Marks a name as used; whether it means anything."""
         binding = scope.find(name)
         if binding is not None:
@@ -551,9 +462,9 @@ class _Checker:
 
     # --- What is reported --------------------------------------------------------------------------------------------
 
-    def _undefined(self, name: str, span: Span, scope: _Scope, otherwise: str | None = None) -> None:
+    def _undefined(self, name: str, span: Span, scope: Scope, otherwise: str | None = None) -> None:
         later: Span | None = None
-        around: _Scope | None = scope
+        around: Scope | None = scope
         while around is not None and later is None:
             later, around = around.later.get(name), around.outer
         if later is not None and later.start > span.start:
@@ -577,7 +488,7 @@ class _Checker:
         way_out = "what a phase binds is its own; bind it before the phases, or compute it again"
         self._fault("undefined-name", f"`{name}` is not defined", span, secondary, help=way_out)
 
-    def _along(self, along: Expr, scope: _Scope) -> None:
+    def _along(self, along: Expr, scope: Scope) -> None:
         """The dimension of a `scan`."""
         if isinstance(along, Name) and not self._use(along.name, scope):
             way_out = "`along` takes a dimension of the sequences, such as `t` of `x: f32[b, t, d]`"
@@ -585,12 +496,12 @@ class _Checker:
         elif not isinstance(along, Name):
             self._expression(along, scope)
 
-    def _duplicate(self, code: str, title: str, name: Name, first: _Binding, help: str | None = None) -> None:
+    def _duplicate(self, code: str, title: str, name: Name, first: Binding, help: str | None = None) -> None:
         first.used = True  # one fault is enough
         self._fault(code, title, name.span, (Label(first.span, "first here"),), help)
 
     def _unused_result(self, statement: syntax.ExpressionStatement) -> None:
-        way_out = _NEW_VALUE if self.kind == "augment" else "give it a name, or `return` it"
+        way_out = NEW_VALUE if self.kind == "augment" else "give it a name, or `return` it"
         if isinstance(statement.value, syntax.Binary) and statement.value.operator == "==":
             way_out = "`=` assigns; `assert` states what must hold"
         elif isinstance(statement.value, syntax.Call) and isinstance(statement.value.function, syntax.Attribute):

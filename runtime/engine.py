@@ -15,6 +15,7 @@ from netlang.diagnostics import DiagnosticError, fail
 from ..compiler import Network
 from ..compiler.ir import Graph, Variable
 from .inputs import InputCheck, scalar_inputs
+from .not_finite import cause_of, not_finite
 from .session import Device
 
 SPECIALISED_LIMIT = 8
@@ -54,7 +55,9 @@ class Engine(ABC):
         batch, sizes = self._check(arrays)
         metrics = self._run(batch, sizes)
         if not math.isfinite(metrics["loss"]):
-            raise not_finite(metrics, self.step_count)
+            roles = {"step": self.step_count, "steps": self.steps or 0, "seed": self.seed}
+            cause = cause_of(self.network, self.variables(), batch, roles, self.device)
+            raise not_finite(metrics, self.step_count, cause)
         self._commit()
         self.step_count += 1
         self.changes += 1
@@ -115,18 +118,6 @@ def all_variables(network: Network, graph: Graph) -> list[Variable]:
 def replaced_variables(graph: Graph) -> frozenset[str]:
     """Names of the variables that a step gives a new value."""
     return frozenset(output.name for output in graph.outputs if output.role == "next")
-
-
-def not_finite(metrics: Mapping[str, float], step: int) -> DiagnosticError:
-    """The error for a loss that is infinite or no number, at a step counted from 0."""
-    reports = [f"{name} = {value:g}" for name, value in metrics.items() if name != "loss"]
-    return fail(
-        "not-finite",
-        f"the loss is {metrics['loss']:g} at step {step}",
-        notes=[f"at this step {', '.join(reports)}"] if reports else (),
-        help="lower the learning rate, warm it up, or clip the gradients (`clip 1.0`); look for log or division "
-        "by zero in the loss, and for such values in the data",
-    )
 
 
 def _unplanned() -> DiagnosticError:

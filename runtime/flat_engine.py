@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -27,6 +27,8 @@ from ..compiler.emit import emit, output_name
 from ..compiler.in_place import is_elementwise, may_overwrite
 from ..compiler.initializers import materialise
 from ..compiler.ir import Graph
+from ..compiler.passes import CPU, ONE_THREAD, run
+from ..compiler.passes.fixed import fixed
 from .engine import SPECIALISED_LIMIT, Engine, replaced_variables
 from .explained import explained
 from .flat_layout import Group, copies, flat_states, initial_state, state_suffix
@@ -154,12 +156,11 @@ class FlatEngine(Engine):
     def _commit(self) -> None:
         step = self._step
         parts = len(step.metrics)
-        self._scale[...] = 1 / parts
         clip = self._flat_steps[parts][0].clip
         if clip is not None:
             self._parallel(step.combine)
-            norm = math.sqrt(sum(float(square) for square in step.squares))
-            self._scale[...] = min(1.0, clip / (norm + 1e-6))
+            norm = math.sqrt(sum(float(square) for square in step.squares)) / parts
+            self._scale[...] = min(1.0, clip / (norm + 1e-6)) / parts
         self._parallel(step.apply)
         self._others.advance()
 
@@ -186,8 +187,10 @@ class FlatEngine(Engine):
         parts = sizes[self._batch] // rows if self._batch else 1
         own = {**sizes, self._batch: rows} if self._batch else sizes
         sites = row_sites(self._open, self._batch) if self._batch and parts > 1 else frozenset()
-        graph = self.network.gradient_graph(own, sites)
-        session = (self._single if parts > 1 else self.device).session(emit(graph))
+        device = self._single if parts > 1 else self.device
+        further = ONE_THREAD if device.threads == 1 else CPU
+        graph = run(self.network.gradient_graph(own, sites), pipeline=further)
+        session = device.session(emit(graph))
         metrics: list[Mapping[str, np.ndarray]] = [
             {o.name: np.zeros((), np.float32) for o in graph.outputs if o.role in ("loss", "report")}
             for _ in range(parts)
@@ -269,7 +272,8 @@ class FlatEngine(Engine):
                 if flat.combine is not None:
                     squares.append(np.zeros((), np.float32))
                     binding = self._bind_pieces(sessions["combine"], parts_here)
-                    binding.bind_ortvalue_output("grad", self.device.place(parts_here[0]))  # over the first part
+                    if parts > 1:
+                        binding.bind_ortvalue_output("grad", self.device.place(parts_here[0]))  # over the first part
                     binding.bind_ortvalue_output("squares", self.device.place(squares[-1]))
                     combine.append(partial(sessions["combine"].run_with_iobinding, binding))
                     parts_here = parts_here[:1]
@@ -285,9 +289,10 @@ class FlatEngine(Engine):
         vectors = {FLAT: group.parameters[piece]}
         for state, name in flat_states(graph).items():
             vectors[name] = group.states[state][piece]
-        for item in scalar_inputs(graph):
-            if item.role in self._scalars:
-                binding.bind_ortvalue_input(item.name, self.device.place(self._scalars[item.role]))
+        scalars = {**self._scalars, "scale": self._scale}
+        for item in graph.inputs:
+            if item.role in scalars:
+                binding.bind_ortvalue_input(item.name, self.device.place(scalars[item.role]))
         for name, vector in vectors.items():
             binding.bind_ortvalue_input(name, self.device.place(vector))
             binding.bind_ortvalue_output(output_name(name, "next"), self.device.place(vector))
@@ -297,12 +302,11 @@ class FlatEngine(Engine):
         binding = session.io_binding()
         for part, gradient in enumerate(gradients):
             binding.bind_ortvalue_input(f"grad.{part}", self.device.place(gradient))
-        binding.bind_ortvalue_input("scale", self.device.place(self._scale))
         return binding
 
     def _flat_sessions(self, parts: int) -> tuple[FlatStep, dict[str, ort.InferenceSession]]:
         if parts not in self._flat_steps:
-            flat = self.network.flat_step(parts)
+            flat = _simplified(self.network.flat_step(parts), parts)
             graphs = {str(group.decay): flat.apply[group.decay] for group in self._groups}
             if flat.combine is not None:
                 graphs["combine"] = flat.combine
@@ -312,6 +316,19 @@ class FlatEngine(Engine):
     def _share(self, tasks: list[Task]) -> list[list[Task]]:
         """Deals tasks out to the threads."""
         return [dealt for start in range(self._threads) if (dealt := tasks[start :: self._threads])]
+
+
+def _simplified(flat: FlatStep, parts: int) -> FlatStep:
+    """The optimizer's graphs with the scale that is known: 1 / parts, or where gradients are clipped, 1 for their sum.
+
+    The gradient of a single part is its own sum, which is not written again.
+    """
+    if flat.combine is None:
+        return replace(flat, apply={decay: fixed(graph, {"scale": 1 / parts}) for decay, graph in flat.apply.items()})
+    combine = fixed(flat.combine, {"scale": 1.0})
+    if parts == 1:
+        combine = replace(combine, outputs=tuple(output for output in combine.outputs if output.name != "grad"))
+    return replace(flat, combine=run(combine, pipeline=ONE_THREAD))
 
 
 def _run_all(tasks: list[Task]) -> None:

@@ -29,6 +29,13 @@ def blocks(path: Path, kind: str) -> list[str]:
     return [fence.text for fence in fences(path.read_text("utf-8")) if fence.kind == kind]
 
 
+def broken_links(path: Path) -> list[str]:
+    """Links of a document, code apart, to files of the project that are not there."""
+    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", prose)
+    return [target for target in targets if not target.startswith("http") and not (path.parent / target).exists()]
+
+
 def replaced(document: str, fence: Fence, text: str) -> str:
     """The document with another text in one of its blocks."""
     return document[: fence.start] + text + document[fence.end :]

@@ -14,7 +14,7 @@ from netlang.diagnostics import Label, fail
 from netlang.source import Span
 
 from ..ir import Node, Value
-from .context import Context
+from .context import Context, is_library
 from .patterns import split_parameters
 from .training import TrainPlan, plan_of
 from .values import POISON, Entry, Environment, Poison, describe
@@ -67,7 +67,8 @@ def _check_order(context: Context, name: str, before: Value, earlier: Iterable[N
     """Raises misplaced-statement where something was computed from the input as it was."""
     use = next((node for node in earlier if before in node.inputs), None)
     if use is not None:
-        place = context.origin(use.outputs[0]) or use.loc
+        calls = (made.span for made in context.made.values() if before in made.tensors and not is_library(made.span))
+        place = next(calls, use.loc)
         raise fail("misplaced-statement", f"`{name}` was used before it is augmented", span, "changed here",
                    secondary=[Label(place, "used here, unchanged")],
                    help="put the `augment` block in front of what uses its inputs")  # fmt: skip

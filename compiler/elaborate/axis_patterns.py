@@ -183,8 +183,9 @@ class _Axes:
 
     def unknown(self, axis: syntax.AxisName | syntax.Pack) -> DiagnosticError:
         """The error for an axis of the result that no tensor has."""
-        return fail("undefined-name", f"no axis on the left is called `{axis.name}`", axis.span,
-                    help=did_you_mean(axis.name, [*self.sizes, *self.packs]))  # fmt: skip
+        known = [*self.sizes, *self.packs]
+        way_out = did_you_mean(axis.name, known) or f"there are {', '.join(f'`{name}`' for name in known)}"
+        return fail("undefined-name", f"no axis on the left is called `{axis.name}`", axis.span, help=way_out)
 
 
 _Run = Callable[[Context, syntax.PatternCall, _Axes, Sequence[tuple[Any, Span]]], Value]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from netlang import syntax
-from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
+from netlang import habits, syntax
+from netlang.diagnostics import DiagnosticError, Label, fail
 from netlang.source import Span
 from netlang.types import DTYPES, Bindings, Mismatch, PackPattern, TensorType, TypePattern, dtype_fits, unify_all
 
@@ -236,7 +236,7 @@ def _unknown_argument(function: Function, name: str, span: Span) -> DiagnosticEr
         "unknown-argument",
         f"`{function.name}` has no parameter `{name}`",
         span,
-        help=did_you_mean(name, candidates) or f"it has {', '.join(candidates) or 'none'}",
+        help=habits.argument(name, candidates) or f"it has {', '.join(candidates) or 'none'}",
     )
 
 
@@ -325,7 +325,7 @@ def _assign(
                 "unknown-argument",
                 f"`{name}` has no parameter `{key}`",
                 item[1],
-                help=did_you_mean(key, [p.name for p in order]),
+                help=habits.argument(key, [p.name for p in order]),
             )
         given[key] = item
     for parameter in own:
@@ -502,7 +502,14 @@ def check_result(context: Context, definition: syntax.Definition, frame: Frame, 
             expected=patterns[index],
             found=types[index],
             notes=mismatch_notes(context, mismatch, None, values[index]),
+            help=_result_help(mismatch, patterns[index], types[index]),
         ) from None
+
+
+def _result_help(mismatch: Mismatch, declared: TypePattern, found: TensorType) -> str | None:
+    if mismatch.kind == "rank" and len(declared.dims) == 2 and found.rank > 2:
+        return "`flatten` makes one dimension of all but the first"
+    return f"`{declared.dtype}(x)` converts" if mismatch.kind == "dtype" and declared.dtype in DTYPES else None
 
 
 _RESULT_WORDS = {"dtype": "another type of elements", "rank": "another number of dimensions", "size": "another shape"}

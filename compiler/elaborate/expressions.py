@@ -322,6 +322,8 @@ def _heads(context: Context, expr: syntax.Heads, environment: Environment) -> An
     result = evaluate_block(context, expr.body, inner)
     if isinstance(result, Poison):
         return POISON
+    if isinstance(result, tuple):
+        return tuple(_join_heads(context, value, count, expr.body.span) for value in result)
     return _join_heads(context, result, count, expr.body.span)
 
 
@@ -330,7 +332,9 @@ def _split_heads(context: Context, value: Any, count: Size, span: Span) -> Value
         raise fail("rank-mismatch", "`heads` splits tensors of at least two axes", span, describe(value))
     *outer, time, width = value.type.shape
     if (width // count) * count != width:
-        raise fail("shape-mismatch", f"{width} does not split into {count} heads of equal width", span, str(value.type))
+        fitting = [n for n in range(1, 33) if isinstance(width, int) and width % n == 0]
+        raise fail("shape-mismatch", f"{width} does not split into {count} heads of equal width", span, str(value.type),
+                   help=f"it splits into {', '.join(map(str, fitting))}" if fitting else None)  # fmt: skip
     b, rank = context.builder, value.type.rank
     with b.at(span):
         split = b.reshape(value, shape=(*outer, time, count, width // count))

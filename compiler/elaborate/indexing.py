@@ -72,7 +72,7 @@ def _evaluated(context: Context, item: syntax.Expr | syntax.Slice, environment: 
     for part, node in zip(parts, (item.start, item.stop, item.step), strict=True):
         if part is not None and not is_size(part):
             raise fail("bad-index", "slice bounds are sizes known while compiling", node.span if node else item.span,
-                       describe(part))  # fmt: skip
+                       describe(part), help="`//` divides whole numbers" if isinstance(part, float) else None)  # fmt: skip
     return slice(*parts)
 
 

@@ -262,7 +262,7 @@ class _Run:
 # --- Statements of a body --------------------------------------------------------------------------------------------
 
 
-def set_carry(context: Context, iteration: Iteration, target: syntax.Name, value: Any, span: Span) -> None:
+def set_carry(context: Context, iteration: Iteration, target: syntax.Next, value: Any, span: Span) -> None:
     """`next h = …` of a carry; `span` is where the value stands."""
     name, type_ = target.name, iteration.carries[target.name].type
     if iteration is not context.frame.iterations[-1]:

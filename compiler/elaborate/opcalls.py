@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netlang.diagnostics import did_you_mean, fail
+from netlang import habits
+from netlang.diagnostics import fail
 from netlang.dims import Dim, maximum, minimum
 from netlang.source import Span
 from netlang.types import INTEGERS, TensorType
@@ -78,7 +79,7 @@ def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list
         count = len(operands) + len(open_attributes)
         raise fail("unknown-argument", f"`{op.name}` takes {count} argument{'s' * (count != 1)}; this is one too many",
                    rest[len(open_attributes)][1],
-                   help=f"it is `{op.text}`")  # fmt: skip
+                   help=f"it is `{op.text}`" + ("; sizes stand in brackets" if _takes_a_list(op) else ""))  # fmt: skip
     for attribute, (value, span) in zip(open_attributes, rest, strict=False):
         attrs[attribute.name] = _attribute(op, attribute, value, span)
     _keywords(op, arguments, operands, attrs)
@@ -104,7 +105,11 @@ def _keywords(op: Op, arguments: Arguments, operands: list[tuple[Any, Span]], at
             operands.append((value, span))
         else:
             raise fail("unknown-argument", f"`{op.name}` has no parameter `{name}`", span,
-                       help=did_you_mean(name, [*attributes, *tensors]) or f"it is `{op.text}`")  # fmt: skip
+                       help=habits.argument(name, [*attributes, *tensors]) or f"it is `{op.text}`")  # fmt: skip
+
+
+def _takes_a_list(op: Op) -> bool:
+    return any(attribute.type in ("sizes", "ints") for attribute in op.signature.attributes)
 
 
 def _attribute(op: Op, attribute: AttributeParameter, value: Any, span: Span) -> Any:

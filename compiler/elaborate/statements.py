@@ -56,7 +56,7 @@ def _poison(context: Context, statement: syntax.Statement, environment: Environm
         case syntax.Assign() | syntax.SetNext():
             for name in syntax.bound_names(statement):
                 environment.set(name.name, POISON)
-        case syntax.Declare(name=name):
+        case syntax.Declare(name=name) | syntax.Input(name=name):
             environment.set(name.name, POISON)
         case syntax.Return():
             context.frame.returned, context.frame.has_returned = POISON, True

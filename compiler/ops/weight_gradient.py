@@ -51,6 +51,13 @@ def choose(channels: int, results: tuple[Size, ...], stride: Ints, groups: int) 
     return "slices" if groups == 1 and channels < NARROW else "offsets"
 
 
+def reads_often(node: Node) -> bool:
+    """Whether the lowering of a `conv_weight_gradient` reads the images once for each element of the window."""
+    stride, kernel, groups = (node.attributes[name] for name in ("stride", "kernel", "groups"))
+    x, g = (value.type for value in node.inputs)
+    return product(kernel) != 1 and choose(x.shape[1] // groups, g.shape[2:], stride, groups) == "offsets"
+
+
 def weight_gradient_onnx(e: Emitter, node: Node, x: str, g: str) -> str:
     """Lowers `conv_weight_gradient`."""
     call = Call(e, node)

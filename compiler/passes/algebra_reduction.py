@@ -114,6 +114,38 @@ def of_negated(name: str) -> Rule:
     return rule
 
 
+def of_centered(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
+    """The sum of x - mean(x) is 0, and so it is times what is the same along the axes; likewise the mean.
+
+    So the gradient of a normalisation does not go back through the mean of what it scales.
+    """
+    axes = normalise(axis, x.type.rank)
+    difference = made_by(b, _unscaled(b, x, axes), "sub")
+    if difference is None or x.type.dtype not in FLOATS:
+        return None
+    base, center = difference.inputs
+    reshaped = made_by(b, center, "reshape")
+    average = made_by(b, reshaped.inputs[0] if reshaped else center, "mean")
+    if average is None or average.inputs[0] is not base or normalise(average.attributes["axis"], x.type.rank) != axes:
+        return None
+    kept = tuple(1 if a in axes else size for a, size in enumerate(x.type.shape))
+    if (1,) * (x.type.rank - center.type.rank) + center.type.shape != kept:
+        return None
+    return b.full(shape=kept if keepdims else _without(kept, axes), value=0.0, dtype=x.type.dtype)
+
+
+def _unscaled(b: Builder, x: Value, axes: Collection[int]) -> Value:
+    """What x is a multiple of, by factors that are the same along the axes."""
+    scaled = made_by(b, x, "mul")
+    if scaled is None:
+        return x
+    for base, factor in (scaled.inputs, scaled.inputs[::-1]):
+        leading = x.type.rank - factor.type.rank
+        if base.type == x.type and all(a < leading or factor.type.shape[a - leading] == 1 for a in axes):
+            return base
+    return x
+
+
 def _without(shape: tuple[Size, ...], axes: Collection[int]) -> tuple[Size, ...]:
     return tuple(size for a, size in enumerate(shape) if a not in axes)
 
@@ -123,10 +155,12 @@ def _float(b: Builder, size: Size, dtype: str) -> Value:
     return b.constant(size, dtype) if isinstance(size, int) else b.cast(b.dim(size=size), dtype=dtype)
 
 
+_LINEAR = (of_scaled, of_negated)
+
 RULES: dict[str, tuple[Rule, ...]] = {
     "max": (over_ones, of_uniform(False), of_itself("max")),
-    "mean": (over_ones, of_uniform(False), of_itself("mean"), of_copies("mean"), of_scaled("mean"), of_negated("mean")),
+    "mean": (over_ones, of_uniform(False), of_centered, *(rule("mean") for rule in (of_itself, of_copies, *_LINEAR))),
     "min": (over_ones, of_uniform(False), of_itself("min")),
     "prod": (over_ones, of_itself("prod")),
-    "sum": (over_ones, of_uniform(True), of_itself("sum"), of_copies("sum"), of_scaled("sum"), of_negated("sum")),
+    "sum": (over_ones, of_uniform(True), of_centered, *(rule("sum") for rule in (of_itself, of_copies, *_LINEAR))),
 }

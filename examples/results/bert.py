@@ -15,9 +15,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from gensim.corpora import WikiCorpus
 from netlang.runtime.evaluate import Evaluator
 from pictures import COLOURS, panels, save
+from wikipedia import articles
 
 import netlang as nl
 
@@ -62,8 +62,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--picture", type=Path, default=Path("bert.png"))
     options = parser.parse_args()
-    dump = next(options.data.glob("*.xml.bz2"))
-    texts = list(WikiCorpus(str(dump), dictionary={}, processes=1).get_texts())
+    texts = articles(options.data)
     counts = Counter(word for text in texts for word in text)
     words = {word: number for number, (word, _) in enumerate(counts.most_common(WORDS), len(MARKS))}
     parts = pieces(texts, words)

@@ -18,7 +18,7 @@ from pictures import COLOURS, panels, save
 
 import netlang as nl
 
-FOLDS, EPOCHS, BATCH = 10, 6, 50
+FOLDS, EPOCHS, BATCH = 10, 4, 50
 PADDING, UNKNOWN = 0, 1
 
 Sentences = list[tuple[int, list[str]]]

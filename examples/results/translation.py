@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sacrebleu
 import torch
 from netlang.runtime.data import TrainingFeed, match
 from netlang.runtime.data.vocabulary import Vocabulary
@@ -142,11 +141,13 @@ def perplexity(logits_of: Callable[[np.ndarray, np.ndarray], np.ndarray], batche
 
 def bleu(network: nl.BoundNetwork, batches: list[Batch], vocabulary: Vocabulary) -> tuple[float, list[str]]:
     """Of the translations of the test sentences, as sacrebleu counts it; and the translations."""
+    from sacrebleu import corpus_bleu
+
     found, expected = [], []
     for batch in batches:
         found += [vocabulary.decode(row[1:]) for row in np.asarray(network.translate(batch["source"]))]
         expected += [vocabulary.decode(row) for row in batch["target"]]
-    return sacrebleu.corpus_bleu(found, [expected]).score, found
+    return corpus_bleu(found, [expected]).score, found
 
 
 def draw(losses: Mapping[str, list[float]], path: Path) -> None:
@@ -167,6 +168,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--beam", type=int, default=1)
+    parser.add_argument("--part", type=int, default=1, help="translate only one of so many batches of the test")
     parser.add_argument("--out", type=Path, help="where to keep the run")
     parser.add_argument("--picture", type=Path, default=Path("translation.png"))
     options = parser.parse_args()
@@ -197,8 +199,8 @@ def main() -> None:
         found = perplexity(lambda *given: peer(*map(torch.from_numpy, given)).numpy(), test)
     print(f"PyTorch: {found:.2f} perplexity, {time.perf_counter() - started:.0f} s", flush=True)
     draw(losses, options.picture)
-    score, sentences = bleu(network, test, dataset.vocabularies["target"])
-    print(f"netlang: BLEU {score:.1f}; for example: {'; '.join(sentences[:500:100])}")
+    score, sentences = bleu(network, test[:: options.part], dataset.vocabularies["target"])
+    print(f"netlang: BLEU {score:.1f} of {len(sentences)} sentences; the first: {' '.join(sentences[:5])}")
     if options.out:
         trainer.save(options.out)
 

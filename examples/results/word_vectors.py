@@ -16,14 +16,16 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from gensim.corpora import WikiCorpus
-from gensim.models import Word2Vec
 from pictures import COLOURS, panels, principal_axes, save
-from scipy.stats import spearmanr
+from wikipedia import articles
 
 import netlang as nl
+
+if TYPE_CHECKING:
+    from gensim.models import Word2Vec
 
 WIDTH, WINDOW, NEGATIVES, RAREST, SAMPLE, BATCH, RATE = 100, 5, 5, 5, 1e-3, 4096, 0.003
 LISTS = {"WordSim-353": "EN-WS-353-ALL.txt", "RG-65": "EN-RG-65.txt"}
@@ -75,6 +77,8 @@ def train(texts: list[list[str]], peer: Word2Vec, epochs: int) -> np.ndarray:
 
 def agreement(vectors: np.ndarray, words: dict[str, int], path: Path) -> str:
     """The rank correlation with a list of pairs, of those whose words are there."""
+    from scipy.stats import spearmanr
+
     rows = [line.split() for line in path.read_text().lower().splitlines()]
     rows = [(words[one], words[other], float(score)) for one, other, score in rows if one in words and other in words]
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -95,13 +99,14 @@ def draw(vectors: np.ndarray, words: dict[str, int], path: Path) -> None:
 
 
 def main() -> None:
+    from gensim.models import Word2Vec
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder with the dump and the lists of pairs")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
-    dump = next(options.data.glob("*.xml.bz2"))
-    texts = list(WikiCorpus(str(dump), dictionary={}, processes=1).get_texts())
+    texts = articles(options.data)
     total = options.epochs * sum(len(text) for text in texts)
     print(f"{total // options.epochs:,} words of text, {options.epochs} epochs", flush=True)
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from . import check, compile, doc, eval, explain, export, fmt, import_, new, ops, run, summary, train
+from . import check, compile, doc, eval, explain, export, fmt, graph, import_, new, ops, run, summary, train
 
-COMMANDS = (new, check, fmt, summary, compile, train, eval, run, export, import_, doc, explain, ops)
+COMMANDS = (new, check, fmt, summary, graph, compile, train, eval, run, export, import_, doc, explain, ops)
 """One module a command, in the order of the help: `command` does the work, `EXAMPLES` closes its help."""
 
 app = typer.Typer(

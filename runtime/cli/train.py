@@ -36,7 +36,7 @@ EPOCHS = 20
 
 SOURCES = (
     "digits, mnist:DIR, images:DIR, npz:FILE, npy:DIR, csv:FILE, text:FILE, sentences:FILE, parallel:FILE,FILE, "
-    "neighbours:FILE, planetoid:DIR, or a path whose kind is guessed."
+    "neighbours:FILE, contexts:FILE, planetoid:DIR, or a path whose kind is guessed."
 )
 TOKENS = (
     "How text becomes tokens: characters, words, bpe; words:8000 for the 8,000 most frequent, :lower for no capitals."

@@ -27,17 +27,16 @@ SIZE_LIMIT = 200_000_000
 class NeighbourTable:
     """Pairs of words at most `window` places apart: row `2·window·p + k` is the word at place p and its k-th neighbour.
 
-    Columns: `word` i64 and `near` i64. An epoch of training draws for each place how far its neighbours may be, and
-    leaves out frequent words. An evaluation takes one pair for each place.
+    Columns: `word` i64 and `near` i64. An evaluation takes one pair for each place. An epoch of training is as many,
+    drawn at random: the nearer a neighbour the more often, and a frequent word seldom (`FREQUENT`).
     """
 
     def __init__(self, words: np.ndarray, window: int, classes: int) -> None:
         """`words` are integers of any dtype, more than `2·window` of them."""
         self._words = words
-        self._offsets = np.concatenate([np.arange(-window, 0), np.arange(1, window + 1)])
+        self._offsets = _offsets(window)
         self._classes = classes
-        frequency = np.bincount(words, minlength=classes) / len(words)
-        self._kept = np.sqrt(FREQUENT / np.maximum(frequency, FREQUENT))
+        self._kept = _kept(words, classes)
 
     @property
     def fields(self) -> dict[str, Field]:
@@ -50,23 +49,76 @@ class NeighbourTable:
         return {"word": self._words[place].astype(np.int64), "near": near.astype(np.int64)}
 
     def sequence(self) -> Rows:
-        places = self._places()
+        places = _places(self._words, self._offsets)
         return places * len(self._offsets) + places % len(self._offsets)
 
     def shuffled(self, seed: int, epoch: int, batch: int) -> Rows:
         random = generator(seed, epoch)
         kept = random.random(len(self._words)) < self._kept[self._words]
-        places = self._places()
-        places = places[kept[places]]
-        reach = random.integers(1, len(self._offsets) // 2 + 1, len(places))
-        chosen = (np.abs(self._offsets) <= reach[:, None]) & kept[places[:, None] + self._offsets]
-        place, neighbour = np.nonzero(chosen)
-        return random.permutation(places[place] * len(self._offsets) + neighbour)
+        places = _places(self._words, self._offsets)
+        chosen = places[kept[places]]
+        drawn = (
+            chosen[random.integers(0, len(chosen), int(len(places) / max(kept.mean(), 0.01)))]
+            if len(chosen)
+            else chosen
+        )
+        nearness = np.abs(self._offsets).max() + 1.0 - np.abs(self._offsets)
+        neighbour = random.choice(len(self._offsets), len(drawn), p=nearness / nearness.sum())
+        rows = (drawn * len(self._offsets) + neighbour)[kept[drawn + self._offsets[neighbour]]]
+        return _as_many(rows, random.permutation(self.sequence()))
 
-    def _places(self) -> np.ndarray:
-        """The places that have all neighbours."""
-        window = len(self._offsets) // 2
-        return np.arange(window, len(self._words) - window)
+
+class ContextTable:
+    """Places of a text: row p is the word there, and those up to `window` places before and behind it.
+
+    Columns: `around` i64[2·window] and `word` i64. An epoch of training is as many places as there are, in random
+    order, frequent words seldom among them (`FREQUENT`).
+    """
+
+    def __init__(self, words: np.ndarray, window: int, classes: int) -> None:
+        """`words` are integers of any dtype, more than `2·window` of them."""
+        self._words = words
+        self._offsets = _offsets(window)
+        self._classes = classes
+        self._kept = _kept(words, classes)
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        around = Field("i64", (len(self._offsets),), classes=self._classes)
+        return {"around": around, "word": Field("i64", (), classes=self._classes)}
+
+    def take(self, rows: Rows) -> dict[str, np.ndarray]:
+        around = self._words[rows[:, None] + self._offsets]
+        return {"around": around.astype(np.int64), "word": self._words[rows].astype(np.int64)}
+
+    def sequence(self) -> Rows:
+        return _places(self._words, self._offsets)
+
+    def shuffled(self, seed: int, epoch: int, batch: int) -> Rows:
+        random = generator(seed, epoch)
+        places = random.permutation(self.sequence())
+        return _as_many(places[random.random(len(places)) < self._kept[self._words[places]]], places)
+
+
+def _offsets(window: int) -> np.ndarray:
+    return np.concatenate([np.arange(-window, 0), np.arange(1, window + 1)])
+
+
+def _kept(words: np.ndarray, classes: int) -> np.ndarray:
+    """How often each word is taken rather than left out (Mikolov et al. 2013)."""
+    frequency = np.bincount(words, minlength=classes) / len(words)
+    return np.sqrt(FREQUENT / np.maximum(frequency, FREQUENT))
+
+
+def _places(words: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The places that have all neighbours."""
+    window = len(offsets) // 2
+    return np.arange(window, len(words) - window)
+
+
+def _as_many(rows: Rows, all_rows: Rows) -> Rows:
+    """As many rows as there are in all: these, over and over, or all where these are none."""
+    return np.resize(rows, len(all_rows)) if len(rows) else all_rows
 
 
 def neighbour_dataset(
@@ -74,8 +126,9 @@ def neighbour_dataset(
     tokens: str | None = None,
     window: int | None = None,
     given: Mapping[str, Vocabulary] | None = None,
+    table: type[NeighbourTable | ContextTable] = NeighbourTable,
 ) -> Dataset:
-    """A text file: pairs of the words of its first 90 % to train, of the rest to validate.
+    """A text file as a `table`: the words of its first 90 % to train, the rest to validate.
 
     The vocabulary has the words in the order of their frequencies, without marks; punctuation, line ends, and words
     that it has not, are passed over. Its size is the setting `vocab`. `tokens` is `words`, perhaps with a size. Raises
@@ -93,10 +146,9 @@ def neighbour_dataset(
         if len(part) <= 2 * window:
             title = f"`{path}` is too short: its {name} part has {len(part)} words that the vocabulary knows"
             raise fail("bad-data", title, expected=f"more than {2 * window}, two windows")
-    tables = {name: NeighbourTable(part, window, len(vocabulary)) for name, part in parts.items()}
-    return Dataset(
-        f"neighbours:{path}", tables, {"vocab": len(vocabulary)}, dict.fromkeys(("word", "near"), vocabulary)
-    )
+    tables = {name: table(part, window, len(vocabulary)) for name, part in parts.items()}
+    columns = tables["train"].fields
+    return Dataset(f"text:{path}", tables, {"vocab": len(vocabulary)}, dict.fromkeys(columns, vocabulary))
 
 
 def _vocabulary(text: str, spec: str) -> Vocabulary:

@@ -13,7 +13,7 @@ from .delimited import csv_dataset
 from .digits import digits
 from .idx import idx_directory, is_idx_directory
 from .images import ImageTable, image_dataset, is_image_directory
-from .neighbours import neighbour_dataset
+from .neighbours import ContextTable, NeighbourTable, neighbour_dataset
 from .numpy_files import npy_dataset, npz_dataset
 from .parallel import parallel_dataset
 from .planetoid import is_planetoid_directory, planetoid_dataset
@@ -72,11 +72,17 @@ def open_data(
     return _parted(replace(dataset, name=spec), options)
 
 
+def _neighbours(table: type[NeighbourTable | ContextTable]) -> Reader:
+    """The reader of running text as this kind of table."""
+    return lambda rest, options, given: neighbour_dataset(_path(rest), options.tokens, options.length, given, table)
+
+
 READERS: dict[str, Reader] = {
+    "contexts": _neighbours(ContextTable),
     "csv": lambda rest, options, given: csv_dataset(_path(rest), given),
     "images": lambda rest, options, given: image_dataset(_directory(rest), given),
     "mnist": lambda rest, options, given: idx_directory(_directory(rest)),
-    "neighbours": lambda rest, options, given: neighbour_dataset(_path(rest), options.tokens, options.length, given),
+    "neighbours": _neighbours(NeighbourTable),
     "npy": lambda rest, options, given: npy_dataset(_path(rest)),
     "npz": lambda rest, options, given: npz_dataset(_path(rest)),
     "parallel": lambda rest, options, given: parallel_dataset(*_two_paths(rest), options.tokens, options.length, given),
@@ -88,7 +94,7 @@ READERS: dict[str, Reader] = {
 }
 """Kinds of source, as they are written before the colon."""
 
-TEXT = ("neighbours", "parallel", "sentences", "text")
+TEXT = ("contexts", "neighbours", "parallel", "sentences", "text")
 """The kinds that make tokens of text."""
 
 

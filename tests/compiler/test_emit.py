@@ -351,3 +351,49 @@ def test_other_additions_to_convolutions_stay(add: Callable[[Builder, Value, Val
     x, w, bias = b.input("x", f32(BATCH, 3, 4, 4)), parameter(b, "w", 4, 3, 3, 3), parameter(b, "bias", 4)
     b.output("y", add(b, b.conv(x, w, **CONVOLUTION), bias))
     assert "Add" in nodes(check(b.graph(), batch=2))
+
+
+CHANNELS = f32(BATCH, 4, 5)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (1, 4, 1)])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_channels_are_scaled_and_shifted_in_one_pass(shape: tuple[int, ...], swapped: bool):
+    b = Builder()
+    x, scale, shift = b.input("x", CHANNELS), b.input("scale", f32(*shape)), b.input("shift", f32(*shape))
+    b.output("y", b.add(shift, b.mul(scale, x)) if swapped else b.add(b.mul(x, scale), shift))
+    assert nodes(check(b.graph(), batch=2)) == ["Reshape", "Reshape", "BatchNormalization"]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_something_may_be_added_to_scaled_channels(swapped: bool):
+    b = Builder()
+    x, y = b.input("x", CHANNELS), b.input("y", CHANNELS)
+    scale, shift = b.input("scale", f32(4, 1)), b.input("shift", f32(4, 1))
+    product = b.mul(x, scale)
+    b.output("z", b.add(b.add(product, y) if swapped else b.add(y, product), shift))
+    assert nodes(check(b.graph(), batch=2)) == ["Reshape", "Reshape", "BatchNormalization", "Add"]
+
+
+def scaled_by_rows(b: Builder, x: Value, c: Value) -> Value:
+    return b.add(b.mul(x, b.input("row", f32(5))), c)
+
+
+def shifted_by_rows(b: Builder, x: Value, c: Value) -> Value:
+    return b.add(b.mul(x, c), b.input("row", f32(5)))
+
+
+def scaled_twice(b: Builder, x: Value, c: Value) -> Value:
+    product = b.mul(x, c)
+    return b.mul(b.add(product, c), product)
+
+
+def with_a_smaller_term(b: Builder, x: Value, c: Value) -> Value:
+    return b.add(b.add(b.mul(x, c), b.input("row", f32(5))), c)
+
+
+@pytest.mark.parametrize("make", [scaled_by_rows, shifted_by_rows, scaled_twice, with_a_smaller_term])
+def test_other_products_and_sums_stay(make: Callable[[Builder, Value, Value], Value]):
+    b = Builder()
+    b.output("y", make(b, b.input("x", CHANNELS), b.input("c", f32(4, 1))))
+    assert "BatchNormalization" not in nodes(check(b.graph(), batch=2))

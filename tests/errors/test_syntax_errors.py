@@ -691,19 +691,19 @@ error[reserved-word]: `loop` is a word of the language and cannot be a name
   = help: another name will do, such as `loop_`
 """,
     ),
-    "reserved word": (
+    "word of a declaration": (
         """\
 fn f(x: f32) -> f32 {
-  augment = 3
-  return augment
+  pretrained = 3
+  return pretrained
 }
 """,
         """\
-error[reserved-word]: `augment` is reserved for a construct to come
+error[reserved-word]: `pretrained` is a word of the language and cannot be a name
  --> a.net:2:3
-2 |   augment = 3
-  |   ^^^^^^^
-  = help: another name will do, such as `augment_`
+2 |   pretrained = 3
+  |   ^^^^^^^^^^
+  = help: another name will do, such as `pretrained_`
 """,
     ),
     "optimizer with =": (
@@ -814,7 +814,7 @@ error[invalid-character]: `?` has no meaning here
  --> a.net:2:12
 2 |   return x ? 1 : 2
   |            ^
-  = help: `if c { a } else { b }` chooses between two values
+  = help: `if c { a } else { b }` chooses between two values; a size that is not known has a name
 """,
     ),
     "greek letter": (

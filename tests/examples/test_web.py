@@ -60,8 +60,13 @@ def test_the_digits_are_those_of_the_data(site: Path):
         np.testing.assert_array_equal(arrays[f"{name}.label"], rows["label"])
 
 
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)]+)\)", (WEB / "README.md").read_text("utf-8")):
+        assert (WEB / target).exists(), target
+
+
 @pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node.js with npm")
-@pytest.mark.skipif(not (WEB / "node_modules").is_dir(), reason=f"needs `npm install` in {WEB.name}/")
+@pytest.mark.skipif(not (WEB / "node_modules").is_dir(), reason="needs `npm install` in examples/deploy/web")
 def test_it_trains_in_the_browser_as_in_python():
     result = subprocess.run(
         ["npm", "test"],

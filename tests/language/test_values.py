@@ -183,3 +183,24 @@ def test_a_message_may_hold_braces_and_quotes() -> None:
     with pytest.raises(DiagnosticError) as caught:
         network(text).elaborate()
     assert caught.value.diagnostics[0].title == '{1} is "1" of f32[b, 4]'
+
+
+def test_heads_can_have_several_results() -> None:
+    """Each is joined again, here the weighted values and what they were made of."""
+    text = "model M(x: f32[b, t, 6]) -> f32[b, t, 6] { y, z = heads 3 over x { x @ x.T @ x, 2 * x }; return y + z }"
+    x = np.random.default_rng(0).standard_normal((2, 4, 6)).astype(np.float32)
+    parts = x.reshape(2, 4, 3, 2).swapaxes(1, 2)
+    expected = (parts @ parts.swapaxes(-1, -2) @ parts + 2 * parts).swapaxes(1, 2).reshape(2, 4, 6)
+    np.testing.assert_allclose(result(text, x=x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_that_was_never_created_can_be_an_argument() -> None:
+    """Whoever gets it creates it, as often as it wants; the parameters are named after what it is."""
+    text = f"""{LAYERS}
+    layer stack(block: layer, n: int)(x: f32[b, d]) -> f32[b, d] {{
+      repeat n {{ x = x |> block(d) }}
+      return x
+    }}
+    model M(x: f32[b, 4]) -> f32[b, 4] {{ return x |> stack(linear, 2) }}
+    """
+    assert [v.name for v in network(text).variables][::2] == ["stack.linear.0.weight", "stack.linear.1.weight"]

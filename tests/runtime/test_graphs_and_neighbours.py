@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from netlang.runtime.data import open_data
-from netlang.runtime.data.neighbours import NeighbourTable
+from netlang.runtime.data.neighbours import ContextTable, NeighbourTable
 
 from netlang.diagnostics import Diagnostic, DiagnosticError
 
@@ -118,6 +118,25 @@ def test_frequent_words_are_left_out_more_often() -> None:
     drawn = table.take(table.shuffled(0, 0, 8))["word"]
     kept = np.sqrt(1e-3 / 0.5)  # Mikolov et al. 2013: a word of frequency f stays with probability sqrt(t / f)
     assert (drawn == 0).mean() == pytest.approx(kept / (kept + 1), rel=0.15)
+
+
+@pytest.mark.parametrize("table", [NeighbourTable, ContextTable])
+def test_an_epoch_has_always_the_same_number_of_rows(table: type[NeighbourTable | ContextTable]) -> None:
+    for words in (np.zeros(50, int), np.arange(50), np.arange(50) % 3):
+        made = table(words, window=2, classes=50)
+        for epoch in range(9):
+            rows = made.shuffled(0, epoch, 8)
+            assert len(rows) == len(made.sequence()) == 46
+            made.take(rows)  # all within the text
+            np.testing.assert_array_equal(rows, made.shuffled(0, epoch, 8))
+
+
+def test_contexts_are_the_words_around() -> None:
+    table = ContextTable(np.arange(9), window=2, classes=9)
+    taken = table.take(table.sequence())
+    assert taken["word"].tolist() == [2, 3, 4, 5, 6]
+    assert taken["around"][0].tolist() == [0, 1, 3, 4]
+    assert taken["around"][4].tolist() == [4, 5, 7, 8]
 
 
 def test_the_vocabulary_of_neighbours_has_words_alone(tmp_path: Path) -> None:

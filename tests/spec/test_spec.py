@@ -1,28 +1,33 @@
 """The reference of the language, `*.md`: every program compiles, every error and every result is the one shown.
 
 A block `net` is a program, `net error` a wrong one, whose errors stand in the block `text` behind it; `net NAME.net` is
-a file that the programs of the chapter may use; `run` shows runs of the program before it, as `transcript.py` tells.
+a file that the programs of the chapter may use, and `weights NAME.safetensors` the tensors of one, as `name: [1, 2]`;
+`run` shows runs of the program before it, as `transcript.py` tells.
 `pytest tests/spec --update-snapshots` writes the errors and results: read the difference before you commit it.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from netlang.formatter import format_source
 from netlang.source import Source
 
 from ..errors.diagnosed import check, shown
-from ..fenced import Fence, fences, replaced
+from ..fenced import Fence, broken_links, fences, replaced
 from .transcript import Session, agrees, commands, told
 
 FOLDER = Path(__file__).parent
 CHAPTERS = sorted(FOLDER.glob("[0-9]*.md"))
 MAIN = "example.net"
+_KIND = re.compile(r"net( error| [\w/]+\.net)?|weights \w+\.safetensors|text|run|sh")
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,20 @@ class Example:
     def write(self) -> None:
         """Writes the files into the current folder."""
         for fence in self.files:
-            file = Path(fence.kind.removeprefix("net "))
+            kind, _, name = fence.kind.partition(" ")
+            file = Path(name)
             file.parent.mkdir(exist_ok=True)
-            file.write_text(fence.text, "utf-8")
+            if kind == "weights":
+                save_file(_tensors(fence.text), file)
+            else:
+                file.write_text(fence.text, "utf-8")
         Path(MAIN).write_text(self.program.text, "utf-8")
+
+
+def _tensors(text: str) -> dict[str, np.ndarray]:
+    """The tensors that a block `weights` lists."""
+    listed = (line.split(": ", 1) for line in text.splitlines())
+    return {name: np.array(ast.literal_eval(values), np.float32) for name, values in listed}
 
 
 def examples(chapter: Path) -> list[Example]:
@@ -57,7 +72,7 @@ def examples(chapter: Path) -> list[Example]:
         if fence.kind in ("net", "net error"):
             result = following if following and following.kind in ("text", "run") else None
             found.append(Example(chapter, fence, tuple(files), result))
-        elif fence.kind.startswith("net "):
+        elif fence.kind.startswith(("net ", "weights ")):
             files.append(fence)
     return found
 
@@ -109,7 +124,11 @@ def _update(example: Example, text: str) -> None:
 def test_every_block_is_tested() -> None:
     for chapter in CHAPTERS:
         kinds = {fence.kind for fence in fences(chapter.read_text("utf-8"))}
-        assert all(re.fullmatch(r"net( error| [\w/]+\.net)?|text|run|sh", kind) for kind in kinds), chapter.name
+        assert all(map(_KIND.fullmatch, kinds)), chapter.name
+
+
+def test_links_lead_somewhere() -> None:
+    assert {page.name: broken_links(page) for page in FOLDER.glob("*.md") if broken_links(page)} == {}
 
 
 def test_the_contents_list_every_chapter_by_its_title() -> None:

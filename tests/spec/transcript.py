@@ -19,7 +19,8 @@ from netlang.runtime.inputs import array_type
 from netlang.runtime.session import Device
 
 import netlang as nl
-from netlang.render import render
+
+from ..errors.diagnosed import shown
 
 _COMMAND = re.compile(r"^(\S.*?)(?: ->(?: (.*))?)?\n((?: .*\n|\n(?= ))*)", re.MULTILINE)
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]\d+)?(?![\w.])")
@@ -71,7 +72,7 @@ class Session(Mapping[str, Any]):
         try:
             return _shown(eval(line, {"__builtins__": {}}, self))  # the lines of our own documents
         except nl.DiagnosticError as error:
-            return render(error.diagnostics)
+            return shown(list(error.diagnostics)).rstrip("\n")
 
     def __getitem__(self, name: str) -> Any:
         return self._names[name] if name in self._names else getattr(self._default(), name)

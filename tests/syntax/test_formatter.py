@@ -293,6 +293,7 @@ def expressions() -> st.SearchStrategy[str]:
             spaced("[", separated(inner), "]"),
             spaced("x.", st.sampled_from(["T", "weight", "in", "model"])),
             spaced("if x > 1 {", block.map("".join), "}", BREAK, "else", BREAK, "{", block.map("".join), "}"),
+            spaced("rearrange(", inner, SPACE, ":", BREAK, "b  t(h k)*s ->", BREAK, "(b 1 h) t *s)"),
             spaced("heads h over q,", BREAK, "k {", block.map("".join), "}"),
             spaced("aggregate sum over (u", SPACE, "->", BREAK, "v) in ", inner, " {", block.map("".join), "}"),
         )
@@ -341,7 +342,8 @@ def programs() -> st.SearchStrategy[str]:
     definition = spaced(header, BREAK, "{", BREAK, body, "}")
     other = st.sampled_from(
         ["const c = 1 ;const d=2", "use std.layers:a,\n b as c", "# comment", "train N { in x:f32\nclip 1 }",
-         'train N { phase p updates a,"b.*"repeats 2 {clip 1 ;optimizer b} }']
+         'train N { phase p updates a,"b.*"repeats 2 {clip 1 ;optimizer b} }', "train N {augment{x=f( x )}}",
+         'pretrained N,M"a.b" {"x.*"->"y.*";ignore "z" , "w"\n"q","k"->\n"qk" }', 'pretrained N "a",\n"b"']
     )  # fmt: skip
     pieces = st.lists(definition | other, min_size=1, max_size=3)
     return pieces.map("\n\n\n".join).filter(lambda text: not named_first(text))

@@ -54,6 +54,13 @@ def show(node: object) -> str:
             return f"{show(value)}.{name}"
         case syntax.Call(function, arguments):
             return f"{show(function)}({', '.join(map(show, arguments))})"
+        case syntax.PatternCall(function, arguments, inputs, output):
+            sides = (", ".join(" ".join(map(show, axes)) for axes in side) for side in (inputs, (output,)))
+            return f"{show(function)}({', '.join(map(show, arguments))}: {' -> '.join(sides)})"
+        case syntax.AxisName(name):
+            return name
+        case syntax.Group(items):
+            return f"({' '.join(map(show, items))})"
         case syntax.Argument(name, value):
             return show(value) if name is None else f"{name}={show(value)}"
         case syntax.Index(value, items):
@@ -94,6 +101,10 @@ def expression(text: str) -> str:
         ("a / b // c % d @ e * f", "(((((a / b) // c) % d) @ e) * f)"),
         ("-a ** 2", "(- (a ** 2))"),
         ("a ** -b", "(a ** (- b))"),
+        ("rearrange(x + y: b t (h k) -> b *s 1)", "rearrange((x + y): b t (h k) -> b *s 1)"),
+        ("f.g(x, y: b i, o i ->)", "f.g(x, y: b i, o i -> )"),
+        ("x |> rearrange(: b t\n-> t b)", "(x |> rearrange(: b t -> t b))"),
+        ("einsum(x: a ->) * 2", "(einsum(x: a -> ) * 2)"),
         ("a ** b ** c", "(a ** (b ** c))"),
         ("- - a", "(- (- a))"),
         ("-a * b", "((- a) * b)"),
@@ -163,6 +174,39 @@ def test_assignments() -> None:
     assert fourth.keyword == "const"
     assert isinstance(fifth, syntax.SetNext)
     assert (fifth.targets[0].name, fifth.targets[0].span.text) == ("s", "s")
+
+
+def test_lines_that_set_and_bind() -> None:
+    (mixed,) = body("next h, y, next c = f(x)")
+    assert isinstance(mixed, syntax.SetNext)
+    kinds = [(type(target), target.name, target.span.text) for target in mixed.targets]
+    assert kinds == [(syntax.Next, "h", "h"), (syntax.Name, "y", "y"), (syntax.Next, "c", "c")]
+    assert [name.name for name in syntax.bound_names(mixed)] == ["y"]
+
+
+def test_where_weights_come_from() -> None:
+    (first, second, third) = tree(
+        """
+        ## As published.
+        pretrained A, B { "x.*" -> "y.*"; ignore "z", "w"; "q", "k" -> "qk" }
+        pretrained C "a.safetensors", "b.safetensors"
+        pretrained D "c" {}
+        """
+    ).declarations
+    assert isinstance(first, syntax.Pretrained) and first.rules is not None
+    assert ([m.name for m in first.models], first.files, first.doc) == (["A", "B"], (), "As published.")
+    rules = [(r.word and r.word.name, [s.value for s in r.sources], [t.value for t in r.targets]) for r in first.rules]
+    assert rules == [(None, ["x.*"], ["y.*"]), ("ignore", ["z", "w"], []), (None, ["q", "k"], ["qk"])]
+    assert isinstance(second, syntax.Pretrained) and isinstance(third, syntax.Pretrained)
+    assert ([f.value for f in second.files], second.rules) == (["a.safetensors", "b.safetensors"], None)
+    assert ([f.value for f in third.files], third.rules) == (["c"], ())
+
+
+def test_what_training_varies() -> None:
+    (train,) = tree("train N { augment { x = f(x) }; augment\n{ x = g(x) } }").declarations
+    assert isinstance(train, syntax.Train)
+    assert all(isinstance(statement, syntax.Augment) for statement in train.body.statements)
+    assert [show(s.value) for s in body("augment = 3; y = augment") if isinstance(s, syntax.Assign)] == ["3", "augment"]
 
 
 def test_declared_variables() -> None:

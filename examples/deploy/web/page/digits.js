@@ -7,7 +7,7 @@ export const SIDE = 32;
 const FULL = 16;
 
 /**
- * @typedef {import("onnxruntime-web")} Runtime
+ * @typedef {typeof import("onnxruntime-web")} Runtime
  * @typedef {{counts: Uint8Array, labels: Uint8Array}} Split 64 counts and one label a row
  */
 

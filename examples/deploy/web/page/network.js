@@ -3,7 +3,7 @@
  *
  * Nothing here is particular to one network: the manifest says what goes into a step and comes out of it.
  *
- * @typedef {import("onnxruntime-web")} Runtime
+ * @typedef {typeof import("onnxruntime-web")} Runtime
  * @typedef {import("onnxruntime-web").Tensor} Tensor
  * @typedef {import("onnxruntime-web").InferenceSession} Session
  * @typedef {(file: string) => Promise<ArrayBuffer>} Read how a file of the compiled network is read
@@ -25,7 +25,9 @@ export class Network {
     this.train = compiled.train;
     this.forwardModel = compiled.forward;
     this.forwardOutput = files["forward.onnx"].outputs[0].name;
-    this.reports = files["train.onnx"].outputs.filter(({ role }) => role === "loss" || role === "report");
+    /** @type {{name: string, role: string}[]} */
+    const outputs = files["train.onnx"].outputs;
+    this.reports = outputs.filter(({ role }) => role === "loss" || role === "report");
     this.plan = { steps, seed };
     this.stepCount = 0;
     /** @type {Record<string, Tensor>} parameters, states and optimizer states by name */
@@ -60,14 +62,14 @@ export class Network {
    */
   async step(batch) {
     const counters = { step: this.stepCount, ...this.plan };
-    const scalars = Object.entries(counters).map(([name, value]) => [name, this.integer(value)]);
-    const asked = Object.fromEntries(scalars.filter(([name]) => this.train.inputNames.includes(name)));
-    const results = await this.train.run({ ...this.variables, ...asked, ...batch });
+    const asked = Object.entries(counters).filter(([name]) => this.train.inputNames.includes(name));
+    const scalars = Object.fromEntries(asked.map(([name, value]) => [name, this.integer(value)]));
+    const results = await this.train.run({ ...this.variables, ...scalars, ...batch });
     for (const name of Object.keys(this.variables)) {
       this.variables[name] = results[`next.${name}`] ?? this.variables[name];
     }
     this.stepCount += 1;
-    return Object.fromEntries(this.reports.map(({ name }) => [name, results[name].data[0]]));
+    return Object.fromEntries(this.reports.map(({ name }) => [name, Number(results[name].data[0])]));
   }
 
   /**

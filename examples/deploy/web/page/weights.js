@@ -14,10 +14,19 @@ export function readSafetensors(file) {
   const headerLength = Number(new DataView(file).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(file, 8, headerLength)));
   delete header.__metadata__;
-  const entries = Object.entries(header).map(([name, { dtype, shape, data_offsets: [begin, end] }]) => {
-    const bytes = new Uint8Array(file, 8 + headerLength + begin, end - begin);
-    return [name, { dtype, shape, bytes }];
-  });
+  const entries = Object.entries(header).map(
+    ([
+      name,
+      {
+        dtype,
+        shape,
+        data_offsets: [begin, end],
+      },
+    ]) => {
+      const bytes = new Uint8Array(file, 8 + headerLength + begin, end - begin);
+      return [name, { dtype, shape, bytes }];
+    },
+  );
   return Object.fromEntries(entries);
 }
 

@@ -20,5 +20,9 @@ export async function follow(runtime, read, reference) {
   }
   const asked = reference.logits.map((_, row) => digits.test.counts.subarray(64 * row, 64 * (row + 1)));
   const image = images(runtime, asked);
-  return { steps, logits: [...(await network.forward({ image }))], pixels: [...image.data.slice(0, 1024)] };
+  return {
+    steps,
+    logits: [...(await network.forward({ image }))],
+    pixels: Array.from(image.data.slice(0, 1024), Number),
+  };
 }

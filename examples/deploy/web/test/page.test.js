@@ -39,7 +39,7 @@ before(async () => {
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
   page.on("requestfailed", (request) => faults.push(request.url()));
-  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.goto(`http://127.0.0.1:${server.port}/`);
   await page.waitForSelector("#train:not([disabled])");
 });
 

@@ -6,6 +6,7 @@ import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** @type {Record<string, string>} */
 const TYPES = {
   ".css": "text/css",
   ".html": "text/html; charset=utf-8",
@@ -20,7 +21,7 @@ const TYPES = {
  *
  * @param {Record<string, string>} folders by the beginning of their addresses, the longest first
  * @param {number} port any that is free where it is 0
- * @returns {Promise<import("node:http").Server>}
+ * @returns {Promise<{port: number, close: () => void}>}
  */
 export async function serve(folders, port = 0) {
   const server = createServer(async (request, response) => {
@@ -32,7 +33,8 @@ export async function serve(folders, port = 0) {
     else response.end();
   });
   await new Promise((listening) => server.listen(port, "127.0.0.1", () => listening(undefined)));
-  return server;
+  const { port: opened } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  return { port: opened, close: () => server.close() };
 }
 
 /** @param {Record<string, string>} folders @param {string} address */
@@ -43,6 +45,6 @@ function located(folders, address) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const server = await serve({ "/": process.argv[2] ?? "site" }, 8000);
-  console.log(`http://localhost:${/** @type {import("node:net").AddressInfo} */ (server.address()).port}/`);
+  const { port } = await serve({ "/": process.argv[2] ?? "site" }, 8000);
+  console.log(`http://localhost:${port}/`);
 }

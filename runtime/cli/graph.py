@@ -1,0 +1,62 @@
+"""`netlang graph`: the layers of a model and what flows between them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .options import DimsOption, FileArgument, ModelArgument, SetOption, settings, sizes
+
+EXAMPLES = """\
+  netlang graph lenet5.net
+  netlang graph std:ResNet18 --depth 2 -o resnet.svg
+  netlang graph std:GPT2 --format dot | dot -Tpdf > gpt2.pdf"""
+
+FORMATS = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".txt": "text"}
+
+
+def command(
+    file: FileArgument,
+    model: ModelArgument = None,
+    set: SetOption = None,
+    dims: DimsOption = None,
+    entry: Annotated[
+        str | None, typer.Option("--entry", help="Which entry of the model; by default its first.")
+    ] = None,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="How far to open layers that are made of others.")] = 1,
+    format: Annotated[
+        Literal["text", "dot", "svg"] | None,
+        typer.Option("--format", help="text is a line for each layer; dot is for Graphviz; svg is a picture."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write here; the suffix says the format.")
+    ] = None,
+) -> None:
+    """Show the layers of a model and what flows between them."""
+    from ...compiler.diagram import diagram
+    from .. import drawing
+    from ..files import write_atomically
+    from ..job import open_network
+    from .summary import assumed_sizes, shown_type
+
+    style = format or _format_of(out)
+    network = open_network(file, model, settings(set))
+    graph = network.elaborate(entry or network.entries[0], sizes(dims))
+    known = {**assumed_sizes(graph), **sizes(dims)}
+    draw = {"text": drawing.text, "dot": drawing.dot, "svg": drawing.svg}[style]
+    text = "\n".join(draw(diagram(graph, depth), lambda type_: str(shown_type(type_, known)))) + "\n"
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(out, [text.encode("utf-8")])
+
+
+def _format_of(out: Path | None) -> str:
+    if out is None:
+        return "text"
+    if out.suffix not in FORMATS:
+        raise typer.BadParameter(f"`{out}` should end in {', '.join(FORMATS)}", param_hint="--out")
+    return FORMATS[out.suffix]

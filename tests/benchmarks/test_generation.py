@@ -1,0 +1,33 @@
+"""The measurement of generation, at sizes that take a second."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import generation
+
+
+def test_the_line_through_the_times() -> None:
+    rows: generation.Rows = [{"length": n, "cached": 0.5 + 0.002 * n, "uncached": None} for n in (10, 20, 40)]
+    start, slope, r2 = generation.line(rows)
+    assert (start, slope, r2) == pytest.approx((0.5, 0.002, 1.0))
+
+
+def test_both_ways_write_the_same_and_are_drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(generation, "SETTINGS", {"vocab": 11, "d": 16, "layers": 2, "h": 2, "context": 24})
+    monkeypatch.setattr(generation, "LENGTHS", (4, 8, 24))
+    monkeypatch.setattr(generation, "LONGEST_UNCACHED", 8)
+    picture = tmp_path / "generation.png"
+    monkeypatch.setattr(sys, "argv", ["generation", "--json", "--repeats", "1", "--out", str(picture)])
+    generation.main()
+    found = json.loads(capsys.readouterr().out)
+    assert [row["length"] for row in found["rows"]] == [4, 8, 24]
+    assert all(row["cached"] > 0 for row in found["rows"])
+    assert [row["uncached"] is None for row in found["rows"]] == [False, False, True]
+    assert picture.read_bytes().startswith(b"\x89PNG")
