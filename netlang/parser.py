@@ -16,7 +16,8 @@ from lark import Lark, Token, Tree, UnexpectedToken
 from netlang import syntax
 from netlang.builder import Builder
 from netlang.diagnostics import Diagnostic, DiagnosticError, fail
-from netlang.mistakes import Mistake, explain
+from netlang.mistake import Mistake
+from netlang.mistakes import explain
 from netlang.source import Source, Span
 from netlang.tokens import DECLARATIONS, MAX_FAULTS, layout, scan, unescape
 

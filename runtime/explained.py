@@ -14,7 +14,7 @@ from netlang.source import BUILTIN, Span
 from ..compiler.emit import emit
 from ..compiler.ir import Graph, Node
 
-_STOPPED = re.compile(r"while running \w+ node\. Name:'([^']*)' Status Message: (.*)", re.DOTALL)
+_STOPPED = re.compile(r".*while running \w+ node\. Name:'([^']*)' Status Message: (.*)", re.DOTALL)  # the innermost
 _MEMORY = re.compile(r"failed to allocate|bad_alloc|out of memory|bad allocation", re.IGNORECASE)
 _INDEX = re.compile(r"idx=(-?\d+) must be within the inclusive range \[-?\d+,(-?\d+)\]|index found, index = (-?\d+)")
 _RESHAPE = re.compile(r"Input shape:\{([\d,]*)\}, requested shape:\{([-\d,]*)\}")
@@ -33,7 +33,7 @@ def explained(graph: Graph) -> Iterator[None]:
         text = str(error)
         if _MEMORY.search(text):
             raise fail("out-of-memory", "there is not enough memory for this", help="use a smaller batch") from None
-        stopped = _STOPPED.search(text)
+        stopped = _STOPPED.match(text)
         if stopped is None:
             raise
         raise _fault(_place(graph, stopped[1]), stopped[2]) from None
@@ -64,10 +64,9 @@ def _listed(sizes: str) -> str:
 def _place(graph: Graph, name: str) -> Label | None:
     """Where in the program the ONNX node of this name comes from, and in which of its layers it stands."""
     line = next((proto.doc_string for proto in _protos(emit(graph).graph) if proto.name == name), "")
-    for node in _nodes(graph):
-        if line and node.loc is not BUILTIN and _line(node.loc) == line:
-            return Label(node.loc, f"in `{node.scope}`" if node.scope else "")
-    return None
+    on_line = [node for node in _nodes(graph) if node.loc is not BUILTIN and _line(node.loc) == line]
+    found = next((node for node in on_line if node.op in name), on_line[0] if on_line else None)
+    return None if found is None else Label(found.loc, f"in `{found.scope}`" if found.scope else "")
 
 
 def _line(span: Span) -> str:

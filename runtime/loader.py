@@ -12,13 +12,19 @@ from netlang.source import Source
 
 from ..compiler.elaborate.modules import ROOT
 from .files import read_text
-from .packages import PROJECT, Exists, check_place, file_of_name, file_of_path, neighbour, project_of
+from .packages import (
+    PROJECT,
+    STANDARD,
+    Exists,
+    check_place,
+    file_of_name,
+    file_of_path,
+    neighbour,
+    project_of,
+)
 
 SOURCE_LIMIT = 2_000_000
 """Largest source file in bytes."""
-
-STANDARD = "std"
-"""First part of the name of every module of the standard library, and of a model's name on the command line."""
 
 MODELS = "std.models"
 """The module that hands on every model of the library. It has no file: it is made from those in `stdlib/models`."""
@@ -127,7 +133,8 @@ def _library_text(name: str) -> str:
         return "".join(f"use {module}: {model}\n" for model, module in library_models().items())
     file = _LIBRARY.joinpath(*name.split(".")[1:]).with_suffix(".net")
     if not file.is_file():
-        help = did_you_mean(name, library_modules()) or f"the library has {', '.join(library_modules())}"
+        parts = [module for module in library_modules() if module.count(".") == 1]
+        help = did_you_mean(name, library_modules()) or f"the library has {', '.join(parts)}"
         raise fail("unknown-module", f"the library has no module `{name}`", help=help)
     return file.read_text("utf-8")
 

@@ -6,11 +6,15 @@ such as `vision.blocks` begins at the root of the project: the folder of the nea
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from netlang.diagnostics import DiagnosticError, did_you_mean, fail
+
+STANDARD = "std"
+"""First part of the name of every module of the standard library, and of a model's name on the command line."""
 
 PROJECT = "project.net"
 """The file that marks the root of a project; all it need hold is a `##` comment, if that."""
@@ -35,7 +39,9 @@ def file_of_path(path: str, importing: str) -> str:
         raise fail("outside-project", f"`{path}` is an absolute path, which other machines do not have", help=help)
     suffix = Path(path).suffix
     if suffix not in ("", ".net"):
-        raise fail("unknown-module", f"`{path}` is no source file", help="a file to use ends in `.net`")
+        is_module = path.startswith(f"{STANDARD}.")
+        help = f"a module is named without quotes: `use {path}: …`" if is_module else "a file to use ends in `.net`"
+        raise fail("unknown-module", f"`{path}` is no source file", help=help)
     file = path if suffix else os.path.join(path, INDEX)
     return os.path.normpath(os.path.join(os.path.dirname(importing), file))
 
@@ -94,9 +100,15 @@ def check_place(file: str, importing: str) -> None:
 
 
 def neighbour(file: str) -> str | None:
-    """A hint at the source file or the folder beside `file` whose name is nearest to its."""
-    folder = os.path.dirname(file)
-    return did_you_mean(file, [os.path.join(folder, name) for name in _sources(folder or ".")])
+    """A hint at the file or folder whose path differs in one name that is near to that of `file`."""
+    folder, rest = os.path.split(file)
+    while folder and not os.path.isdir(folder):
+        folder, name = os.path.split(folder)
+        rest = os.path.join(name, rest)
+    wrong, *below = rest.split(os.sep)
+    paths = {name.removesuffix(".net"): os.path.join(folder, name, *below) for name in _sources(folder or ".")}
+    close = difflib.get_close_matches(wrong.removesuffix(".net"), [n for n in paths if os.path.exists(paths[n])], n=1)
+    return f"did you mean `{paths[close[0]]}`?" if close else None
 
 
 def _sources(folder: str) -> list[str]:
@@ -125,9 +137,7 @@ def _no_file(file: str) -> DiagnosticError:
         backslash = "folders are parted by `/`" if "\\" in name else None
         return fail("unknown-module", f"there is no file `{file}`", help=backslash or neighbour(file))
     if not os.path.isdir(folder or "."):
-        is_file = os.path.isfile(f"{folder}.net")
-        help = f"did you mean `{folder}.net`?" if is_file else neighbour(folder)
-        return fail("unknown-module", f"there is no folder `{folder}`", help=help)
+        return fail("unknown-module", f"there is no folder `{folder}`", help=neighbour(folder))
     files = [item for item in _sources(folder or ".") if item.endswith(".net")]
     inside = f"; or name a file in it: {', '.join(f'`{item}`' for item in files[:5])}" if files else ""
     title = f"the folder `{folder or '.'}` has no `{INDEX}`"

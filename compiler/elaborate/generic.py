@@ -16,11 +16,11 @@ from ..ir import Init
 from . import binding
 from .calls import Arguments, call
 from .context import Abandoned, Context, Frame, Reported
-from .intrinsics import INTRINSICS
+from .intrinsics import identity
 from .modules import LoadedModule, Modules
 from .naming import Instance
 from .patterns import callable_like, dim_names, pattern_of, setting_type, split_parameters
-from .values import Environment, Function, Layer, Partial
+from .values import Environment, Function, Intrinsic, Layer, Partial
 
 # fmt: off
 CERTAIN = frozenset((
@@ -91,9 +91,16 @@ def _stand_in(
         "bool": True,
         "str": "",
         "init": Init("zeros", tuple((key, 0.0) for key in INITIALIZERS["zeros"].defaults)),
-        "layer": INTRINSICS["identity"],
+        "layer": Intrinsic(parameter.name, _any_layer),
         "schedule": 0.001,
     }[setting_type(parameter)]
+
+
+def _any_layer(context: Context, arguments: Arguments) -> Any:
+    """What a layer of which nothing is known makes of one tensor: another such; of several, anything."""
+    if len(arguments.positional) + len(arguments.keywords) != 1:
+        raise Abandoned
+    return identity(context, arguments)
 
 
 def _open_type(type_: syntax.TypeName, environment: Environment) -> TensorType:

@@ -71,8 +71,9 @@ def _evaluated(context: Context, item: syntax.Expr | syntax.Slice, environment: 
     parts = [None if p is None else evaluate(context, p, environment) for p in (item.start, item.stop, item.step)]
     for part, node in zip(parts, (item.start, item.stop, item.step), strict=True):
         if part is not None and not is_size(part):
+            help = "`//` divides whole numbers" if isinstance(part, float) else None
             raise fail("bad-index", "slice bounds are sizes known while compiling", node.span if node else item.span,
-                       describe(part), help="`//` divides whole numbers" if isinstance(part, float) else None)  # fmt: skip
+                       describe(part), help=help)  # fmt: skip
     return slice(*parts)
 
 

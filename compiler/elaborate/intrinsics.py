@@ -95,8 +95,10 @@ def _shape(arguments: Arguments, what: str = "a random draw") -> tuple[tuple[Siz
     for value, span in arguments.positional:
         for item in value if isinstance(value, tuple) else (value,):
             if not is_size(item):
-                raise fail("type-mismatch", f"{what} takes the sizes of its dimensions", span, describe(item),
-                           help=_SIZES if what == _FILLED else _LIKE if isinstance(item, Value) else _SCALED)  # fmt: skip
+                help = _SIZES if what == _FILLED else _LIKE if isinstance(item, Value) else _SCALED
+                raise fail(
+                    "type-mismatch", f"{what} takes the sizes of its dimensions", span, describe(item), help=help
+                )
             require_sizes((item,), what, span)
             shape.append(item)
     return tuple(shape), dict(arguments.keywords)

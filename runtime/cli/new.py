@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,3 +24,4 @@ def command(
 
     for path in new_project(folder):
         print(path)
+    print(f"next: cd {folder}, then netlang train model.net", file=sys.stderr)

@@ -400,10 +400,11 @@ layer f {
 }
 """,
         """\
-error[syntax-error]: expected `(` after `f`, found `{`
+error[syntax-error]: `f` does not say what comes in
  --> a.net:1:9
 1 | layer f {
   |         ^
+  = help: write `layer f(x: f32[b, d]) … { … }`
 """,
     ),
     "+=": (

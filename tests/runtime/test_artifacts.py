@@ -176,7 +176,7 @@ def test_a_model_with_several_entries(build: Callable[..., Network], tmp_path: P
         artifacts.export(net, tmp_path / "m.onnx", entry="enocde")
     with pytest.raises(AttributeError):
         net.enocde(x)
-    with pytest.raises(DiagnosticError, match="takes 1 inputs"):
+    with pytest.raises(DiagnosticError, match="takes 1 input"):
         net.encode(x, x)
 
 

@@ -173,6 +173,7 @@ def test_the_run_directory_holds_all_that_is_needed(request_for: Requests, tmp_p
         "log.jsonl",
         "manifest.json",
         "model.onnx",
+        "vocabulary.json",
     ]
     assert all(path.exists() for path in report.files)
     for name in ("model.net", "blocks.net"):

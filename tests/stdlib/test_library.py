@@ -40,8 +40,9 @@ SMALL: dict[str, dict[str, Any]] = {
 
 SIZES = {"batch": 2, "t": 6, "s": 5, "height": 32, "width": 32, "n": 3, "window": 4, "nodes": 4, "e": 6}
 
-LARGE = ("GPT2", "GPT2Medium", "GPT2Large", "GPT2XL", "GPT3", "BERTBase", "BERTLarge")
-"""Models that are others with settings of their own, too large to run here; `test_sizes` compiles the smallest GPT."""
+LARGE = ("GPT2", "GPT2Medium", "GPT2Large", "GPT2XL", "GPT3", "BERTBase", "BERTLarge", "ResNet50")
+"""Models too large to run here: others with settings of their own, of which `test_sizes` compiles the smallest GPT, and
+ResNet50, which `test_pretrained` compares with PyTorch."""
 
 YEAR = re.compile(r"\b(17|18|19|20)\d\d\b")
 NO_SOURCE = frozenset(
@@ -70,8 +71,9 @@ DEFINITIONS = [
     pytest.param(declaration, id=f"{Path(source.name).name}:{declaration.name.name}")
     for source in FILES
     for declaration in parse(source).declarations
-    if isinstance(declaration, syntax.Definition)
+    if isinstance(declaration, syntax.Definition) and not declaration.name.name.startswith("_")
 ]
+"""Everything public."""
 
 
 @pytest.mark.parametrize("source", FILES, ids=lambda source: Path(source.name).name)

@@ -14,6 +14,7 @@ from .harness import library
 PUBLISHED = {
     "LeNet5": ("lenet", 61_706),
     "ResNet18": ("resnet", 11_689_512),
+    "ResNet50": ("resnet", 25_557_032),
     "GPT2": ("gpt", 124_439_808),
     "GPT2Medium": ("gpt", 354_823_168),
     "GPT2Large": ("gpt", 774_030_080),
