@@ -20,23 +20,24 @@ def main() -> int:
     effort = QUICK if options.quick else Effort()
     runners = _runners(options)
     results = {"machine": machine.describe(), "load": round(machine.load(), 2), "rows": [], "compilation": []}
-    try:
-        for case in () if options.only == "compilation" else map(case_named, options.cases):
-            for threads in options.threads:
-                _say(f"{case.title}, {threads} thread{'s' * (threads > 1)}")
+    disagreements = 0
+    for case in () if options.only == "compilation" else map(case_named, options.cases):
+        for threads in options.threads:
+            _say(f"{case.title}, {threads} thread{'s' * (threads > 1)}")
+            try:
                 results["rows"].append(measure(case, runners, threads, effort))
-    except Disagreement as error:
-        _say(f"error: {error}")
-        return 1
+            except Disagreement as error:
+                _say(f"error: {error}")
+                disagreements += 1
     for name in () if options.only == "steps" else _subjects(options):
         _say(f"compile {compilation.SUBJECTS[name].title}")
         results["compilation"].append(compilation.measure(name, effort.starts))
     print(report.markdown(results))
-    if _complete(options):
+    if _complete(options) and not disagreements:
         report.save(results)
     else:
         _say("a part of the suite: nothing recorded")
-    return 0
+    return 1 if disagreements else 0
 
 
 def _options() -> argparse.Namespace:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -46,8 +46,9 @@ Settings = Mapping[str, int | float]
 class Case:
     """A model with all sizes.
 
-    `source`, `model` and `settings` are what `netlang train FILE MODEL --set …` takes. `inputs` are those of the entry
-    that is run, in its order; `training` those of a training step. `sizes` are symbolic sizes other than the batch.
+    `source` and `model` are what `netlang train FILE MODEL` takes, `settings` those of the model and `recipe` those of
+    its training. `inputs` are those of the entry that is run, in its order; `training` those of a training step.
+    `sizes` are symbolic sizes other than the batch.
     """
 
     name: str
@@ -59,8 +60,14 @@ class Case:
     model: str | None = None
     entry: str = "forward"
     settings: Settings = field(default_factory=dict)
+    recipe: Settings = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     inference_batches: tuple[int, ...] = (1, 64)
+
+    @property
+    def set(self) -> dict[str, int | float]:
+        """What follows `--set`."""
+        return {**self.settings, **self.recipe}
 
     @property
     def dims(self) -> dict[str, int]:
@@ -78,7 +85,7 @@ class Case:
         return {name: field.draw(rng, batch) for name, field in self.inputs.items()}
 
 
-def _images(*shape: int, classes: int) -> dict[str, Fields]:
+def _images(*shape: int, classes: int) -> dict[str, Any]:
     """The inputs of a model that classifies images."""
     inputs = {"image": Field(("batch", *shape))}
     return {"inputs": inputs, "training": {**inputs, "label": Field(("batch",), classes)}}
@@ -133,6 +140,7 @@ RESNET18 = Case(
     source="std:ResNet18",
     batch=8,
     **_images(3, 224, 224, classes=1000),
+    recipe={"lr": 0.001},  # at the library's 0.1 the first steps multiply whatever was rounded
     sizes={"height": 224, "width": 224},
     inference_batches=(1, 8),
 )

@@ -44,7 +44,7 @@ def _gpt_of_depth(layers: int) -> Subject:
 
 
 SUBJECTS: dict[str, Subject] = {
-    **{case.name: Subject(case.title, case.source, case.dims, case.settings, case.model) for case in CASES},
+    **{case.name: Subject(case.title, case.source, case.dims, case.set, case.model) for case in CASES},
     "gpt2": Subject("GPT-2 small, context 1024, batch 4", "std:GPT2", {"batch": 4, "t": 1024}),
     **{depth_name(layers): _gpt_of_depth(layers) for layers in DEPTHS},
 }

@@ -20,7 +20,7 @@ class NetlangSide:
     def __init__(self, case: Case, threads: int) -> None:
         self._device = Device(threads=threads)
         self._entry = case.entry
-        self._network = open_network(case.source, case.model, case.settings)
+        self._network = open_network(case.source, case.model, case.set)
         self._trainer = Trainer(BoundNetwork(self._network), threads=threads, steps=PLANNED_STEPS)
         self._trainer.engine.load(_begun(self._network, self._trainer.variables()))
         self._initial = self._trainer.variables()

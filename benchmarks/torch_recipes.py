@@ -132,7 +132,7 @@ RECIPES: dict[str, Recipe] = {
         torch_models.ResNet18,
         classification,
         _SGD,
-        {"lr": 0.1, "momentum": 0.9},
+        {"lr": 0.001, "momentum": 0.9},
         weight_decay=0.0001,
         rate=cosine(),
         accuracies=(1, 5),

@@ -265,9 +265,7 @@ class BERT(nn.Module):
         """i64[batch, t] twice -> f32[batch, t, d], f32[batch, d]."""
         return self.encoder(self.words(tokens), segments, tokens != PADDING)
 
-    def loss(
-        self, tokens: Tensor, segments: Tensor, random_next: Tensor, place: Tensor, word: Tensor
-    ) -> Tensor:
+    def loss(self, tokens: Tensor, segments: Tensor, random_next: Tensor, place: Tensor, word: Tensor) -> Tensor:
         """That of the words at `place` in the batch, and that of the second sentences."""
         context, whole = self(tokens, segments)
         logits = self.guess(context.flatten(0, 1)[place], self.words.weight)

@@ -91,8 +91,8 @@ def to_torch_names(model: nn.Module, weights: Mapping[str, np.ndarray]) -> dict[
     found: dict[str, Tensor] = {}
     for name, array in weights.items():
         stem, _, last = _WRAPPED.sub(lambda match: match[1] or match[2], name).rpartition(".")
-        name = f"{stem}.{_SUFFIXES.get(last, last)}"
-        found[name if name in state else f"{name}_l0"] = torch.from_numpy(array)  # recurrent layers are numbered
+        own = f"{stem}.{_SUFFIXES.get(last, last)}"
+        found[own if own in state else f"{own}_l0"] = torch.from_numpy(array)  # recurrent layers are numbered
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):
             found[name] = tensor

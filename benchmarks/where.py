@@ -18,12 +18,13 @@ import numpy as np
 import onnxruntime as ort
 from netlang.compiler.builder import Builder
 from netlang.compiler.emit import emit
-from netlang.runtime.job import open_network
 from netlang.runtime.session import Device
+
 from netlang.types import TensorType
 
 from .cases import CASES, case_named
-from .profile import GRAPHS, NodeTime, Profile, profile
+from .profile import GRAPHS, NodeTime, Profile, graph_of, profile
+from .traffic import VIEWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,12 @@ class Peaks:
 
     def floor(self, node: NodeTime) -> float:
         """The least milliseconds that a node could take."""
-        return max(node.flops / self.flops, node.bytes / self.bytes)
+        return max(node.flops / self.flops, moved(node) / self.bytes)
+
+
+def moved(node: NodeTime) -> int:
+    """The bytes that a node reads and writes: none for views."""
+    return 0 if node.operator in VIEWS else node.bytes
 
 
 SIDE = 1024
@@ -51,7 +57,7 @@ def measure_peaks(threads: int, seconds: float = 1.0) -> Peaks:
     x, y = (product.input(name, TensorType("f32", (SIDE, SIDE)), "data") for name in "xy")
     product.output("z", product.matmul(x, y))
     addition.output("z", addition.add(addition.input("x", TensorType("f32", (ELEMENTS,)), "data"), 1.0))
-    arithmetic = _milliseconds(product, {name: (SIDE, SIDE) for name in "xy"}, (SIDE, SIDE), threads, seconds)
+    arithmetic = _milliseconds(product, dict.fromkeys("xy", (SIDE, SIDE)), (SIDE, SIDE), threads, seconds)
     memory = _milliseconds(addition, {"x": (ELEMENTS,)}, (ELEMENTS,), threads, seconds)
     return Peaks(2 * SIDE**3 / arithmetic, 2 * 4 * ELEMENTS / memory)
 
@@ -84,14 +90,13 @@ def table(found: Profile, peaks: Peaks) -> str:
     for node in found.nodes:
         if not node.inside:
             groups[node.operator].append(node)
-    # What runs inside a body is the floor of the node around it: all of them together are told apart by no name.
     inside = sum(peaks.floor(node) for node in found.nodes if node.inside)
     lines = [_line(name, nodes, peaks) for name, nodes in groups.items()]
     lines.sort(key=lambda line: line.floor - line.milliseconds)
     head = f"{'operator':24}{'nodes':>6}{'ms':>10}{'share':>8}{'arithmetic':>12}{'memory':>10}{'floor':>10}{'times':>7}"
     rows = [line.text(found.total) for line in lines]
     everything = _line("all", [node for nodes in groups.values() for node in nodes], peaks)
-    notes = [f"in bodies{inside:61.2f} floor of what Scan, Loop and If run"] if inside else []
+    notes = [f"What runs in bodies of Scan, Loop and If has a floor of {inside:.2f} ms."] if inside else []
     return "\n".join([head, *rows, everything.text(found.total), *notes])
 
 
@@ -119,7 +124,7 @@ def _line(name: str, nodes: list[NodeTime], peaks: Peaks) -> _Line:
         len(nodes),
         sum(node.milliseconds for node in nodes),
         sum(node.flops for node in nodes) / peaks.flops,
-        sum(node.bytes for node in nodes) / peaks.bytes,
+        sum(map(moved, nodes)) / peaks.bytes,
         sum(peaks.floor(node) for node in nodes),
     )
 
@@ -133,7 +138,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10)
     options = parser.parse_args()
     case = case_named(options.case)
-    graph = GRAPHS[options.graph](open_network(case.source, case.model, case.settings), case.dims)
+    graph = graph_of(case, options.graph, options.threads)
     peaks = measure_peaks(options.threads)
     print(f"{case.title}: {options.graph}, {options.threads} thread{'s' * (options.threads > 1)}")
     print(f"products {peaks.flops / 1e6:.0f} GFLOP/s, memory {peaks.bytes / 1e6:.1f} GB/s")

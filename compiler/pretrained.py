@@ -38,7 +38,7 @@ class Pretrained:
 
 
 def pretrained_of(module: LoadedModule, model: str) -> Pretrained | None:
-    """What a file, or else those that it has the model from, say of its weights. Rules may come from the latter."""
+    """What a file, and those that it has the model from, say of its weights: the rules of all, its own first."""
     found = list(_declared(module, model))
     while model in module.imports:
         module, model = module.imports[model]
@@ -46,7 +46,7 @@ def pretrained_of(module: LoadedModule, model: str) -> Pretrained | None:
     if not found:
         return None
     name, first = found[0]
-    rules = next((declaration.rules for _, declaration in found if declaration.rules is not None), ())
+    rules = tuple(rule for _, declaration in found for rule in declaration.rules)
     return Pretrained(name, first.files, rules)
 
 

@@ -102,7 +102,7 @@ class Builder:
         files: tuple[syntax.String, ...] | None,
         rules: tuple[syntax.Rule, ...] | None,
     ) -> syntax.Pretrained:
-        return syntax.Pretrained(models, files or (), rules, self._doc(span), span=span)
+        return syntax.Pretrained(models, files or (), rules or (), self._doc(span), span=span)
 
     def rules(self, span: Span, *rules: syntax.Rule) -> tuple[syntax.Rule, ...]:
         return rules
@@ -458,10 +458,8 @@ class Builder:
         self.faults.append(fault)
 
     def _misplaced_annotation(self, annotation: syntax.Annotation) -> None:
-        title, way_out = (
-            f"there is no annotation `@{annotation.name}`",
-            "annotations are @frozen, @no_decay, @recompute",
-        )
+        title = f"there is no annotation `@{annotation.name}`"
+        way_out = "annotations are @frozen, @no_decay, @recompute"
         if annotation.name in ("frozen", "no_decay"):
             title = f"`@{annotation.name}` stands before `param` or `state`"
             way_out = "before a layer, a `fn` or a statement there can be `@recompute`"

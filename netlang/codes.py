@@ -38,7 +38,8 @@ def explain(code: str) -> str:
 EXPLANATIONS: dict[str, Explanation] = {
     "assertion-failed": Explanation(
         "A condition that the program states with `where` or `assert` does not hold.",
-        "The author of a layer says what it needs, so that a wrong use is found where it is made.",
+        "The author of a layer says what it needs, so that a wrong use is found where it is made. What depends on sizes "
+        "that are open while compiling is checked when data settles them, before anything is computed.",
         'layer halves(x: f32[b, d]) -> f32[b, d] where d % 2 == 0 : "{d} is odd" { return x }   # applied to f32[b, 7]',
         "y = halves(x)   # where x is f32[b, 8]",
     ),
@@ -64,7 +65,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "bad-index": Explanation(
         "An index or slice lies outside its dimension, or is of a kind that cannot index.",
-        "Sizes are known while compiling, so such an index can never work.",
+        "Where sizes are known while compiling, such an index can never work; where they are open, it is checked when "
+        "data settles them.",
         "y = x[:, 7]   # x: f32[b, 4]",
         "y = x[:, 3]",
     ),
@@ -317,7 +319,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     "not-finite": Explanation(
         "The loss, or a parameter, became infinite or no number during training.",
         "From there on every step would keep it so. Training stops before the step takes effect, and the checkpoints "
-        "written before stay.",
+        "written before stay. The line shown is where the first such number came up.",
         "optimizer sgd(10)",
         "optimizer sgd(cosine(0.1, warmup = 100))\nclip 1.0",
     ),
@@ -538,7 +540,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         "netlang train lenet.net --data mnist:data",
     ),
     "unknown-token": Explanation(
-        "A text holds a character or a word that the vocabulary does not have, or a class has a name that is not known.",
+        "A text holds a character or a word that the vocabulary does not have, or a class has a name that is not "
+        "known.",
         "The numbers of a trained network stand for what its training data had, and for nothing else.",
         "netlang run runs/GPT-1 --input tokens=text:élan       # trained on a text without é",
         "netlang run runs/GPT-1 --input tokens=text:elan",
@@ -575,7 +578,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         "y = loop i from 1 to 9 carry h = x { next h = h * w }",
     ),
     "unset-state": Explanation(
-        "`next name` is set or read without a state of that name, or read before it is set.",
+        "`next name` is set or read without a state of that name, or read before it is set; or `=` stands where `next` "
+        "would set a state.",
         "A state keeps a value from one step to the next; `next` is its coming value.",
         "layer f()(x: f32[b]) -> f32[b] { next seen = 1; return x }",
         "layer f()(x: f32[b]) -> f32[b] { state seen: f32 ~ zeros(); next seen = seen + 1; return x }",
@@ -605,8 +609,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         "netlang compile lenet.net -o build",
     ),
     "vocabulary-mismatch": Explanation(
-        "The vocabulary of the data does not go with the model: it is for another kind of data, there are two where the "
-        "model has one table of words, or it has more tokens than the model.",
+        "The vocabulary of the data does not go with the model: it is for another kind of data, there are two where "
+        "the model has one table of words, or it has more tokens than the model.",
         "A token is a number, and each side would take it for another word.",
         "netlang train std:Transformer --data parallel:train.de,train.en --tokens words,words",
         "netlang train std:Transformer --data parallel:train.de,train.en --tokens words",

@@ -50,6 +50,11 @@ NAMES = {
     "len": "sizes have names: that of `x: f32[n, d]` is `n`",
     **dict.fromkeys(("break", "continue"), "a `loop` has a condition: `loop i from 1 to n while … carry x = … { … }`"),
     "pass": "a block may be empty",
+    **dict.fromkeys(
+        ("manual_seed", "seed", "set_seed"), "the seed is given when a run begins: `netlang train --seed 42`"
+    ),
+    **dict.fromkeys(("randint", "randperm"), "`i64(n * uniform(m))` draws whole numbers below n"),
+    **dict.fromkeys(("frozen", "no_decay"), "an annotation stands before what it marks: `@frozen param …`"),
     "training": "`when training { … }` is for what only training does",
     **dict.fromkeys(("Sequential", "ModuleList", "compose"), "`f >> g` joins layers, and `repeat n { … }` stacks them"),
     **dict.fromkeys(("Parameter", "Variable"), "write `param weight: f32[n] ~ zeros()`"),
@@ -77,6 +82,9 @@ INITIALIZERS = {
     **dict.fromkeys(("zeros_", "zero", "Zeros"), "write `zeros()`"),
 }
 """Initialisers of other names."""
+
+FLAGS = dict.fromkeys(("requires_grad", "trainable"), "`@frozen` before a `param` keeps the optimizer away from it")
+"""Arguments of initialisers."""
 
 ATTRIBUTES = {
     **dict.fromkeys(("shape", "size", "ndim"), "sizes have names: those of `x: f32[n, d]` are `n` and `d`"),

@@ -47,7 +47,7 @@ def check_pretrained(declaration: Pretrained) -> Iterator[Diagnostic]:
     if len(declaration.models) > 1 and declaration.files:
         yield _bad("a file holds the weights of one model", declaration.files[0].span,
                    "several models can share rules, and each gets its file by `--weights`")  # fmt: skip
-    for rule in declaration.rules or ():
+    for rule in declaration.rules:
         for pattern in (*rule.sources, *rule.targets):
             if not pattern.value:
                 yield _bad(

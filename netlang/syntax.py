@@ -533,7 +533,7 @@ class Pretrained(Node):
 
     models: tuple[Name, ...]
     files: tuple[String, ...]
-    rules: tuple[Rule, ...] | None  # None where there are no braces
+    rules: tuple[Rule, ...]
     doc: str
 
 

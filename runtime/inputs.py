@@ -9,7 +9,7 @@ import numpy as np
 
 from netlang.diagnostics import Diagnostic, DiagnosticError, Label, did_you_mean, fail
 from netlang.dims import Size, decide_less, substitute
-from netlang.source import BUILTIN
+from netlang.source import BUILTIN, Span
 from netlang.types import INTEGERS, TensorType
 
 from ..compiler.demands import Comparison, Demand
@@ -36,10 +36,10 @@ class InputCheck:
         counts = {item.size: int(batch[item.name]) for item in self.inputs if item.size}
         for demand in self._demands:
             demand.check(sizes | counts)
-        for name, limit in self._limits:
+        for name, limit, place in self._limits:
             known = substitute(limit, sizes)
             if isinstance(known, int):
-                check_range(name, batch[name], known, is_open=known is not limit)
+                check_range(name, batch[name], known, place, is_open=known is not limit)
         return batch, sizes
 
 
@@ -48,9 +48,11 @@ def _sizes_above_zero(graph: Graph) -> Iterator[Demand]:
     seen: set[Size] = set()
     for node in graph.nodes:
         for size in (size for value in node.outputs for size in value.type.shape):
-            if size in seen or isinstance(size, int) or decide_less(size, 0) is False:
+            if isinstance(size, int) or size in seen:
                 continue
             seen.add(size)
+            if decide_less(size, 0) is False:
+                continue
             label = None if node.loc is BUILTIN else Label(node.loc, f"in `{node.scope}`" if node.scope else "")
             fault = Diagnostic("shape-mismatch", "", label, help="the input is too small for this network")
             yield Demand(Comparison(size, ">=", 0), (f"the size {size} becomes ", size), (), fault)
@@ -111,23 +113,24 @@ def index_limits(graph: Graph) -> dict[str, int]:
     A value outside `0 … limit - 1` would stop the runtime with an error of its own, or count for nothing.
     """
     limits: dict[str, int] = {}
-    for name, limit in _limits(graph):
+    for name, limit, _ in _limits(graph):
         if isinstance(limit, int):
             limits[name] = min(limit, limits.get(name, limit))
     return limits
 
 
-def _limits(graph: Graph) -> Iterator[tuple[str, Size]]:
-    """Each data input that is used as indices, and the number of things that they choose from, which may be open."""
+def _limits(graph: Graph) -> Iterator[tuple[str, Size, Span | None]]:
+    """Each data input that is used as indices, the number of things that they choose from, and the user's line."""
     origins = {item.value: item.name for item in data_inputs(graph) if item.value.type.dtype in INTEGERS}
-    found: dict[tuple[str, Size], None] = {}
+    found: dict[tuple[str, Size], Span | None] = {}
     for node in graph.nodes:
         if node.op in _KEEP_VALUES and node.inputs[0] in origins:
             origins |= dict.fromkeys(node.outputs, origins[node.inputs[0]])
         index, limit = _indexing(node)
         if index in origins and limit is not None:
-            found[origins[index], limit] = None
-    return iter(found)
+            is_users = node.loc is not BUILTIN and not node.loc.source.library
+            found.setdefault((origins[index], limit), node.loc if is_users else None)
+    return ((name, limit, place) for (name, limit), place in found.items())
 
 
 def _indexing(node: Node) -> tuple[Value | None, Size | None]:
@@ -142,8 +145,8 @@ def _indexing(node: Node) -> tuple[Value | None, Size | None]:
     return None, None
 
 
-def check_range(name: str, array: np.ndarray, limit: int, is_open: bool = False) -> None:
-    """Refuses indices outside `0 … limit - 1`. Raises DiagnosticError (`index-out-of-range`).
+def check_range(name: str, array: np.ndarray, limit: int, place: Span | None = None, is_open: bool = False) -> None:
+    """Refuses indices outside `0 … limit - 1`. Raises DiagnosticError (`index-out-of-range`), shown at `place`.
 
     `is_open`: whether the limit is a size of another input, rather than one of the network.
     """
@@ -156,6 +159,7 @@ def check_range(name: str, array: np.ndarray, limit: int, is_open: bool = False)
         raise fail(
             "index-out-of-range",
             f"`{name}` holds {low if low < 0 else high}",
+            place,
             expected=f"0 to {limit - 1}, since {has}",
             help="count from 0" if is_open else help,
         )

@@ -12,11 +12,12 @@ from netlang.diagnostics import fail
 from ..compiler import Network, Program, load_program
 from .artifacts import MANIFEST, describe_export, export
 from .bound_network import BoundNetwork
-from .data import DataOptions, Dataset, Table, batches, match, open_data
+from .data import DataOptions, Dataset, Table, TrainingFeed, batches, match, open_data
 from .data.vocabulary import CHARACTERS, MARK_SETTINGS
 from .engine import require_training
 from .evaluate import Evaluator
 from .initial_weights import InitialWeights, initial_weights
+from .inputs import InputCheck
 from .loader import load, open_source
 from .loop import Callback, Outcome, Plan, check_plan
 from .plot import plot_curves
@@ -189,12 +190,23 @@ def prepare(request: TrainingRequest) -> Training:
         alphabet=_alphabet(matched),
         weights=None if request.weights is None else str(request.weights),
     )
+    _check_sizes(network, matched.splits["train"], plan.batch, request.seed)
     refuse_occupied(request.out, config)
     given = _given_weights(network, config)
     trainer = _beginning(network, config, given)
     trainer.run = RunDirectory.create(request.out, config, network, matched.vocabularies)
     notes = (*_decided(network, dataset, request.settings), *(() if given is None else (given.note,)))
     return Training(trainer, trainer.run, plan, matched, notes)
+
+
+def _check_sizes(network: Network, table: Table, batch: int, seed: int) -> None:
+    """Refuses data of sizes that the program does not allow before anything is written.
+
+    Rows of different lengths have the longest of an epoch in its last batch.
+    """
+    check, feed = InputCheck(network.train_graph()), TrainingFeed(table, batch, seed)
+    for step in {0, feed.steps_per_epoch - 1}:
+        check(feed.batch(step))
 
 
 def _decided(network: Network, dataset: Dataset, settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -88,15 +88,19 @@ def check_place(file: str, importing: str) -> None:
             raise fail("outside-project", title, help="copy the file into the project, or move `project.net` up")
     else:
         top = os.path.commonpath([_absolute_folder(importing), _absolute_folder(file)])
+    _refuse_links(file, top)
+    if not os.path.exists(file):
+        raise _no_file(file)
+    if not os.path.isfile(file) and not os.path.isdir(file):
+        raise fail("unreadable-file", f"cannot read `{file}`: this is no ordinary file")
+
+
+def _refuse_links(file: str, top: str) -> None:
     link = next((part for part in _within(file, top) if os.path.islink(part)), None)
     if link is not None:
         title = f"`{link}` is a symbolic link" + ("" if link == file else f", and `{file}` is behind it")
         help = "a program is written in the files of its own folder: copy them there"
         raise fail("outside-project", title, help=help)
-    if not os.path.exists(file):
-        raise _no_file(file)
-    if not os.path.isfile(file) and not os.path.isdir(file):
-        raise fail("unreadable-file", f"cannot read `{file}`: this is no ordinary file")
 
 
 def neighbour(file: str) -> str | None:

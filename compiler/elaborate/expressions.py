@@ -130,6 +130,7 @@ def _initializer(
                 "unknown-argument",
                 f"the initialiser `{name}` takes {', '.join(f'`{d}`' for d in defaults) or 'no arguments'}",
                 argument.span,
+                help=habits.FLAGS.get(argument.name or "", "the shape is that of the type before the `~`"),
             )
         value = evaluate(context, argument.value, environment)
         if isinstance(value, Poison):

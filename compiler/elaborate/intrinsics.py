@@ -108,11 +108,16 @@ _FILLED = "a tensor of one number"
 _SIZES = "the sizes of `x: f32[n, d]` are `n` and `d`: `zeros(n, d)`"
 _LIKE = "`normal_like(x)` and `uniform_like(x)` draw as many numbers as a tensor has"
 _SCALED = "`mean + deviation * normal(n, m)` has another mean and deviation than 0 and 1"
+_KEYWORDS = {
+    **dict.fromkeys(("std", "mean", "loc", "scale", "low", "high"), _SCALED),
+    **dict.fromkeys(("size", "shape"), "sizes stand alone: `normal(n, m)`"),
+}
 
 
 def _shape_of_tensor(arguments: Arguments) -> tuple[tuple[Size, ...], dict[str, tuple[Any, Span]]]:
     if len(arguments.positional) != 1 or not isinstance(arguments.positional[0][0], Value):
-        raise fail("not-a-tensor", "draws in the shape of a tensor take that tensor", arguments.span)
+        raise fail("not-a-tensor", "draws in the shape of a tensor take that tensor", arguments.span,
+                   help="`normal(n, m)` and `uniform(n, m)` take sizes")  # fmt: skip
     return arguments.positional[0][0].type.shape, dict(arguments.keywords)
 
 
@@ -141,7 +146,9 @@ def _draw(context: Context, shape: tuple[Size, ...], given: dict[str, tuple[Any,
     b = context.builder
     seed, span = given.pop("seed", (None, arguments.span))
     for name, (_, place) in given.items():
-        raise fail("unknown-argument", f"random draws have no `{name}`", place, help="they have `seed`")
+        raise fail(
+            "unknown-argument", f"random draws have no `{name}`", place, help=_KEYWORDS.get(name, "they have `seed`")
+        )
     with b.at(arguments.span):
         if seed is None:
             key, step = context.run_input("seed"), context.run_input("step")

@@ -38,7 +38,8 @@ MAX_CHAIN = 100
 MAX_FILES = 2_000
 """How many files a program may consist of."""
 
-_OFFERED = ("std.layers", "std.attention", "std.models")  # where a name that is not defined may come from
+_OFFERED = ("std.layers", "std.attention", "std.recurrent", "std.graph", "std.augment", "std.models")
+"""Where a name that is not defined may come from."""
 
 
 @dataclass(eq=False)
@@ -166,10 +167,10 @@ class Modules:
         name = fault.primary.span.text
         for module in _OFFERED:
             try:
-                declared = self.load(self._loader(module, False, BUILTIN.source)).declared()
+                offered = self.load(self._loader(module, False, BUILTIN.source)).offered()
             except DiagnosticError:  # a loader that has only what a run used
                 continue
-            if name in declared:
+            if name in offered:
                 return replace(fault, help=f"`use {module}: {name}` brings it")
         return fault
 
@@ -229,11 +230,14 @@ class Environments:
 
     def _constant(self, declaration: syntax.Const, environment: Environment) -> Any:
         from .expressions import evaluate
+        from .statements import require_constant
 
         self._context.frames.append(Frame("const", declaration.name.name))
         try:
             with self._context.outermost():
-                return evaluate(self._context, declaration.value, environment)
+                value = evaluate(self._context, declaration.value, environment)
+                require_constant(self._context, declaration.value, value)
+                return value
         finally:
             self._context.frames.pop()
 

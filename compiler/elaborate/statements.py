@@ -75,7 +75,7 @@ def _assign(context: Context, statement: syntax.Assign, environment: Environment
         _poison(context, statement, environment)
         return
     if statement.keyword == "const":
-        _require_constant(context, statement, value)
+        require_constant(context, statement.value, value)
     if len(names) == 1:
         environment.set(names[0], value)
         return
@@ -92,13 +92,14 @@ def _items(value: Any, count: int, expr: syntax.Expr) -> tuple[Any, ...]:
     raise fail("type-mismatch", f"{count} names for {found}", expr.span, shown)
 
 
-def _require_constant(context: Context, statement: syntax.Assign, value: Any) -> None:
+def require_constant(context: Context, expr: syntax.Expr, value: Any) -> None:
+    """Raises not-compile-time where the value of a `const` depends on the run."""
     for item in value if isinstance(value, tuple) else (value,):
         if isinstance(item, Dim) or (isinstance(item, Value) and not context.is_constant(item)):
             raise fail(
                 "not-compile-time",
                 "a `const` is computed while compiling, and this is known only at run time",
-                statement.value.span,
+                expr.span,
                 describe(item),
             )
 

@@ -7,6 +7,7 @@ from collections import Counter
 from ..builder import Builder
 from ..ir import Graph, Node, Value
 from ..ops.scatter import ONE_HOT_ROWS
+from .algebra_common import uniform
 from .dead import dead
 from .native import is_native, native
 from .rebuild import Results, rebuild
@@ -30,7 +31,8 @@ def serial(graph: Graph) -> Graph:
                 places = b.reshape(index, shape=(*index.type.shape, 1))
                 return _combine(b, zeros, places, values, "add")
             case "scatter_nd" if node.attributes["reduction"] != "none":
-                return _combine(b, *inputs, node.attributes["reduction"])
+                x, places, values = inputs
+                return _combine(b, x, places, values, node.attributes["reduction"])
             case "add":
                 for (rows, other), given in ((inputs, node.inputs[0]), (inputs[::-1], node.inputs[1])):
                     if uses[given] == 1 and rows.type == other.type and (found := _sum_of_rows(b, rows)):
@@ -55,5 +57,5 @@ def _sum_of_rows(b: Builder, x: Value) -> tuple[Value, Value] | None:
     node = b.producer(x)
     if node is None or not is_native(node, "ScatterND"):
         return None
-    zeros = b.producer(node.inputs[0])
-    return node.inputs[1:] if zeros is not None and zeros.op == "full" else None  # type: ignore[return-value]
+    zeros, places, values = node.inputs
+    return (places, values) if uniform(b, zeros) == 0 else None

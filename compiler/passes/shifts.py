@@ -10,6 +10,8 @@ from ..builder import Builder
 from ..ir import Graph, Node, Value
 from .rebuild import Results, rebuild
 
+Ints = tuple[int, ...]
+
 
 def shifts(graph: Graph) -> Graph:
     """Rewrites `conv_weight_gradient(x, g)` of two-dimensional kernels with stride 1 to one product for each sample.
@@ -25,18 +27,40 @@ def shifts(graph: Graph) -> Graph:
     return rebuild(graph, stacked)
 
 
+NARROW = 8
+"""Fewer channels than these make products too narrow."""
+
+THIN = 100
+"""Up to so many shifted channels, on the smaller side, fetching the operands of a product takes longer than it does."""
+
+FEW = 200
+"""Fewer positions than these are not worth a product for each sample."""
+
+
 def _is_suited(node: Node) -> bool:
-    if node.op != "conv_weight_gradient":
+    """Whether this is faster than the lowering of the operator, which has a product for each element of the kernel.
+
+    Milliseconds on one core with AVX-512, for 3×3 kernels; batch, channels read, size, channels made:
+
+    | 32, 16, 32², 16 | 32, 32, 16², 32 | 4, 96, 28², 32 | 8, 64, 56², 64 | 4, 64, 14², 64 | 32, 3, 32², 16 |
+    | 4.4 → 3.4       | 2.6 → 2.3       | 2.2 → 1.6      | 19.7 ← 20.9    | 0.57 ← 0.66    | 1.0 ← 1.3      |
+    """
+    attributes = node.attributes
+    if node.op != "conv_weight_gradient" or len(attributes["kernel"]) != 2 or attributes["groups"] != 1:
         return False
-    a = node.attributes
-    kernel, results = a["kernel"], node.inputs[1].type.shape[2:]
-    if len(kernel) != 2 or math.prod(kernel) == 1 or a["groups"] != 1 or any(n != 1 for n in (*a["stride"], *a["dilation"])):
+    if any(step != 1 for step in (*attributes["stride"], *attributes["dilation"])):
         return False
-    within = all(pad < size for pad, size in zip(a["padding"], kernel * 2, strict=True))
-    return within and any(size != 1 for size in results)
+    sizes = [size for x in node.inputs for size in x.type.shape[1:] if isinstance(size, int)]
+    if len(sizes) < 6:
+        return False
+    channels, _, _, made, *results = sizes
+    rows, columns = attributes["kernel"]
+    thin = min(rows * made, columns * channels) <= THIN and min(made, channels) >= NARROW
+    within = all(pad < size for pad, size in zip(attributes["padding"], (rows, columns) * 2, strict=True))
+    return thin and within and rows * columns > 1 and math.prod(results) >= FEW
 
 
-def _gradient(b: Builder, x: Value, g: Value, *, kernel: tuple[int, int], padding: tuple[int, ...], **_: object) -> Value:
+def _gradient(b: Builder, x: Value, g: Value, *, kernel: Ints, padding: Ints, **_: object) -> Value:
     (rows, columns), (top, left, bottom, right) = kernel, padding
     batch, channels, height, _width = x.type.shape
     made, width = g.type.shape[1], g.type.shape[3]
@@ -49,8 +73,8 @@ def _gradient(b: Builder, x: Value, g: Value, *, kernel: tuple[int, int], paddin
     return b.transpose(elements, perm=(0, 2, 1, 3))
 
 
-def _shifted(b: Builder, x: Value, ones: np.ndarray, padding: tuple[int, ...]) -> Value:
-    """x[batch, c, h, w] in each of the shifts that `ones`, [shifts, rows, columns], has a one for: [batch, c·shifts, …]."""
+def _shifted(b: Builder, x: Value, ones: np.ndarray, padding: Ints) -> Value:
+    """x[batch, c, h, w] in each shift that `ones`, [shifts, rows, columns], has a one for: [batch, c·shifts, …]."""
     channels = x.type.shape[1]
     assert isinstance(channels, int)
     kernel = b.constant(np.tile(ones[:, None], (channels, 1, 1, 1)).astype(np.float32))

@@ -62,7 +62,7 @@ def _difference(b: Builder, x: Value, y: Value) -> Value | None:
 
 
 def _column_at(b: Builder, x: Value) -> tuple[Value, Value] | None:
-    """`(column, index)` where x is column · one_hot(index) and the column has one element for each row, or is a number."""
+    """`(column, index)` where x is column · one_hot(index); the column has an element for each row, or is a number."""
     product = made_by(b, x, "mul")
     for column, ones in (product.inputs, product.inputs[::-1]) if product else ():
         hit = made_by(b, ones, "one_hot")

@@ -4,6 +4,7 @@ from .matching import match
 from .numpy_files import array_dataset
 from .sources import DataOptions, open_data
 from .table import ArrayTable, Dataset, Field, Table, TrainingFeed, batches
+from .vocabulary import Vocabulary
 
 __all__ = [
     "ArrayTable",
@@ -12,6 +13,7 @@ __all__ = [
     "Field",
     "Table",
     "TrainingFeed",
+    "Vocabulary",
     "array_dataset",
     "batches",
     "match",

@@ -80,8 +80,13 @@ def _target(
         return np.array([classes.number(text) for text in texts], np.int64), len(classes), {name: classes}
     values = np.array(texts, np.float64)
     if np.isfinite(values).all() and (values == np.round(values)).all() and np.abs(values).max() < 2**53:
-        return values.astype(np.int64), int(values.max()) + 1 if values.min() >= 0 else 0, {}
+        return values.astype(np.int64), _classes(values), {}
     return values.astype(np.float32), 0, {}
+
+
+def _classes(values: np.ndarray) -> int:
+    """The number of classes where whole numbers can be classes: 0, 1, …, not more of them than rows; else 0."""
+    return int(values.max()) + 1 if 0 <= values.min() and values.max() < len(values) else 0
 
 
 def _not_a_number(path: Path, name: str, texts: list[str]) -> DiagnosticError:

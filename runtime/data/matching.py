@@ -71,9 +71,10 @@ def match(dataset: Dataset, network: Network) -> Dataset:
 
     A column feeds the input of its name. Inputs without one take, in order, the columns left over whose dtype and
     shape suit them. A row is flattened, or gains or loses axes of size 1, where the input is so. Images of another
-    size are fitted as the network's file says.
+    size are fitted as the network's file says. Names of classes are left out where the network is not told classes.
 
-    Raises DiagnosticError: `missing-input`, `wrong-input` (with the `fit` line that would help), `index-out-of-range`.
+    Raises DiagnosticError: `missing-input`, `wrong-input` (with the `fit` line that would help), `index-out-of-range`,
+    `vocabulary-mismatch`.
     """
     graph = network.train_graph()
     inputs = data_inputs(graph)

@@ -58,13 +58,15 @@ def planetoid_dataset(path: Path) -> Dataset:
     x = _features(file, arrays)
     nodes = len(x)
     y = _integers(file, arrays, "y", 1)
-    if len(y) != nodes or y.min(initial=0) < 0:
-        raise _wrong(file, "`y` is no class for each node", f"{nodes} of 0, 1, …", f"{len(y)} from {y.min(initial=0)}")
+    low, high = int(y.min(initial=0)), int(y.max(initial=0))
+    if len(y) != nodes or low < 0 or high >= nodes:
+        found = f"{len(y)} from {low} to {high}"
+        raise _wrong(file, "`y` is no class for each node", f"{nodes} of 0, 1, …, and fewer classes than nodes", found)
     edges = _both_ways(_numbers_of_nodes(file, arrays, "edges", nodes, 2))
     parts = {split: _numbers_of_nodes(file, arrays, key, nodes, 1) for split, key in SPLITS.items() if key in arrays}
-    if "train" not in parts:
-        raise _wrong(file, "there is no array `train`", _CONTENT, ", ".join(arrays))
-    classes = int(y.max(initial=-1)) + 1
+    if "train" not in parts or len(parts["train"]) == 0:
+        raise _wrong(file, "there is no array `train`, or it is empty", _CONTENT, ", ".join(arrays))
+    classes = high + 1
     tables = {split: GraphTable(x, edges, _masked(y, part), classes) for split, part in parts.items()}
     counted = ", ".join(f"{len(part):,} {split}" for split, part in parts.items())
     note = f"one graph of {nodes:,} nodes and {edges.shape[1] // 2:,} edges; nodes with a label: {counted}"

@@ -63,11 +63,12 @@ def test_place_in_the_page() -> None:
 
 def test_profile_takes_the_least_time_of_each_node() -> None:
     def event(name: str, operator: str, microseconds: int) -> dict:
-        details = {"op_name": operator, "input_type_shape": [{"float": [2, 3]}, {"float": []}]}
+        shapes = {"input_type_shape": [{"float": [2, 3]}, {"float": []}], "output_type_shape": [{"float": [2, 3]}]}
+        details = {"op_name": operator, **shapes}
         return {"cat": "Node", "name": f"{name}_kernel_time", "dur": microseconds, "args": details}
 
     events = [event("a", "Mul", 7), event("b", "Add", 4), event("a", "Mul", 5), {"cat": "Session", "name": "run"}]
-    nodes = node_times(events)
+    nodes = node_times(events, runs=2)
     assert [(node.operator, node.milliseconds, node.shapes) for node in nodes] == [
         ("Mul", 0.005, "2×3 scalar"),
         ("Add", 0.004, "2×3 scalar"),

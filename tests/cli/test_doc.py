@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from netlang.compiler.ops import OPS
+from netlang.runtime.documentation import find
 from netlang.runtime.loader import library_models, library_modules
 
 from .conftest import netlang
@@ -174,10 +175,11 @@ def test_everything_has_a_page() -> None:
     """Modules, models, definitions of the library, operators; each under its own name and with its module's."""
     for module in library_modules():
         assert shown(module).startswith(module)
-    for model in library_models():
-        assert [thing["name"] for thing in documented(f"std:{model}")] == [model]
-    for name in OPS:
-        assert "operator" in {thing["kind"] for thing in documented(name)}
+    for name in [*(f"std:{model}" for model in library_models()), *OPS]:
+        found = [thing for module in find(name).modules for thing in module.definitions]
+        assert {thing.name for thing in found} == {name.removeprefix("std:")}
+        assert name in OPS or [thing.kind for thing in found] == ["model"]
+        assert name not in OPS or "operator" in {thing.kind for thing in found}
     assert documented("std.layers.linear") == documented("std.layers", "linear") == documented("linear")
 
 

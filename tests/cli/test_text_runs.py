@@ -94,6 +94,13 @@ def test_a_prompt_too_long_says_both_numbers(tiny: Path) -> None:
     assert "20 tokens and 9 more exceed the context of 24" in result.err
 
 
+def test_windows_longer_than_the_context_leave_no_run(place: Path) -> None:
+    result = netlang("train", *MODELS["writer"], "--length", "40", "--steps", "1", "--out", "long")
+    assert result.code == 1
+    assert result.err.startswith("error[assertion-failed]: 40 tokens exceed the context of 24\n")
+    assert not Path("long").exists()
+
+
 def test_a_resumed_run_is_the_same_as_one_that_was_not_stopped(place: Path) -> None:
     options = ["--tokens", "words:30", "--batch", "2", "--threads", "1"]
     assert netlang("train", *MODELS["reader"], *options, "--steps", "5", "--out", "whole").code == 0

@@ -71,6 +71,8 @@ def test_features_may_be_a_plain_table(tmp_path: Path) -> None:
         ({"edges": np.array([[0.0, 1.0]])}, "`edges` holds no whole numbers"),
         ({"y": np.array([0, 1, 2])}, "`y` is no class for each node"),
         ({"y": np.array([0, 1, 2, -1])}, "`y` is no class for each node"),
+        ({"y": np.array([0, 1, 2, 10**9])}, "`y` is no class for each node"),
+        ({"train": np.array([], np.int64)}, "there is no array `train`"),
         ({"train": None}, "there is no array `train`"),
         ({"test": np.array([9])}, "`test` does not name nodes"),
         ({"shape": np.array([10**6, 10**6])}, "`shape` is no size of `x`"),

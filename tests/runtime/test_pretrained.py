@@ -162,6 +162,15 @@ def test_a_users_file_has_the_rules_of_the_model_that_it_imports(tmp_path: Path)
     assert_equal(nl.load(tmp_path / "mine.net")["Net"]().weights, OURS)
 
 
+def test_rules_of_a_users_file_come_before_those_of_the_model(tmp_path: Path) -> None:
+    path = written(tmp_path, {f"net.{name}": array for name, array in FILE.items()} | {"extra": numbers(1)})
+    path.write_text(path.read_text().replace(' "net.safetensors"', ""))
+    own = 'pretrained Net "net.safetensors" { ignore "extra"; "net.*" -> "*"; new "linear_2.bias" }'
+    (tmp_path / "mine.net").write_text(f'use "./net.net": Net\n\n{own}\n')
+    found = nl.load(tmp_path / "mine.net")["Net"]().weights
+    assert_equal({**found, "linear_2.bias": OURS["linear_2.bias"]}, OURS)
+
+
 def missing(*names: str) -> dict[str, np.ndarray]:
     return {name: array for name, array in FILE.items() if name not in names}
 

@@ -193,12 +193,12 @@ def test_where_weights_come_from() -> None:
         pretrained D "c" {}
         """
     ).declarations
-    assert isinstance(first, syntax.Pretrained) and first.rules is not None
+    assert isinstance(first, syntax.Pretrained)
     assert ([m.name for m in first.models], first.files, first.doc) == (["A", "B"], (), "As published.")
     rules = [(r.word and r.word.name, [s.value for s in r.sources], [t.value for t in r.targets]) for r in first.rules]
     assert rules == [(None, ["x.*"], ["y.*"]), ("ignore", ["z", "w"], []), (None, ["q", "k"], ["qk"])]
     assert isinstance(second, syntax.Pretrained) and isinstance(third, syntax.Pretrained)
-    assert ([f.value for f in second.files], second.rules) == (["a.safetensors", "b.safetensors"], None)
+    assert ([f.value for f in second.files], second.rules) == (["a.safetensors", "b.safetensors"], ())
     assert ([f.value for f in third.files], third.rules) == (["c"], ())
 
 

@@ -1,0 +1,166 @@
+"""Passes that make graphs faster change nothing but rounding: each beside the graph without it, in onnxruntime."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnxruntime
+import pytest
+from netlang.compiler.builder import Builder
+from netlang.compiler.emit import emit
+from netlang.compiler.ir import Graph
+from netlang.compiler.passes import CPU, ONE_THREAD, PIPELINE, run
+from netlang.compiler.passes.fixed import fixed
+from netlang.compiler.verify import verify
+
+from netlang.types import TensorType
+
+PASSES = dict((*PIPELINE, *ONE_THREAD))
+
+
+def results(graph: Graph, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    model = emit(graph).SerializeToString()
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run(None, feeds)  # type: ignore[return-value]
+
+
+def changed(name: str, graph: Graph, feeds: dict[str, np.ndarray], tolerance: float = 0.0) -> list[str]:
+    """The operators after a pass, whose results are those before it, to within a share of the greatest."""
+    before = run(graph, pipeline=(("share", PASSES["share"]),))
+    after = PASSES[name](before)
+    verify(after)
+    for expected, found in zip(results(before, feeds), results(after, feeds), strict=True):
+        assert expected.any()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+    return operators(after)
+
+
+def operators(graph: Graph) -> list[str]:
+    """By name, those of ONNX by their own."""
+    return [node.attributes["node"].node.op_type if node.op == "foreign" else node.op for node in graph.nodes]
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def one_of(classes: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, classes, shape)
+
+
+def typed(array: np.ndarray) -> TensorType:
+    return TensorType({"float32": "f32", "int64": "i64"}[str(array.dtype)], array.shape)
+
+
+class Program:
+    """A graph under construction with the arrays that it is run on."""
+
+    def __init__(self, **feeds: np.ndarray) -> None:
+        self.feeds = feeds
+        self.b = Builder("speed")
+        self.values = [self.b.input(name, typed(array), "data") for name, array in feeds.items()]
+
+    def changed(self, name: str, tolerance: float = 0.0) -> list[str]:
+        return changed(name, self.b.graph(), self.feeds, tolerance)
+
+
+@pytest.mark.parametrize("smoothing", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_targets_of_a_cross_entropy(smoothing: bool, weighted: bool) -> None:
+    p = Program(logits=normal(6, 5, 9), target=one_of(9, 6, 5), column=normal(6, 5, 1))
+    b, (logits, target, column) = p.b, p.values
+    log_p = b.log_softmax(logits, axis=-1)
+    g = b.mul(column if weighted else b.constant(0.25), b.one_hot(target, classes=9))
+    if smoothing:
+        g = b.add(b.mul(column, 0.5), g)
+    b.output("loss", b.sum(b.take_along(log_p, target)))
+    b.output("gradient", b.sub(g, b.mul(b.exp(log_p), b.sum(g, axis=-1, keepdims=True))))
+    found = p.changed("targets", 1e-6)
+    assert "scatter_elements" in found and "one_hot" not in found
+
+
+def test_a_one_hot_for_anything_else_stays() -> None:
+    p = Program(index=one_of(4, 6), x=normal(6, 4), y=normal(6, 4))
+    b, (index, x, y) = p.b, p.values
+    b.output("r", b.sub(b.mul(x, b.one_hot(index, classes=4)), y))
+    assert "one_hot" in p.changed("targets")
+
+
+@pytest.mark.parametrize(("shape", "views"), [((30, 20, 1), 2), ((600, 1, 1), 2), ((3, 1), 0), ((1, 30, 20), 0)])
+def test_columns_are_computed_without_their_last_axis(shape: tuple[int, ...], views: int) -> None:
+    p = Program(x=normal(*shape))
+    p.b.output("r", p.b.sub(1.0, p.values[0]))
+    assert p.changed("columns").count("reshape") == views
+
+
+@pytest.mark.parametrize(
+    ("x", "made", "kernel", "padding"),
+    [
+        ((2, 16, 16, 16), 16, (3, 3), (1, 1, 1, 1)),
+        ((2, 8, 18, 21), 9, (3, 5), (0, 2, 1, 1)),
+        ((3, 9, 20, 15), 12, (2, 3), (0, 0, 0, 0)),
+        ((1, 8, 17, 16), 8, (4, 1), (3, 0, 2, 0)),
+    ],
+)
+def test_shifts_give_the_gradient_of_weights(
+    x: tuple[int, ...], made: int, kernel: tuple[int, int], padding: tuple[int, ...]
+) -> None:
+    sizes = [n + a + z - k + 1 for n, a, z, k in zip(x[2:], padding, padding[2:], kernel, strict=False)]
+    p = Program(x=normal(*x), g=normal(x[0], made, *sizes))
+    window = {"kernel": kernel, "stride": (1, 1), "padding": padding, "dilation": (1, 1)}
+    p.b.output("r", p.b.conv_weight_gradient(*p.values, **window, groups=1))
+    found = p.changed("shifts", 1e-5)
+    assert found.count("conv") == 2 and "conv_weight_gradient" not in found
+
+
+def test_shifts_leave_what_the_lowering_does_better() -> None:
+    for channels, size, stride in ((3, 20, 1), (8, 6, 1), (8, 40, 2)):
+        p = Program(x=normal(2, channels, size, size), g=normal(2, 8, size // stride, size // stride))
+        window = {"kernel": (3, 3), "stride": (stride, stride), "padding": (1, 1, 1, 1), "dilation": (1, 1)}
+        p.b.output("r", p.b.conv_weight_gradient(*p.values, **window, groups=1))
+        assert "conv_weight_gradient" in p.changed("shifts")
+
+
+def test_masks_are_ones_where_x_is_positive() -> None:
+    x = np.array([[-np.inf, -1.0, -1e-30, -0.0], [0.0, 1e-30, 1.0, np.inf]], np.float32)
+    p = Program(x=x)
+    p.b.output("mask", p.b.cast(p.b.greater(p.values[0], 0.0), dtype="f32"))
+    p.b.output("sign", p.b.sign(p.values[0]))
+    found = p.changed("masks")
+    assert "HardSigmoid" in found and not {"greater", "cast", "sign"} & set(found)
+
+
+def test_squares_of_a_whole_tensor() -> None:
+    p = Program(x=normal(30, 40))
+    (x,) = p.values
+    p.b.output("all", p.b.sum(p.b.mul(x, x)))
+    p.b.output("rows", p.b.sum(p.b.mul(x, x), axis=-1))
+    assert Counter(p.changed("squares", 1e-6))["ReduceSumSquare"] == 1
+
+
+def test_serial_sums_rows_that_repeat() -> None:
+    p = Program(table=normal(500, 3), index=one_of(7, 40, 5), values=normal(40, 5, 3), column=one_of(300, 80, 1))
+    b, (table, index, values, column) = p.b, p.values
+    few = b.slice(values, starts=(0, 0), stops=(40, 2), axes=(0, 1), steps=(1, 1))
+    b.output("alone", b.scatter_rows(values, index, rows=500))
+    b.output("added", b.add(table, b.scatter_rows(b.mul(values, 2.0), index, rows=500)))
+    b.output("most", b.scatter_nd(table, column, b.reshape(few, shape=(80, 3)), reduction="max"))
+    b.output("small", b.scatter_rows(values, index, rows=9))
+    found = Counter(p.changed("serial", 1e-6))
+    assert found["ScatterND"] == 3 and found["scatter_rows"] == 1 and "add" not in found
+
+
+def test_serial_is_for_one_thread_only() -> None:
+    assert "serial" in dict(ONE_THREAD) and "serial" not in dict((*PIPELINE, *CPU))
+
+
+def test_fixed_inputs_are_constants() -> None:
+    b = Builder("fixed")
+    x, scale = b.input("x", TensorType("f32", (3,)), "data"), b.input("scale", TensorType("f32"), "scale")
+    b.output("r", b.add(b.mul(x, scale), 1.0))
+    whole, half = fixed(b.graph(), {"scale": 1.0}), fixed(b.graph(), {"scale": 0.5})
+    assert [item.name for item in half.inputs] == ["x"]
+    assert "mul" not in operators(whole) and "mul" in operators(half)
+    assert results(half, {"x": np.ones(3, np.float32)})[0].tolist() == [1.5] * 3
