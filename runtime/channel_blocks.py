@@ -128,7 +128,8 @@ class _Rewriter:
         result.CopyFrom(self._model)
         del result.graph.node[:]
         result.graph.node.extend(self.nodes)
-        result.graph.initializer.extend(numpy_helper.from_array(*item[::-1]) for item in self._constants.items())
+        for name, array in self._constants.items():
+            result.graph.initializer.append(numpy_helper.from_array(array, name))
         result.opset_import.add(domain=DOMAIN, version=1)
         return result
 

@@ -202,7 +202,7 @@ def prepare(request: TrainingRequest) -> Training:
 def _check_sizes(network: Network, table: Table, batch: int, seed: int) -> None:
     """Refuses data of sizes that the program does not allow before anything is written.
 
-    Rows of different lengths have the longest of an epoch in its last batch.
+    Where rows differ in length, the last batch of an epoch is filled up to the greatest, if it is a smaller one.
     """
     check, feed = InputCheck(network.train_graph()), TrainingFeed(table, batch, seed)
     for step in {0, feed.steps_per_epoch - 1}:

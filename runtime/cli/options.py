@@ -53,7 +53,11 @@ OpsetOption = Annotated[
 ]
 WeightsOption = Annotated[
     Path | None,
-    typer.Option("--weights", metavar="FILE", help="Begin with these weights: a .safetensors file, names as here or as `pretrained` says."),
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Begin with these weights: a .safetensors file, names as here or as `pretrained` says.",
+    ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the initial weights.")]
 

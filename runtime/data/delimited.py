@@ -86,7 +86,7 @@ def _target(
 
 def _classes(values: np.ndarray) -> int:
     """The number of classes where whole numbers can be classes: 0, 1, …, not more of them than rows; else 0."""
-    return int(values.max()) + 1 if 0 <= values.min() and values.max() < len(values) else 0
+    return int(values.max()) + 1 if values.min() >= 0 and values.max() < len(values) else 0
 
 
 def _not_a_number(path: Path, name: str, texts: list[str]) -> DiagnosticError:

@@ -57,16 +57,12 @@ def planetoid_dataset(path: Path) -> Dataset:
     arrays = read_npz(file)
     x = _features(file, arrays)
     nodes = len(x)
-    y = _integers(file, arrays, "y", 1)
-    low, high = int(y.min(initial=0)), int(y.max(initial=0))
-    if len(y) != nodes or low < 0 or high >= nodes:
-        found = f"{len(y)} from {low} to {high}"
-        raise _wrong(file, "`y` is no class for each node", f"{nodes} of 0, 1, …, and fewer classes than nodes", found)
+    y = _classes(file, arrays, nodes)
     edges = _both_ways(_numbers_of_nodes(file, arrays, "edges", nodes, 2))
     parts = {split: _numbers_of_nodes(file, arrays, key, nodes, 1) for split, key in SPLITS.items() if key in arrays}
     if "train" not in parts or len(parts["train"]) == 0:
         raise _wrong(file, "there is no array `train`, or it is empty", _CONTENT, ", ".join(arrays))
-    classes = high + 1
+    classes = int(y.max()) + 1
     tables = {split: GraphTable(x, edges, _masked(y, part), classes) for split, part in parts.items()}
     counted = ", ".join(f"{len(part):,} {split}" for split, part in parts.items())
     note = f"one graph of {nodes:,} nodes and {edges.shape[1] // 2:,} edges; nodes with a label: {counted}"
@@ -119,6 +115,16 @@ def _ones(file: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     x = np.zeros((int(shape[0]), int(shape[1])), np.float32)
     x[rows, columns] = 1
     return x
+
+
+def _classes(file: Path, arrays: Mapping[str, np.ndarray], nodes: int) -> np.ndarray:
+    """`y` i64[nodes], from 0."""
+    y = _integers(file, arrays, "y", 1)
+    low, high = int(y.min(initial=0)), int(y.max(initial=0))
+    if len(y) != nodes or low < 0 or high >= nodes:
+        expected, found = f"{nodes} of 0, 1, …, and fewer classes than nodes", f"{len(y)} from {low} to {high}"
+        raise _wrong(file, "`y` is no class for each node", expected, found)
+    return y
 
 
 def _numbers_of_nodes(file: Path, arrays: Mapping[str, np.ndarray], name: str, nodes: int, rank: int) -> np.ndarray:

@@ -14,7 +14,6 @@ from .table import ArrayTable, Field, Rows, generator
 BUCKETS = 6
 """How many lengths rows are filled up to: a training step is compiled for each, and few are kept at a time."""
 
-
 LONGEST = 10_000
 """More tokens in a row are a mistake, such as a file without line ends, unless a length is asked for."""
 
@@ -44,7 +43,8 @@ class SequenceTable:
 
     Rows are put into a few buckets by the length of their longest sequence. All rows of a bucket are filled up to the
     same lengths, and rows that are taken together to those of the longest bucket among them. Training takes rows of one
-    bucket at a time, in random order; what is left over of the buckets is taken last.
+    bucket at a time, in random order. What is left over of the buckets makes mixed batches, and a smaller one, with the
+    longest of it, at the end.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ Draws = list[Tensor]
 def augmented(call: str, step: int = 0) -> tuple[np.ndarray, Draws]:
     """What a function of the library makes of IMAGES with open sizes, and the uniform numbers that it draws."""
     function = call.partition("(")[0]
-    text = f"use std.augment: {function}\nmodel Net(image: f32[b, c, h, w]) -> f32[b, c, h, w] {{ return image |> {call} }}"
+    text = f"use std.augment: {function}\n{MODEL} {{ return image |> {call} }}"
     graph = program(text).network().graph(**CHECKED)
     bits = [node.outputs[0] for node in graph.nodes if node.op == "random_bits"]
     outputs = (*graph.outputs, *(Output(f"bits_{i}", value) for i, value in enumerate(bits)))
