@@ -8,9 +8,9 @@ import sys
 from . import compilation, machine, report
 from .cases import CASES, case_named
 from .conductor import Disagreement, Effort, Runner, measure
-from .frameworks import NETLANG, ORT_TRAINING, TORCH, TORCH_COMPILE
+from .frameworks import JAX, NETLANG, ORT_TRAINING, TORCH, TORCH_COMPILE
 
-QUICK = Effort(rounds=3, seconds=0.4, starts=1)
+QUICK = Effort(rounds=2, seconds=0.2, starts=1)
 """Enough to see whether everything works."""
 
 
@@ -31,7 +31,7 @@ def main() -> int:
                 disagreements += 1
     for name in () if options.only == "steps" else _subjects(options):
         _say(f"compile {compilation.SUBJECTS[name].title}")
-        results["compilation"].append(compilation.measure(name, effort.starts))
+        results["compilation"].append(compilation.measure(name))
     print(report.markdown(results))
     if _complete(options) and not disagreements:
         report.save(results)
@@ -52,6 +52,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--torch-compile", action="store_true", help="measure torch.compile too, which starts slowly")
     parser.add_argument("--ort-training", metavar="PYTHON", help="measure onnxruntime-training, which this Python has")
+    parser.add_argument("--jax", metavar="PYTHON", help="measure JAX, which this Python has")
     parser.add_argument("--only", choices=["steps", "compilation"], help="one half of the suite")
     parser.add_argument("--quick", action="store_true", help="few and short rounds")
     options = parser.parse_args()
@@ -67,6 +68,8 @@ def _runners(options: argparse.Namespace) -> list[Runner]:
         runners.append(Runner(TORCH_COMPILE))
     if options.ort_training:
         runners.append(Runner(ORT_TRAINING, options.ort_training))
+    if options.jax:
+        runners.append(Runner(JAX, options.jax))
     return runners
 
 

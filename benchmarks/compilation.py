@@ -54,15 +54,11 @@ STAGES = ("import", "read", "elaborate", "passes", "emit", "session")
 """The road from nothing to a step that can run."""
 
 
-def measure(name: str, starts: int) -> dict[str, Any]:
-    """The least seconds of each stage over fresh processes, and the size of the graph."""
+def measure(name: str) -> dict[str, Any]:
+    """The seconds of each stage in a fresh process, and the size of the graph."""
     command = [sys.executable, "-m", "benchmarks.compilation", name]
-    runs = [
-        json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT).stdout)
-        for _ in range(starts)
-    ]
-    best = min(runs, key=lambda run: sum(run["seconds"].values()))
-    return {"name": name, **best}
+    run = subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT)
+    return {"name": name, **json.loads(run.stdout)}
 
 
 _ROOT = Path(__file__).parents[1]

@@ -32,9 +32,9 @@ _ROOT = Path(__file__).parents[1]
 class Effort:
     """How long to measure: rounds of so many seconds for each framework, and fresh starts of each."""
 
-    rounds: int = 7
-    seconds: float = 1.0
-    starts: int = 3
+    rounds: int = 5
+    seconds: float = 0.6
+    starts: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,12 @@ def _ort_training(case: Case, threads: int) -> Side:
     return OrtTrainingSide(case, threads)
 
 
+def _jax(case: Case, threads: int) -> Side:
+    from .jax_side import JaxSide
+
+    return JaxSide(case, threads)
+
+
 NETLANG = Framework("netlang", "netlang", _netlang)
 TORCH = Framework("torch", "PyTorch eager", _torch)
 TORCH_COMPILE = Framework("torch.compile", "torch.compile", _torch_compile)
@@ -88,7 +94,9 @@ ORT_TRAINING = Framework(
     cases=frozenset({"mlp", "lenet5", "gpt", "gpt6"}),
 )
 
+JAX = Framework("jax", "JAX jit", _jax, cases=frozenset({"mlp", "lenet5", "gpt", "gpt6"}))
+
 FRAMEWORKS: dict[str, Framework] = {
-    framework.name: framework for framework in (NETLANG, TORCH, TORCH_COMPILE, ORT_TRAINING)
+    framework.name: framework for framework in (NETLANG, TORCH, TORCH_COMPILE, ORT_TRAINING, JAX)
 }
 """Every framework by its name; ratios refer to the first."""

@@ -163,4 +163,4 @@ def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _short(case: str) -> str:
-    return case_named(case).title.partition(",")[0]
+    return case_named(case).title.rpartition(", batch")[0] or case_named(case).title

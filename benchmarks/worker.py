@@ -21,7 +21,7 @@ from .cases import Case, case_named
 from .frameworks import FRAMEWORKS, InferringSide, Side
 
 WARMUP_STEPS = 3
-"""Steps before each round that are not counted: the process before left its own data in the caches."""
+"""Most steps before each round that are not counted: the process before left its own data in the caches."""
 
 
 class Measurements:
@@ -77,8 +77,11 @@ class Measurements:
 
 
 def _timed(run: Callable[[int], Any], seconds: float) -> list[float]:
+    begin = time.perf_counter()
     for i in range(WARMUP_STEPS):
         run(i)
+        if time.perf_counter() > begin + seconds / 2:
+            break
     times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:

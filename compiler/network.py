@@ -53,7 +53,7 @@ class Program:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models that this file defines, trains, or says where the weights are of."""
+        """Models that this file defines, trains, or names the weights of."""
         names: list[str] = []
         for declaration in self._module.syntax.declarations:
             if isinstance(declaration, syntax.Definition) and declaration.kind == "model":

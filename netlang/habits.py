@@ -83,7 +83,9 @@ INITIALIZERS = {
 }
 """Initialisers of other names."""
 
-FLAGS = dict.fromkeys(("requires_grad", "trainable"), "`@frozen` before a `param` keeps the optimizer away from it")
+FLAGS: dict[str, str] = dict.fromkeys(
+    ("requires_grad", "trainable"), "`@frozen` before a `param` keeps the optimizer away from it"
+)
 """Arguments of initialisers."""
 
 ATTRIBUTES = {

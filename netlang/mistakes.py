@@ -279,6 +279,8 @@ def _python_expression(mistake: Mistake) -> Diagnostic | None:
 
 def _annotated_name(mistake: Mistake) -> Diagnostic | None:
     first = mistake.first_word
+    if "const" in mistake.statement_words() and mistake.expected == {"="}:
+        return mistake.fault("a `const` is a name and its value", f"write `const {mistake.previous} = …`")
     if mistake.found.type != ":" or first is None or first.type != "NAME" or "=" not in mistake.expected:
         return None
     return mistake.fault("a name has the type of its value", f"write `{first} = …`")

@@ -325,7 +325,8 @@ class _Checker:
                 self._hides_state(name, existing)
             elif existing.kind in ("let", "const", "entry"):
                 title = f"`{name.name}` is bound by `{existing.kind}` and stays what it is"
-                self._duplicate("duplicate-name", title, name, existing)
+                free = "a name bound by `=` alone can get a new value" if existing.kind != "entry" else None
+                self._duplicate("duplicate-name", title, name, existing, free)
             elif kind in ("let", "const", "input"):
                 self._duplicate("duplicate-name", f"`{name.name}` has a meaning already", name, existing)
         scope.bind(name.name, kind, name.span)

@@ -24,6 +24,7 @@ class InputCheck:
     def __init__(self, graph: Graph) -> None:
         self.inputs = data_inputs(graph)
         self._limits = tuple(_limits(graph))
+        self._settled: dict[str, int] | None = None
         self._demands = (*graph.demands, *_sizes_above_zero(graph))
 
     def __call__(self, arrays: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
@@ -33,14 +34,20 @@ class InputCheck:
         """
         batch = prepare(self.inputs, arrays)
         sizes = dimensions(self.inputs, batch)
-        counts = {item.size: int(batch[item.name]) for item in self.inputs if item.size}
-        for demand in self._demands:
-            demand.check(sizes | counts)
+        self._check_sizes(sizes | {item.size: int(batch[item.name]) for item in self.inputs if item.size})
         for name, limit, place in self._limits:
             known = substitute(limit, sizes)
             if isinstance(known, int):
                 check_range(name, batch[name], known, place, is_open=known is not limit)
         return batch, sizes
+
+    def _check_sizes(self, sizes: dict[str, int]) -> None:
+        """Checks what the program demands, unless the sizes are those of the batch before."""
+        if sizes == self._settled:
+            return
+        for demand in self._demands:
+            demand.check(sizes)
+        self._settled = sizes
 
 
 def _sizes_above_zero(graph: Graph) -> Iterator[Demand]:

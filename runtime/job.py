@@ -13,7 +13,7 @@ from ..compiler import Network, Program, load_program
 from .artifacts import MANIFEST, describe_export, export
 from .bound_network import BoundNetwork
 from .data import DataOptions, Dataset, Table, TrainingFeed, batches, match, open_data
-from .data.vocabulary import CHARACTERS, MARK_SETTINGS
+from .data.vocabulary import MARK_SETTINGS
 from .engine import require_training
 from .evaluate import Evaluator
 from .initial_weights import InitialWeights, initial_weights
@@ -187,7 +187,6 @@ def prepare(request: TrainingRequest) -> Training:
         data=request.data,
         data_options=asdict(request.data_options),
         rows=matched.rows(),
-        alphabet=_alphabet(matched),
         weights=None if request.weights is None else str(request.weights),
     )
     _check_sizes(network, matched.splits["train"], plan.batch, request.seed)
@@ -216,13 +215,6 @@ def _decided(network: Network, dataset: Dataset, settings: Mapping[str, Any]) ->
         f"{name} = {value}" for name, value in decided.items() if name in network.settings and name not in settings
     ]
     return (f"{', '.join(shown)}, as the data has it",) if shown else ()
-
-
-def _alphabet(dataset: Dataset) -> str | None:
-    """The characters of a text in the order of their numbers, where these are all its tokens."""
-    vocabulary = dataset.vocabularies.get("tokens")
-    plain = vocabulary is not None and vocabulary.kind == CHARACTERS and not vocabulary.marked
-    return "".join(vocabulary.tokens) if vocabulary is not None and plain else None
 
 
 def resume(

@@ -44,8 +44,8 @@ class RunConfig:
     """What `config.json` holds. Fields about data and plan are None where arrays were fed by hand.
 
     file: the source named by the user. model, settings: the network, defaults included. digest: of the two and of all
-    sources. sources: where the copy of each is. rows: of each split. alphabet: what the tokens of a text stand for.
-    weights: the file that the training began with. frozen: patterns of parameters that are not trained.
+    sources. sources: where the copy of each is. rows: of each split. weights: the file that the training began with.
+    frozen: patterns of parameters that are not trained.
     """
 
     file: str
@@ -63,7 +63,6 @@ class RunConfig:
     data: str | None = None
     data_options: dict[str, Any] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
-    alphabet: str | None = None
     weights: str | None = None
     frozen: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=versions)

@@ -13,6 +13,7 @@ from netlang.diagnostics import fail
 from .bound_network import BoundNetwork
 from .checkpoint import Progress
 from .data import Dataset, Table, TrainingFeed, array_dataset, batches, match, open_data
+from .data.vocabulary import Vocabulary
 from .engines import make_engine
 from .evaluate import Evaluator
 from .loop import Callback, Outcome, Plan, TrainingLoop, check_plan
@@ -51,6 +52,7 @@ class Trainer:
         self.network = network
         self.engine = make_engine(network.network, Device(device, threads), seed, steps)
         self.run: RunDirectory | None = None
+        self._vocabularies: Mapping[str, Vocabulary] = {}
         self._progress: Progress | None = None
         self._evaluator: Evaluator | None = None
         self._shown = -1
@@ -100,6 +102,7 @@ class Trainer:
     def train(self, plan: Plan, dataset: Dataset, callbacks: Sequence[Callback] = ()) -> Outcome:
         """Trains by a plan, from wherever the trainer stands, on data already matched to the network."""
         self.engine.steps = plan.steps
+        self._vocabularies = dataset.vocabularies
         feed = TrainingFeed(dataset.splits["train"], plan.batch, self.engine.seed)
         loop = TrainingLoop(
             self.engine,
@@ -146,6 +149,8 @@ class Trainer:
     def save(self, path: str | Path) -> None:
         """Writes a run directory with the sources and a checkpoint, or a new checkpoint into this trainer's own.
 
+        With the run go the vocabularies of the data of the last `fit`.
+
         Raises DiagnosticError (`run-exists`, `foreign-run`, `disk-full`, …).
         """
         path = Path(path)
@@ -153,7 +158,7 @@ class Trainer:
             engine = self.engine
             device = {"device": engine.device.name, "threads": engine.device.threads}
             config = RunConfig.of(self.network.network, seed=engine.seed, steps=engine.steps, **device)
-            self.run = RunDirectory.create(path, config, self.network.network)
+            self.run = RunDirectory.create(path, config, self.network.network, self._vocabularies)
         self.run.keep("last", self.variables(), self.progress())
 
     @classmethod
@@ -173,6 +178,7 @@ class Trainer:
         trainer.engine.load(variables)
         trainer.engine.step_count = progress.step
         trainer.run = run
+        trainer._vocabularies = run.vocabularies()
         trainer._progress = progress
         run.forget_after(progress.step)
         return trainer

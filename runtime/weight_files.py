@@ -27,6 +27,9 @@ _DTYPES = {
 }
 """Types of elements as safetensors files call them, and as the language does."""
 
+MAX_TENSORS = 500_000
+"""More than any published model has; names beyond that are only there to keep a reader busy."""
+
 _PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """How files of PyTorch begin: an archive, or a pickle."""
 
@@ -50,6 +53,8 @@ class WeightFile:
         length = int.from_bytes(start, "little")
         header = json.loads(reading(path, lambda file: file.read(8 + length))[8:])
         self._entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        if len(self._entries) > MAX_TENSORS:
+            raise _bad(path, f"it names {len(self._entries):,} tensors, more than {MAX_TENSORS:,}")
         self._data = 8 + length
         self._types = {name: self._type(name) for name in self._entries}
 

@@ -32,7 +32,7 @@ def augment(context: Context, statement: syntax.Augment, environment: Environmen
                    help=f"give an input a new value: {_examples(plan)}")  # fmt: skip
     if not context.training:
         return
-    earlier = context.nodes()
+    earlier = context.nodes()[plan.started :]
     inner = Environment(environment)
     execute_all(context, statement.body.statements, inner)
     for name, span in inputs.items():

@@ -66,7 +66,7 @@ def call_expression(context: Context, expr: syntax.Call, environment: Environmen
     function = evaluate(context, expr.function, environment)
     if isinstance(function, Poison):
         return POISON
-    check_callable(function, expr.function.span, _hidden(expr.function, environment) or _APPLIED)
+    check_callable(function, expr.function.span, _hidden(expr.function, environment) or _mistaken(expr))
     if isinstance(function, Function) and function.definition.kind != "fn":
         return create(context, function, expr, environment, binding)
     arguments = Arguments(expr.span)
@@ -99,6 +99,12 @@ def _check_made_once(function: Any, arguments: Arguments, expr: syntax.Expr, env
 
 
 _APPLIED = "the layer was applied already: its result is a tensor"
+
+
+def _mistaken(expr: syntax.Call) -> str:
+    """A help text where a tensor is applied: to a number, which is an index, or once more."""
+    is_index = bool(expr.arguments) and all(isinstance(a.value, syntax.Number) for a in expr.arguments)
+    return f"an index stands in square brackets: `{expr.function.span.text}[…]`" if is_index else _APPLIED
 
 
 def _hidden(expr: syntax.Expr, environment: Environment) -> str | None:

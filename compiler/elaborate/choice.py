@@ -27,7 +27,8 @@ def decided(context: Context, expr: syntax.Expr, environment: Environment) -> bo
     if isinstance(value, bool | Poison):
         return value
     if not isinstance(value, Value):
-        raise fail("type-mismatch", "this is not a condition", expr.span, describe(value))
+        raise fail("type-mismatch", "this is not a condition", expr.span, describe(value), expected="bool",
+                   help=f"compare it with something: `{expr.span.text} > 0`" if is_number(value) else None)  # fmt: skip
     if value.type == TensorType("bool"):
         return value
     if value.type.dtype != "bool":

@@ -130,7 +130,9 @@ def _initializer(
                 "unknown-argument",
                 f"the initialiser `{name}` takes {', '.join(f'`{d}`' for d in defaults) or 'no arguments'}",
                 argument.span,
-                help=habits.FLAGS.get(argument.name or "", "the shape is that of the type before the `~`"),
+                help=habits.FLAGS.get(argument.name)
+                if argument.name
+                else "the shape is that of the type before the `~`",
             )
         value = evaluate(context, argument.value, environment)
         if isinstance(value, Poison):

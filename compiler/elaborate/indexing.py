@@ -60,6 +60,9 @@ def _item(context: Context, expr: syntax.Index, value: tuple[Any, ...], environm
 
 
 _MASK = "`select(mask, x, 0)` keeps what a mask says, and puts 0 elsewhere"
+_BESIDE = "a tensor takes from the first axis; `gather(x, index, axis = 1)` takes from another"
+_FROM_A_RUN = "a number that a run gives can be a size: `k: int` of an `entry`"
+_NEW_AXIS = "`reshape(x, [n, 1, d])` adds an axis"
 _RUN_TIME = "`f32([1, 2])` makes a tensor of a list, which can be indexed at run time"
 
 
@@ -72,6 +75,7 @@ def _evaluated(context: Context, item: syntax.Expr | syntax.Slice, environment: 
     for part, node in zip(parts, (item.start, item.stop, item.step), strict=True):
         if part is not None and not is_size(part):
             help = "`//` divides whole numbers" if isinstance(part, float) else None
+            help = _FROM_A_RUN if isinstance(part, Value) else help
             raise fail("bad-index", "slice bounds are sizes known while compiling", node.span if node else item.span,
                        describe(part), help=help)  # fmt: skip
     return slice(*parts)
@@ -79,7 +83,8 @@ def _evaluated(context: Context, item: syntax.Expr | syntax.Slice, environment: 
 
 def _gather(context: Context, expr: syntax.Index, value: Value, items: list[Any]) -> Any:
     if len(items) != 1:
-        raise fail("bad-index", "a tensor of indices stands alone in the brackets", expr.span)
+        rest = f"`{expr.value.span.text}[{expr.items[0].span.text}][…]` indexes what it takes"
+        raise fail("bad-index", "a tensor of indices stands alone in the brackets", expr.span, help=rest)
     if items[0].type.dtype not in INTEGERS:
         is_mask = items[0].type.dtype == "bool"
         raise fail("bad-index", "indices are whole numbers", expr.items[0].span, str(items[0].type),
@@ -122,7 +127,8 @@ def _slice(
 
 def _position(context: Context, item: Any, size: Size, node: syntax.Expr | syntax.Slice) -> Size:
     if not is_size(item):
-        raise fail("bad-index", "an index is a whole number, a slice or a tensor of indices", node.span, describe(item))
+        raise fail("bad-index", "an index is a whole number, a slice or a tensor of indices", node.span, describe(item),
+                   help=_BESIDE if isinstance(item, Value) else _NEW_AXIS if item is None else None)  # fmt: skip
     position = item + size if isinstance(item, int) and item < 0 else item
     title = ("index ", item, " is outside a dimension of size ", size)
     _require(context, [(0, position), (position + 1, size)], title, node.span, "the first index is 0; -1 is the last")
@@ -149,7 +155,8 @@ def _require(
 def _bounds(context: Context, item: slice, size: Size, node: syntax.Expr | syntax.Slice) -> tuple[Size, Size, int]:
     step = 1 if item.step is None else item.step
     if not isinstance(step, int) or step < 1:
-        raise fail("bad-index", "the step of a slice is a whole number above 0", node.span)
+        raise fail("bad-index", "the step of a slice is a whole number above 0", node.span,
+                   help="`gather(x, n - 1 - iota(n), axis = 0)` turns an axis around")  # fmt: skip
     start = 0 if item.start is None else _from_end(item.start, size)
     stop = size if item.stop is None else _from_end(item.stop, size)
     title = ("the slice ", start, ":", stop, " does not fit a dimension of size ", size)

@@ -91,6 +91,7 @@ def _execute(context: Context, plan: TrainPlan, statement: syntax.Phase, environ
     from .statements import execute_all
 
     plan.begin()
+    plan.started = len(context.nodes())
     errors = len(context.diagnostics)
     outer, context.frame.train = context.frame.train, plan
     try:

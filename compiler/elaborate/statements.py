@@ -300,7 +300,9 @@ def _repeat(context: Context, statement: syntax.Repeat, environment: Environment
         count = int(count)
     if isinstance(count, bool) or not isinstance(count, int):
         code = "not-compile-time" if isinstance(count, Dim | Value) else "type-mismatch"
-        raise fail(code, "`repeat` needs a whole number known while compiling", statement.count.span, describe(count))
+        help = None if code == "type-mismatch" else "`loop i from 1 to n carry x = … { … }` repeats at run time"
+        raise fail(code, "`repeat` needs a whole number known while compiling", statement.count.span, describe(count),
+                   help=help)  # fmt: skip
     if not 0 <= count <= MAX_REPEAT:
         raise fail("bad-value", f"`repeat` cannot run {count} times", statement.count.span,
                    expected=f"0 to {MAX_REPEAT}", found=count)  # fmt: skip

@@ -27,7 +27,8 @@ class TrainPlan:
 
     updates: whether phases update their parameters, rather than only say what they minimize. states: the next values
     of the optimizers' states, of phases. Of a phase, current: the values that parameters have got in this step;
-    repetition: the number of the update among those of this step, from 0, and how many these are.
+    repetition: the number of the update among those of this step, from 0, and how many these are; started: how many
+    nodes there were when it began.
     """
 
     inputs: dict[str, Value] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class TrainPlan:
     instances: dict[str, Instance] = field(default_factory=dict)  # where the optimizer keeps its states
     current: dict[str, Value] = field(default_factory=dict)
     repetition: tuple[int, int] = (0, 1)
+    started: int = 0
 
     def value(self, variable: Variable) -> Value:
         """What a parameter is now."""

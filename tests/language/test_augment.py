@@ -105,7 +105,8 @@ def test_several_inputs_and_names_of_its_own() -> None:
     assert len(set(losses(network(block)))) == 3
 
 
-def test_in_a_phase_it_is_for_that_phase_alone() -> None:
+@pytest.mark.parametrize("own", [0, 1])
+def test_in_a_phase_it_is_for_that_phase_alone(own: int) -> None:
     text = """
     use std.layers: linear
     use std.augment: random_noise
@@ -115,15 +116,17 @@ def test_in_a_phase_it_is_for_that_phase_alone() -> None:
       entry forward(x: f32[b, 4]) -> f32[b, 1] { return first(x) + second(x) }
     }
     train Net {
-      phase a updates first { AUGMENT minimize mse(forward(x), ones(b, 1)); report size = mean(x); optimizer sgd(0.0) }
-      phase c updates second { minimize mse(forward(x), ones(b, 1)); report size = mean(x); optimizer sgd(0.0) }
+      phase a updates first { BLOCK0 minimize mse(forward(x), ones(b, 1)); report size = mean(x); optimizer sgd(0.0) }
+      phase c updates second { BLOCK1 minimize mse(forward(x), ones(b, 1)); report size = mean(x); optimizer sgd(0.0) }
     }
     """
     x = RNG.standard_normal((8, 4)).astype(np.float32)
-    block = "augment { x = x |> random_noise(1.0) };"
-    found = Trainer(BoundNetwork(program(text.replace("AUGMENT", block)).network()), threads=1).step(x=x)
-    assert found["c.size"] == pytest.approx(float(x.mean()), abs=1e-6)
-    assert abs(found["a.size"] - float(x.mean())) > 1e-3
+    for phase in (0, 1):
+        text = text.replace(f"BLOCK{phase}", "augment { x = x |> random_noise(1.0) };" if phase == own else "")
+    found = Trainer(BoundNetwork(program(text).network()), threads=1).step(x=x)
+    sizes = [found["a.size"], found["c.size"]]
+    assert sizes[1 - own] == pytest.approx(float(x.mean()), abs=1e-6)
+    assert abs(sizes[own] - float(x.mean())) > 1e-3
 
 
 def test_it_is_part_of_the_step_that_is_compiled(tmp_path: Path) -> None:

@@ -342,6 +342,34 @@ def test_training_from_python_saves_and_restores(classifier: Callable[..., Bound
     assert refused(lambda: whole.save(tmp_path / "run")).code == "run-exists"
 
 
+def test_a_run_saved_from_python_keeps_the_vocabulary_of_its_data(tmp_path: Path) -> None:
+    (tmp_path / "writer.net").write_text(WRITER)
+    (tmp_path / "story.txt").write_text("abc cab bac " * 40)
+    data = nl.open_data(f"text:{tmp_path / 'story.txt'}", length=8)
+    trainer = nl.Trainer(nl.load(tmp_path / "writer.net")["Writer"](), seed=0, threads=1)
+    trainer.fit(data, steps=2, batch=4)
+    for out in ("first", "second"):
+        trainer.save(tmp_path / out)
+        assert RunDirectory.open(tmp_path / out).vocabularies() == data.vocabularies
+        trainer = nl.Trainer.restore(tmp_path / out)
+    assert "".join(data.vocabularies["tokens"].tokens) == " abc"
+
+
+WRITER = """
+use std.layers: linear, embedding
+
+model Writer(vocab: int = 4)(tokens: i64[batch, t]) -> f32[batch, t, vocab] {
+  return tokens |> embedding(vocab, 4) |> linear(vocab)
+}
+
+train Writer {
+  in target: i64[batch, t]
+  minimize cross_entropy(forward(tokens), target)
+  optimizer sgd(0.1)
+}
+"""
+
+
 def test_the_network_follows_its_trainer(classifier: Callable[..., BoundNetwork]) -> None:
     net = classifier()
     image = np.random.default_rng(0).random((4, 1, 8, 8), np.float32)
