@@ -1,6 +1,6 @@
 """What each pass brings: `python -m benchmarks.passes gpt`.
 
-The gradient of a case runs with all passes, and without each of those that make it faster, in turns; a pass that changes
+The gradient of a case runs with all passes, and without each of those for speed, in turns; a pass that changes
 nothing is not listed. The least times are compared: above 1, the pass makes the graph faster.
 """
 
@@ -21,7 +21,7 @@ from netlang.runtime.session import Device
 from .cases import CASES, Case, case_named
 from .profile import feeds_for
 
-NAMES = ("algebra", "targets", "shifts", "transpose", "columns", "masks", "squares", "fit_cache", "serial")
+NAMES = ("algebra", "targets", "transpose", "columns", "masks", "squares", "fit_cache", "serial")
 """Passes that there are for speed; the others are needed by these, or spare them work."""
 
 

@@ -38,8 +38,8 @@ def explain(code: str) -> str:
 EXPLANATIONS: dict[str, Explanation] = {
     "assertion-failed": Explanation(
         "A condition that the program states with `where` or `assert` does not hold.",
-        "The author of a layer says what it needs, so that a wrong use is found where it is made. What depends on sizes "
-        "that are open while compiling is checked when data settles them, before anything is computed.",
+        "The author of a layer says what it needs, so that a wrong use is found where it is made. What depends on open "
+        "sizes is checked when data settles them, before anything is computed.",
         'layer halves(x: f32[b, d]) -> f32[b, d] where d % 2 == 0 : "{d} is odd" { return x }   # applied to f32[b, 7]',
         "y = halves(x)   # where x is f32[b, 8]",
     ),
@@ -371,10 +371,10 @@ EXPLANATIONS: dict[str, Explanation] = {
         "netlang train std:GPT2 --data text:input.txt --length 1024 --batch 4   # `netlang summary` says what it takes",
     ),
     "outside-project": Explanation(
-        "A `use` names a file that lies outside of the project, that is reached through a symbolic link, or that has an "
-        "absolute path.",
-        "A program is what stands in its own folder, so that it means the same on every machine and can be given away as "
-        "a whole. The root of a project is the folder of the nearest `project.net`.",
+        "A `use` names a file that lies outside of the project, that is reached through a symbolic link, or that has "
+        "an absolute path.",
+        "A program is what stands in its own folder, so that it means the same on every machine and can be given away "
+        "as a whole. The root of a project is the folder of the nearest `project.net`.",
         'use "/home/me/shared/blocks.net": stem',
         'use "./shared/blocks.net": stem',
     ),

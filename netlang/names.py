@@ -166,14 +166,21 @@ class _Checker:
         for declaration in self.module.declarations:
             if isinstance(declaration, syntax.Pretrained):
                 for model in declaration.models:
-                    if not self._use(model.name, self.top):
-                        way_out = did_you_mean(model.name, self.top.visible)
-                        self._fault("unknown-model", f"there is no model `{model.name}`", model.span, help=way_out)
+                    self._pretrained_model(model)
                     if model.name in seen:
                         title = f"`{model.name}` has two `pretrained` declarations"
                         self._duplicate("duplicate-name", title, model, seen[model.name])
                     seen.setdefault(model.name, Binding("pretrained", model.span))
                 self.found.extend(check_pretrained(declaration))
+
+    def _pretrained_model(self, model: Name) -> None:
+        binding = self.top.find(model.name)
+        if binding is not None:
+            binding.used = True
+        if binding is None or (binding.kind != "import" and model.name not in self.models):
+            known = ", ".join(f"`{name}`" for name in self.models)
+            way_out = did_you_mean(model.name, self.models) or (f"there is {known}" if known else None)
+            self._fault("unknown-model", f"there is no model `{model.name}`", model.span, help=way_out)
 
     def _train(self, train: syntax.Train) -> None:
         model = self.top.find(train.model.name)

@@ -22,6 +22,7 @@ from netlang.types import TensorType
 from ..compiler import Network
 from ..compiler.batching import batch_symbol, row_bytes, row_sites, why_mixed
 from ..compiler.cost import bytes_moved
+from ..compiler.dtypes import numpy_dtype
 from ..compiler.elaborate.graphs import FLAT, FlatStep
 from ..compiler.emit import emit, output_name
 from ..compiler.in_place import is_elementwise, may_overwrite
@@ -29,6 +30,7 @@ from ..compiler.initializers import materialise
 from ..compiler.ir import Graph
 from ..compiler.passes import CPU, ONE_THREAD, run
 from ..compiler.passes.fixed import fixed
+from ..compiler.passes.hoist import hoist
 from .engine import SPECIALISED_LIMIT, Engine, replaced_variables
 from .explained import explained
 from .flat_layout import Group, copies, flat_states, initial_state, state_suffix
@@ -73,6 +75,20 @@ class Step:
     apply: list[list[Task]]
 
 
+@dataclass(eq=False)
+class Optimizer:
+    """The sessions of the second half of a step, for gradients from so many parts.
+
+    step: the graphs, those over pieces without what they compute of numbers alone. sessions: by "combine", or whether
+    weights decay. rates: what computes those numbers, once for all pieces; numbers: where it puts them.
+    """
+
+    step: FlatStep
+    sessions: dict[str, ort.InferenceSession]
+    rates: list[Task]
+    numbers: dict[bool, dict[str, np.ndarray]]
+
+
 class FlatEngine(Engine):
     """Computes gradients part by part into flat vectors, one part on each core at a time, and updates in place."""
 
@@ -85,7 +101,7 @@ class FlatEngine(Engine):
         self._scalars = {role: np.zeros((), np.int64) for role in ("step", "steps", "seed")}
         self._scale = np.ones((), np.float32)
         self._steps_by_shape: dict[tuple[tuple[str, int], ...], Step] = {}
-        self._flat_steps: dict[int, tuple[FlatStep, dict[str, ort.InferenceSession]]] = {}
+        self._optimizers: dict[int, Optimizer] = {}
         self._lay_out(network)
 
     @staticmethod
@@ -156,11 +172,13 @@ class FlatEngine(Engine):
     def _commit(self) -> None:
         step = self._step
         parts = len(step.metrics)
-        clip = self._flat_steps[parts][0].clip
+        optimizer = self._optimizers[parts]
+        clip = optimizer.step.clip
         if clip is not None:
             self._parallel(step.combine)
             norm = math.sqrt(sum(float(square) for square in step.squares)) / parts
             self._scale[...] = min(1.0, clip / (norm + 1e-6)) / parts
+        _run_all(optimizer.rates)
         self._parallel(step.apply)
         self._others.advance()
 
@@ -260,7 +278,8 @@ class FlatEngine(Engine):
 
     def _optimizer_passes(self, parts: int) -> tuple[list[list[Task]], list[np.ndarray], list[list[Task]]]:
         """The passes over all pieces: those that sum and measure the gradients, where they are clipped; the updates."""
-        flat, sessions = self._flat_sessions(parts)
+        optimizer = self._optimizer(parts)
+        sessions = optimizer.sessions
         combine: list[Task] = []
         apply: list[Task] = []
         squares: list[np.ndarray] = []
@@ -269,7 +288,7 @@ class FlatEngine(Engine):
             for start in range(0, group.length, PIECE):
                 piece = slice(start, min(start + PIECE, group.length))
                 parts_here = [gradient[piece] for gradient in gradients]
-                if flat.combine is not None:
+                if optimizer.step.combine is not None:
                     squares.append(np.zeros((), np.float32))
                     binding = self._bind_pieces(sessions["combine"], parts_here)
                     if parts > 1:
@@ -277,22 +296,16 @@ class FlatEngine(Engine):
                     binding.bind_ortvalue_output("squares", self.device.place(squares[-1]))
                     combine.append(partial(sessions["combine"].run_with_iobinding, binding))
                     parts_here = parts_here[:1]
-                apply.append(
-                    self._apply_piece(sessions[str(group.decay)], flat.apply[group.decay], group, piece, parts_here)
-                )
+                apply.append(self._apply_piece(optimizer, group, piece, parts_here))
         return self._share(combine), squares, self._share(apply)
 
-    def _apply_piece(
-        self, session: ort.InferenceSession, graph: Graph, group: Group, piece: slice, gradients: list[np.ndarray]
-    ) -> Task:
+    def _apply_piece(self, optimizer: Optimizer, group: Group, piece: slice, gradients: list[np.ndarray]) -> Task:
+        session, graph = optimizer.sessions[str(group.decay)], optimizer.step.apply[group.decay]
         binding = self._bind_pieces(session, gradients)
         vectors = {FLAT: group.parameters[piece]}
         for state, name in flat_states(graph).items():
             vectors[name] = group.states[state][piece]
-        scalars = {**self._scalars, "scale": self._scale}
-        for item in graph.inputs:
-            if item.role in scalars:
-                binding.bind_ortvalue_input(item.name, self.device.place(scalars[item.role]))
+        self._bind_numbers(binding, graph, optimizer.numbers[group.decay])
         for name, vector in vectors.items():
             binding.bind_ortvalue_input(name, self.device.place(vector))
             binding.bind_ortvalue_output(output_name(name, "next"), self.device.place(vector))
@@ -304,14 +317,40 @@ class FlatEngine(Engine):
             binding.bind_ortvalue_input(f"grad.{part}", self.device.place(gradient))
         return binding
 
-    def _flat_sessions(self, parts: int) -> tuple[FlatStep, dict[str, ort.InferenceSession]]:
-        if parts not in self._flat_steps:
+    def _bind_numbers(self, binding: ort.IOBinding, graph: Graph, hoisted: Mapping[str, np.ndarray]) -> None:
+        """Binds the inputs that are numbers: those of the run, the scale of the gradient, and what was hoisted."""
+        numbers = {**self._scalars, "scale": self._scale}
+        for item in graph.inputs:
+            array = hoisted.get(item.name, numbers.get(item.role))
+            if array is not None:
+                binding.bind_ortvalue_input(item.name, self.device.place(array))
+
+    def _optimizer(self, parts: int) -> Optimizer:
+        if parts not in self._optimizers:
             flat = _simplified(self.network.flat_step(parts), parts)
-            graphs = {str(group.decay): flat.apply[group.decay] for group in self._groups}
+            halves = {group.decay: hoist(flat.apply[group.decay], self._scalars) for group in self._groups}
+            flat = replace(flat, apply={decay: rest for decay, (_, rest) in halves.items()})
+            graphs = {str(decay): graph for decay, graph in flat.apply.items()}
             if flat.combine is not None:
                 graphs["combine"] = flat.combine
-            self._flat_steps[parts] = flat, {name: self._single.session(emit(g)) for name, g in graphs.items()}
-        return self._flat_steps[parts]
+            sessions = {name: self._single.session(emit(graph)) for name, graph in graphs.items()}
+            found = self._optimizers[parts] = Optimizer(flat, sessions, [], {})
+            for decay, (numbers, _) in halves.items():
+                self._compute_once(found, decay, numbers)
+        return self._optimizers[parts]
+
+    def _compute_once(self, optimizer: Optimizer, decay: bool, graph: Graph) -> None:
+        """Adds what computes the numbers that the pieces of a group share."""
+        results = optimizer.numbers[decay] = {
+            output.name: np.zeros((), numpy_dtype(output.value.type.dtype)) for output in graph.outputs
+        }
+        if results:
+            session = self._single.session(emit(graph))
+            binding = session.io_binding()
+            self._bind_numbers(binding, graph, {})
+            for name, array in results.items():
+                binding.bind_ortvalue_output(name, self.device.place(array))
+            optimizer.rates.append(partial(session.run_with_iobinding, binding))
 
     def _share(self, tasks: list[Task]) -> list[list[Task]]:
         """Deals tasks out to the threads."""

@@ -70,7 +70,10 @@ def find_model(context: Context, blueprint: Blueprint) -> Function:
     if isinstance(found, Function) and found.definition.kind == "model":
         return found
     known = [d.name.name for d in blueprint.module.definitions() if d.kind == "model"]
-    span = blueprint.train.model.span if blueprint.train else None
+    declarations = blueprint.module.syntax.declarations
+    named = [name for d in declarations if isinstance(d, syntax.Pretrained) for name in d.models]
+    places = [blueprint.train.model] if blueprint.train else [n for n in named if n.name == blueprint.model]
+    span = places[0].span if places else None
     raise fail("unknown-model", f"there is no model `{blueprint.model}`", span,
                help=did_you_mean(blueprint.model, known) or f"models are {', '.join(known) or 'none'}")  # fmt: skip
 

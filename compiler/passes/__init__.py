@@ -17,7 +17,6 @@ from .merge import merge
 from .rounds import rounds
 from .serial import serial
 from .share import share
-from .shifts import shifts
 from .squares import squares
 from .targets import targets
 from .transpose import transpose
@@ -33,7 +32,6 @@ PIPELINE: Pipeline = (
     ("rounds", rounds),
     ("algebra", algebra),
     ("targets", targets),
-    ("shifts", shifts),
     ("transpose", transpose),
     ("columns", columns),
     ("share", share),

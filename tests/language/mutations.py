@@ -23,11 +23,11 @@ _NUMBERS = _words("0 1 2 -1 3 7 0.5 1e9 1e-9 50 4611686018427387904 100 2.0")
 _NAMES = _words(
     """x none true relu sum split reshape concat linear conv2d identity uniform normal batch product rank iota full
     expand transpose gather take_along softmax mse f32 i64 bool argmax cos maximum ops residual attention adam
-    cosine int layer forward select dropout embedding zeros grad vjp jvp lstm h t"""
+    cosine int layer forward select dropout embedding zeros grad vjp jvp lstm h t rearrange einsum augment"""
 )
 _SIGNS = _words(
     """+ - * / // % ** @ |> >> == < and or . = , ( ) [ ] : { } ~ not -> if else next return heads repeat scan loop along
-    carry emit keep while from to down backward lengths in custom_grad @recompute"""
+    carry emit keep while from to down backward lengths in custom_grad @recompute augment pretrained"""
 )
 
 

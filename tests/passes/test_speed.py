@@ -95,34 +95,6 @@ def test_columns_are_computed_without_their_last_axis(shape: tuple[int, ...], vi
     assert p.changed("columns").count("reshape") == views
 
 
-@pytest.mark.parametrize(
-    ("x", "made", "kernel", "padding"),
-    [
-        ((2, 16, 16, 16), 16, (3, 3), (1, 1, 1, 1)),
-        ((2, 8, 18, 21), 9, (3, 5), (0, 2, 1, 1)),
-        ((3, 9, 20, 15), 12, (2, 3), (0, 0, 0, 0)),
-        ((1, 8, 17, 16), 8, (4, 1), (3, 0, 2, 0)),
-    ],
-)
-def test_shifts_give_the_gradient_of_weights(
-    x: tuple[int, ...], made: int, kernel: tuple[int, int], padding: tuple[int, ...]
-) -> None:
-    sizes = [n + a + z - k + 1 for n, a, z, k in zip(x[2:], padding, padding[2:], kernel, strict=False)]
-    p = Program(x=normal(*x), g=normal(x[0], made, *sizes))
-    window = {"kernel": kernel, "stride": (1, 1), "padding": padding, "dilation": (1, 1)}
-    p.b.output("r", p.b.conv_weight_gradient(*p.values, **window, groups=1))
-    found = p.changed("shifts", 1e-5)
-    assert found.count("conv") == 2 and "conv_weight_gradient" not in found
-
-
-def test_shifts_leave_what_the_lowering_does_better() -> None:
-    for channels, size, stride in ((3, 20, 1), (8, 6, 1), (8, 40, 2)):
-        p = Program(x=normal(2, channels, size, size), g=normal(2, 8, size // stride, size // stride))
-        window = {"kernel": (3, 3), "stride": (stride, stride), "padding": (1, 1, 1, 1), "dilation": (1, 1)}
-        p.b.output("r", p.b.conv_weight_gradient(*p.values, **window, groups=1))
-        assert "conv_weight_gradient" in p.changed("shifts")
-
-
 def test_masks_are_ones_where_x_is_positive() -> None:
     x = np.array([[-np.inf, -1.0, -1e-30, -0.0], [0.0, 1e-30, 1.0, np.inf]], np.float32)
     p = Program(x=x)
