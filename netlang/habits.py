@@ -61,7 +61,7 @@ NAMES = {
     **dict.fromkeys(("LSTM", "GRU", "RNN", "SimpleRNN"), "`use std.recurrent: lstm, gru, simple_rnn` brings them"),
     **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention"), "`use std.attention: attention` brings one"),
     **dict.fromkeys(("cat", "concatenate", "stack", "hstack", "vstack"), "write `concat(a, b, axis = …)`"),
-    **dict.fromkeys(("tensor", "array", "Tensor", "as_tensor"), "`f32([1, 2])` makes a tensor of a list of numbers"),
+    **dict.fromkeys(("array", "Tensor", "as_tensor"), "`tensor([0.5, 2])` makes a tensor of a list of numbers"),
     **dict.fromkeys(("torch", "nn", "F", "np", "tf", "jnp"), "operators have plain names: `relu(x)`, `sum(x, -1)`"),
     **dict.fromkeys(("randn", "rand"), "write `normal(n, m)` or `uniform(n, m)`"),
     **dict.fromkeys(("randn_like", "rand_like"), "write `normal_like(x)` or `uniform_like(x)`"),

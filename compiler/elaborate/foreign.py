@@ -28,6 +28,7 @@ from ..builder import Builder
 from ..emit import BASELINE_OPSET, ONNX_DTYPES
 from ..ir import Value
 from .context import Context
+from .numbers import require_fit
 from .values import DType, Intrinsic, Namespace, describe, is_size
 
 if TYPE_CHECKING:
@@ -61,8 +62,13 @@ def tensor(context: Context, arguments: Arguments) -> Value:
     if array.dtype.kind not in "biuf":
         raise fail("type-mismatch", "`tensor` takes numbers or truth values", span, describe(items))
     natural = {"b": "bool", "f": "f32"}.get(array.dtype.kind, "i64")
+    name = dtype.name if dtype is not None else natural
+    if array.size:
+        fractions = array[array != np.floor(array)] if array.dtype.kind == "f" else array
+        for number in (*fractions.flat[:1], array.min(), array.max()):
+            require_fit(number.item(), name, span)
     with context.builder.at(arguments.span):
-        return context.builder.constant(array, dtype.name if dtype is not None else natural)
+        return context.builder.constant(array, name)
 
 
 class _Operators(dict[str, Intrinsic]):

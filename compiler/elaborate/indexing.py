@@ -63,7 +63,7 @@ _MASK = "`select(mask, x, 0)` keeps what a mask says, and puts 0 elsewhere"
 _BESIDE = "a tensor takes from the first axis; `gather(x, index, axis = 1)` takes from another"
 _FROM_A_RUN = "a number that a run gives can be a size: `k: int` of an `entry`"
 _NEW_AXIS = "`reshape(x, [n, 1, d])` adds an axis"
-_RUN_TIME = "`f32([1, 2])` makes a tensor of a list, which can be indexed at run time"
+_RUN_TIME = "`tensor([16, 32])` makes a tensor of a list, which can be indexed at run time"
 
 
 def _evaluated(context: Context, item: syntax.Expr | syntax.Slice, environment: Environment) -> Any:

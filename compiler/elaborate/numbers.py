@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
-
-import numpy as np
 
 from netlang.diagnostics import fail
 from netlang.dims import Dim
 from netlang.source import Span
 from netlang.types import INTEGERS, TensorType
 
-from ..dtypes import numpy_dtype
 from ..ir import Value
 from .context import Context
-from .values import describe
 
 
 def scalar(context: Context, value: Any, dtype: str, span: Span) -> Value:
@@ -32,32 +27,6 @@ def natural(context: Context, value: Any, span: Span) -> Value:
     if isinstance(value, bool):
         return context.builder.constant(value)
     return scalar(context, value, "f32" if isinstance(value, float) else "i64", span)
-
-
-def table(context: Context, value: tuple[Any, ...], dtype: str, span: Span) -> Value:
-    """A list of numbers, or of lists of one length, as a constant tensor."""
-    shape, item = [], value
-    while isinstance(item, tuple):
-        shape.append(len(item))
-        item = item[0] if item else 0.0
-    numbers = list(_elements(value, shape, span))
-    for number in numbers:
-        require_fit(number, dtype, span)
-    return context.builder.constant(np.reshape(np.array(numbers, numpy_dtype(dtype)), shape), dtype)
-
-
-def _elements(value: Any, shape: list[int], span: Span) -> Iterator[int | float | bool]:
-    """The numbers of a nested list of this shape."""
-    if not shape:
-        if not isinstance(value, int | float):
-            raise fail("type-mismatch", f"a tensor holds numbers, and this is {describe(value)}", span)
-        yield value
-    elif not isinstance(value, tuple) or len(value) != shape[0]:
-        found = len(value) if isinstance(value, tuple) else 1
-        raise fail("shape-mismatch", "the rows of a tensor have one length", span, expected=shape[0], found=found)
-    else:
-        for item in value:
-            yield from _elements(item, shape[1:], span)
 
 
 def adapted(context: Context, value: Any, type_: TensorType, span: Span) -> Value:

@@ -19,7 +19,7 @@ from ..interpret import evaluate
 from ..ir import Value
 from ..op import REQUIRED, AttributeParameter, Op
 from .context import Context
-from .numbers import scalar, table
+from .numbers import scalar
 from .operators import apply_op, explained
 from .values import DType, OpFunction, Partial, describe, is_number, is_size, not_applied
 
@@ -57,9 +57,8 @@ def cast_to(context: Context, dtype: str, arguments: Arguments) -> Any:
         if is_number(value) or isinstance(value, bool):
             whole = isinstance(value, float) and dtype in INTEGERS
             return scalar(context, int(value) if whole else value, dtype, span)
-        if isinstance(value, tuple):
-            return table(context, value, dtype, span)
-    raise fail("type-mismatch", f"{describe(value)} cannot be converted to {dtype}", span)
+    help = not_applied(value) if isinstance(value, tuple) else None
+    raise fail("type-mismatch", f"{describe(value)} cannot be converted to {dtype}", span, help=help)
 
 
 def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list[tuple[Any, Span]], dict[str, Any]]:

@@ -244,7 +244,7 @@ def describe(value: Any) -> str:
 def not_applied(value: Any) -> str | None:
     """A help text for what is no tensor and stands where one is wanted."""
     if isinstance(value, tuple):
-        return "`f32([1, 2])` makes a tensor of a list of numbers"
+        return "`tensor([0.5, 2])` makes a tensor of a list of numbers"
     return "apply it to a tensor first: `x |> f` or `f(x)`" if isinstance(value, CALLABLE) else None
 
 

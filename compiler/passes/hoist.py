@@ -12,7 +12,7 @@ from .dead import dead
 def hoist(graph: Graph, roles: Collection[str]) -> tuple[Graph, Graph]:
     """What `graph` computes of its inputs with these roles alone, and the rest, which takes it as inputs.
 
-    The results of the first are inputs of the second, by the same names, with the role "hoisted". An optimizer that runs
+    Results of the first are inputs of the second, by the same names, with the role "hoisted". An optimizer that runs
     over many pieces of a vector so computes its rate once for all of them.
     """
     known = {item.value for item in graph.inputs if item.role in roles}

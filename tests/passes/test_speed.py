@@ -12,6 +12,7 @@ from netlang.compiler.emit import emit
 from netlang.compiler.ir import Graph
 from netlang.compiler.passes import CPU, ONE_THREAD, PIPELINE, run
 from netlang.compiler.passes.fixed import fixed
+from netlang.compiler.passes.hoist import hoist
 from netlang.compiler.verify import verify
 
 from netlang.types import TensorType
@@ -136,3 +137,18 @@ def test_fixed_inputs_are_constants() -> None:
     assert [item.name for item in half.inputs] == ["x"]
     assert "mul" not in operators(whole) and "mul" in operators(half)
     assert results(half, {"x": np.ones(3, np.float32)})[0].tolist() == [1.5] * 3
+
+
+def test_hoisted_numbers_and_the_rest_are_the_whole() -> None:
+    b = Builder("hoist")
+    step, x = b.input("step", TensorType("i64"), "step"), b.input("x", TensorType("f32", (3,)), "data")
+    rate = b.sqrt(b.add(b.cast(step, dtype="f32"), 1.0))
+    b.output("y", b.mul(x, b.mul(rate, 2.0)))
+    b.output("rate", rate)
+    numbers, rest = hoist(b.graph(), {"step"})
+    assert [item.name for item in rest.inputs] == ["x", *(output.name for output in numbers.outputs)]
+    assert operators(rest) == ["mul"]
+    feeds = {"step": np.array(3), "x": normal(3)}
+    found = dict(zip((o.name for o in numbers.outputs), results(numbers, {"step": feeds["step"]}), strict=True))
+    for expected, result in zip(results(b.graph(), feeds), results(rest, {"x": feeds["x"], **found}), strict=True):
+        np.testing.assert_array_equal(result, expected)

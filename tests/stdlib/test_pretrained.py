@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from netlang.compiler import Network, Program, load_program
+from netlang.compiler.pretrained import fill
 from netlang.runtime.bound_network import BoundNetwork
 from netlang.runtime.initial_weights import initial_weights
 from netlang.runtime.loader import load
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from netlang.source import Source
+from netlang.types import TensorType
 
 from .harness import Arrays, Runner, assert_near, library, run_inputs
 from .published import BERT, GPT2, ResNet
@@ -173,3 +176,28 @@ def test_bert_of_hugging_face(tmp_path: Path) -> None:
 
     module = randomised(BERT(17, 12, 2, 3, 9))
     check(program_in(tmp_path, BERT_TEXT).network("Tiny"), module, data, loss, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("module", "model", "published"),
+    [
+        ("gpt", "GPT2", lambda: GPT2(50257, 768, 12, 12, 1024)),
+        ("gpt", "GPT2Medium", lambda: GPT2(50257, 1024, 24, 16, 1024)),
+        ("bert", "BERT", lambda: BERT(30522, 768, 12, 12, 512)),
+        ("bert", "BERTBase", lambda: BERT(30522, 768, 12, 12, 512)),
+        ("bert", "BERTLarge", lambda: BERT(30522, 1024, 24, 16, 512)),
+    ],
+)
+def test_the_library_knows_the_names_of_hugging_face(
+    module: str, model: str, published: Callable[[], nn.Module]
+) -> None:
+    """Every weight is filled, and nothing is left over; by names and types alone."""
+    with torch.device("meta"):
+        tensors = published().state_dict()
+    network = library(f"std.models.{module}").network(model)
+    plan = network.pretrained
+    assert plan is not None
+    types = {name: TensorType("f32", tuple(tensor.shape)) for name, tensor in tensors.items()}
+    found = fill(plan, types, network.variables, "model.safetensors")
+    assert set(found.weights) == {variable.name for variable in network.variables}
+    assert found.new == ()
