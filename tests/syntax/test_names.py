@@ -202,7 +202,8 @@ error[undefined-name]: `std.layers` has no `linaer`
          "  |     ^\n ::: a.net:3:1\n3 | z = x\n  | - defined here"),
         ("let g = exp\ng = abs\nreturn g(x)",
          "error[duplicate-name]: `g` is bound by `let` and stays what it is\n --> a.net:3:1\n3 | g = abs\n  | ^\n"
-         " ::: a.net:2:5\n2 | let g = exp\n  |     - first here"),
+         " ::: a.net:2:5\n2 | let g = exp\n  |     - first here\n"
+         "  = help: a name bound by `=` alone can get a new value"),
         ("x = x - 1\nx == 2\nreturn x",
          "error[unused-result]: the result of this expression is not used\n --> a.net:3:1\n3 | x == 2\n  | ^^^^^^\n"
          "  = help: `=` assigns; `assert` states what must hold"),
