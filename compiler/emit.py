@@ -261,7 +261,9 @@ class Emitter(SizeEmitter):
     def _lower_scaled(self, fused: ScaledChannels, addition: Node) -> None:
         self._begin(addition)
         x = fused.x.type
-        channels = (x.shape[1],)
+        count = x.shape[1]
+        assert isinstance(count, int), "only channels of a known number are fused"
+        channels = (count,)
         scale, shift = (self.reshape(self._names[one], one.type.shape, channels) for one in (fused.scale, fused.shift))
         zeros, ones = (self.constant(np.full(channels, value, numpy_dtype(x.dtype))) for value in (0, 1))
         result = self.node("BatchNormalization", self._names[fused.x], scale, shift, zeros, ones, epsilon=0.0)
