@@ -21,6 +21,7 @@ from netlang.types import TensorType
 
 from ..compiler import Network
 from ..compiler.batching import batch_symbol, row_bytes, row_sites, why_mixed
+from ..compiler.control import recomputes
 from ..compiler.cost import bytes_moved
 from ..compiler.dtypes import numpy_dtype
 from ..compiler.elaborate.graphs import FLAT, FlatStep
@@ -208,7 +209,7 @@ class FlatEngine(Engine):
         device = self._single if parts > 1 else self.device
         further = ONE_THREAD if device.threads == 1 else CPU
         graph = run(self.network.gradient_graph(own, sites), pipeline=further)
-        session = device.session(emit(graph))
+        session = device.session(emit(graph), in_order=recomputes(graph))
         metrics: list[Mapping[str, np.ndarray]] = [
             {o.name: np.zeros((), np.float32) for o in graph.outputs if o.role in ("loss", "report")}
             for _ in range(parts)
