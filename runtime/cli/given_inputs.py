@@ -63,7 +63,7 @@ def _read(name: str, value: str, type_: TensorType, fit: str | None, vocabulary:
         return _member(name, path)
     if suffix in SUFFIXES:
         return _picture(path, type_, fit)
-    if vocabulary is not None and type_.rank > 1 and not value.startswith("["):
+    if vocabulary is not None and type_.rank > 0 and not value.startswith("["):
         return _tokens(name, value, type_, vocabulary)
     try:
         return json.loads(value)

@@ -23,6 +23,7 @@ from .table import ArrayTable, Dataset, Table, split_off, spread
 from .text import text_dataset
 from .vocabulary import Vocabulary
 from .vocabulary_file import read_vocabularies
+from .walks import walk_dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ READERS: dict[str, Reader] = {
     "text": lambda rest, options, given: text_dataset(
         _path(rest), options.tokens, options.length, options.limit, given
     ),
+    "walks": lambda rest, options, given: walk_dataset(rest, options.length, given),
 }
 """Kinds of source, as they are written before the colon."""
 

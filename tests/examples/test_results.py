@@ -80,16 +80,15 @@ def test_the_corners_of_the_grid_are_the_images():
     np.testing.assert_allclose(found, network.decode(means), atol=1e-6)
 
 
-def test_walks_follow_friendships(tmp_path: Path):
-    karate = script("karate")
-    ring = tmp_path / "ring.edgelist"
-    ring.write_text("".join(f"{member} {member % karate.MEMBERS + 1}\n" for member in range(1, karate.MEMBERS + 1)))
-    friends = karate.neighbours(ring)
-    assert all(len(each) == 2 for each in friends)
-    found = karate.pairs(friends, np.random.default_rng(0))
-    apart = np.abs(found["word"] - found["near"])
-    assert np.minimum(apart, karate.MEMBERS - apart).max() == karate.WINDOW
-    assert len(found["word"]) == len(found["near"])
+def test_what_is_written_goes_on_from_half_a_context():
+    def count_on(prompt: np.ndarray, count: int, seed: int) -> np.ndarray:
+        assert prompt.shape[1] + count <= 8
+        calls.append(prompt.shape[1])
+        return np.arange(prompt[0, 0], prompt[0, 0] + prompt.shape[1] + count)[None]
+
+    calls: list[int] = []
+    assert script("shakespeare").written(count_on, [5, 6], count=13, context=8, seed=0) == list(range(5, 20))
+    assert calls == [2, 4, 4]
 
 
 def test_pairs_of_words_are_within_the_window():

@@ -30,7 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "Seq2Seq": {"source_vocab": 17, "target_vocab": 17, "d": 4, "n": 6},
     **{name: {"vocab": 17, "d": 4, "n": 6} for name in ("LSTM", "GRU", "SimpleRNN")},
     "DDPM": {"side": 8, "c": 4, "levels": 2, "attend_at": 4, "groups": 2, "steps": 4},
-    **{name: {"vocab": 17, "d": 4} for name in ("SkipGram", "CBOW")},
+    **{name: {"vocab": 17, "d": 4} for name in ("SkipGram", "CBOW", "Node2Vec")},
     "GAN": {"latent": 3, "hidden": 4, "pixels": 5},
     "DCGAN": {"latent": 3, "width": 2},
     "GCN": {"features": 5, "hidden": 4},

@@ -96,6 +96,19 @@ def test_gradients_agree_with_differences(model: str) -> None:
     assert_gradients_match_differences(network, weights(network), DATA[model])
 
 
+def test_node2vec_is_skip_gram_where_all_nodes_are_as_frequent() -> None:
+    words = network_of("SkipGram", power=0)
+    nodes = library("std.models.word2vec").network("Node2Vec", {"vocab": VOCAB, "d": 6, "negatives": NEGATIVES})
+    values, given = weights(words), DATA["SkipGram"]
+    found = Runner(words.gradient_graph(**CHECKED))({**run_inputs(), **values, **given})
+    moved = {f"walks.{name}": array for name, array in values.items()}
+    walked = {"node": given["word"], "near": given["near"]}
+    again = Runner(nodes.gradient_graph(**CHECKED))({**run_inputs(), **moved, **walked})
+    np.testing.assert_array_equal(found["loss"], again["loss"])
+    for name in values:
+        np.testing.assert_array_equal(found[f"grad.{name}"], again[f"grad.walks.{name}"])
+
+
 @pytest.mark.parametrize("power", [0.75, 0.0])
 def test_words_are_drawn_by_their_frequencies(power: float) -> None:
     text = f"""
