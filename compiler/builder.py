@@ -110,10 +110,10 @@ class Builder:
         finally:
             self.loc, self.scope = before
 
-    def input(self, name: str, type_: TensorType, role: str = "data", doc: str = "", size: str = "") -> Value:
-        """A new graph input."""
+    def input(self, name: str, type_: TensorType, role: str = "data", **about: Any) -> Value:
+        """A new graph input; `about` are further fields of `Input`."""
         value = Value(type_, name)
-        self.inputs.append(Input(value, role, doc, size))
+        self.inputs.append(Input(value, role, **about))
         return value
 
     def variable(self, name: str, type_: TensorType, kind: str, init: Init, **flags: Any) -> Value:

@@ -34,6 +34,9 @@ class Comparison:
             return None
         return _COMPARE[self.operator](left, right)
 
+    def __str__(self) -> str:
+        return f"{self.left} {self.operator} {self.right}"
+
 
 @dataclass(frozen=True, slots=True)
 class Combination:
@@ -51,6 +54,10 @@ class Combination:
         if decisive in found:
             return decisive
         return None if None in found else not decisive
+
+    def __str__(self) -> str:
+        parts = [str(part) if isinstance(part, Comparison) else f"({part})" for part in self.parts]
+        return f"not ({self.parts[0]})" if self.word == "not" else f" {self.word} ".join(parts)
 
 
 Condition = Comparison | Combination

@@ -85,13 +85,14 @@ class Init:
 class Input:
     """A graph input that is not a parameter. `role`: "data", "step", "steps" (planned), "seed", or "first" (row).
 
-    size: the symbol of the size that this number is, where an entry takes a number of things.
+    size: the symbol of the size that this number is, where an entry takes a number of things. loc: its declaration.
     """
 
     value: Value
     role: str = "data"
     doc: str = ""
     size: str = ""
+    loc: Span = field(default=BUILTIN, repr=False)
 
     @property
     def name(self) -> str:
@@ -100,7 +101,8 @@ class Input:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variable:
-    """A tensor that outlives a run. `kind`: "param" (trained), "state" (set by `next`) or "optimizer" (its state)."""
+    """A tensor that outlives a run. `kind`: "param" (trained), "state" (set by `next`), "optimizer" (its
+    state) or "average" (the mean of a parameter over the steps)."""
 
     value: Value
     kind: str

@@ -183,6 +183,11 @@ class Network:
         return tuple(graphs.train_plan(self.blueprint).phases) if self.trains else ()
 
     @cached_property
+    def averages(self) -> Mapping[str, str]:
+        """The parameters of which training keeps a mean over the steps, and the variable of that mean."""
+        return graphs.averages(self.blueprint) if self.trains else {}
+
+    @cached_property
     def variables(self) -> tuple[Variable, ...]:
         """Parameters and states of all entries and of training, in the order of the source."""
         found: dict[str, Variable] = {}

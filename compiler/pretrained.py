@@ -69,18 +69,20 @@ def fill(plan: Pretrained, stored: Mapping[str, TensorType], variables: Iterable
 
     Raises DiagnosticError: `doubly-filled-weights`, `incomplete-weights`, `wrong-weights`.
     """
-    state = _State(file, {name: Stored(name, type_) for name, type_ in stored.items()})
+    own = {variable.name: variable for variable in variables}
+    state = _State(file, {name: Stored(name, type_) for name, type_ in stored.items()}, own)
     for rule in plan.rules:
         state.carry_out(rule)
-    return _Filling(plan, state, {variable.name: variable for variable in variables}).result()
+    return _Filling(plan, state, own).result()
 
 
 @dataclass
 class _State:
-    """What the rules have made so far, by name, and the rule that gave each its name."""
+    """What the rules have made so far, by name, and the rule that gave each its name; and what is to be made."""
 
     file: str
     tensors: dict[str, Tensor]
+    variables: Mapping[str, Variable]
     named_by: dict[str, syntax.Rule] = field(default_factory=dict)
     new: list[syntax.String] = field(default_factory=list)
     idle: list[syntax.String] = field(default_factory=list)  # patterns that nothing matched
@@ -138,19 +140,34 @@ class _State:
                            help=did_you_mean(name, self.tensors))  # fmt: skip
         tensors = [self.tensors.pop(name) for name in names]
         tensor = tensors[0] if len(tensors) == 1 else Joined(tuple(tensors))
-        self._check_parts(rule, names, tensors, len(targets))
-        for place, target in enumerate(targets):
-            yield target, tensor if len(targets) == 1 else Part(tensor, place, len(targets))
+        self._check_joined(rule, names, tensors)
+        if len(targets) == 1:
+            yield targets[0], tensor
+            return
+        start = 0
+        for target, length in zip(targets, self._lengths(rule, names[0], tensor.type, targets), strict=True):
+            yield target, Part(tensor, start, length)
+            start += length
 
-    def _check_parts(self, rule: syntax.Rule, names: list[str], tensors: list[Tensor], count: int) -> None:
+    def _lengths(self, rule: syntax.Rule, name: str, whole: TensorType, targets: list[str]) -> list[int]:
+        """Rows of the parts of a tensor: those of the weights that they fill, or else equally many for each."""
+        rows = whole.shape[0] if whole.rank else 0
+        shapes = [self.variables[target].value.type.shape for target in targets if target in self.variables]
+        own = [shape[0] for shape in shapes if shape and isinstance(shape[0], int)]
+        if len(own) == len(targets) and sum(own) == rows:
+            return own
+        count = len(targets)
+        if not isinstance(rows, int) or not rows or rows % count:
+            raise fail("wrong-weights", f"`{name}` cannot be split into {count} along its first axis", rule.span,
+                       str(whole), notes=_rows(targets, own))  # fmt: skip
+        return [rows // count] * count
+
+    def _check_joined(self, rule: syntax.Rule, names: list[str], tensors: list[Tensor]) -> None:
         first = tensors[0].type
         for name, tensor in zip(names, tensors, strict=True):
             if len(tensors) > 1 and (tensor.type.rank < 1 or tensor.type.shape[1:] != first.shape[1:]):
                 raise fail("wrong-weights", f"`{name}` cannot be joined with `{names[0]}` along the first axis",
                            rule.span, expected=first, found=tensor.type)  # fmt: skip
-        if count > 1 and (first.rank < 1 or first.shape[0] % count):
-            raise fail("wrong-weights", f"`{names[0]}` cannot be split into {count} along its first axis",
-                       rule.span, str(first))  # fmt: skip
 
     def _taken(self, rule: syntax.Rule, name: str, tensor: Tensor) -> DiagnosticError:
         """The error for a name that two tensors get."""
@@ -251,6 +268,14 @@ class _Filling:
             found=str(found),
             help=f'`transpose "{variable.name}"` at the end swaps the axes' if swapped else help_,
         )
+
+
+def _rows(targets: Sequence[str], lengths: Sequence[int]) -> list[str]:
+    """A note on the rows of the weights that a tensor is split into, where all of them are known."""
+    if len(lengths) < len(targets):
+        return []
+    listed = ", ".join(f"`{target}` {length}" for target, length in zip(targets, lengths, strict=True))
+    return [f"of its rows, {listed}: {sum(lengths)} in all"]
 
 
 def _converts(found: str, wanted: str) -> bool:

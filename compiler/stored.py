@@ -73,23 +73,22 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of `count` equal parts along the first axis."""
+    """`length` rows along the first axis, from the row `start` on."""
 
     of: Tensor
-    place: int
-    count: int
+    start: int
+    length: int
 
     @property
     def type(self) -> TensorType:
         whole = self.of.type
-        return replace(whole, shape=(_length(whole) // self.count, *whole.shape[1:]))
+        return replace(whole, shape=(self.length, *whole.shape[1:]))
 
     def sources(self) -> Iterator[str]:
         return self.of.sources()
 
     def array(self, read: Read) -> np.ndarray:
-        length = _length(self.type)
-        return self.of.array(read)[self.place * length : (self.place + 1) * length]
+        return self.of.array(read)[self.start : self.start + self.length]
 
 
 @dataclass(frozen=True, slots=True)

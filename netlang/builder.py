@@ -269,6 +269,9 @@ class Builder:
     def clip(self, span: Span, norm: Expr) -> syntax.Clip:
         return syntax.Clip(norm, span=span)
 
+    def average(self, span: Span, value: Expr) -> syntax.Average:
+        return syntax.Average(value, span=span)
+
     def fit(self, span: Span, name: Token, method: Token) -> syntax.Fit:
         return syntax.Fit(self._name(name), self._name(method), span=span)
 

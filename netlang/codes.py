@@ -281,7 +281,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         "train Net { in y: f32[b, 1]; minimize mse(forward(x), y); optimizer adam(1e-3) }",
     ),
     "no-parameters": Explanation(
-        "A phase updates something that has no parameters, or none that were used so far.",
+        "A phase updates something that has no parameters, or none that were used so far; or a `train` block has "
+        "nothing to train, since the model has no parameters or all of them are frozen.",
         'Behind `updates` stand layers and models bound by `let`, parameters, and patterns such as "encoder.*".',
         "phase generate updates relu { … }",
         "phase generate updates generator { … }    # let generator = linear(8) >> relu",
@@ -322,6 +323,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "written before stay. The line shown is where the first such number came up.",
         "optimizer sgd(10)",
         "optimizer sgd(cosine(0.1, warmup = 100))\nclip 1.0",
+    ),
+    "not-logits": Explanation(
+        "A loss that contains `softmax` or `sigmoid` is given what has been through one already.",
+        "Probabilities are logits of nearly equal classes: the network would learn slowly, and never be sure.",
+        "minimize cross_entropy(softmax(forward(x)), label)",
+        "minimize cross_entropy(forward(x), label)",
     ),
     "onnx-dynamic": Explanation(
         "An ONNX model computes while it runs what must be known while compiling: the rank of a tensor, an axis, "

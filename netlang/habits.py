@@ -79,6 +79,8 @@ INITIALIZERS = {
     **dict.fromkeys(("he_uniform", "kaiming_uniform_"), "write `kaiming_uniform()`"),
     **dict.fromkeys(("glorot_normal", "xavier_normal_"), "write `xavier_normal()`"),
     **dict.fromkeys(("glorot_uniform", "xavier_uniform_"), "write `xavier_uniform()`"),
+    **dict.fromkeys(("xavier", "glorot"), "write `xavier_uniform()` or `xavier_normal()`"),
+    **dict.fromkeys(("he", "kaiming"), "write `kaiming_normal()` or `kaiming_uniform()`"),
     **dict.fromkeys(("zeros_", "zero", "Zeros"), "write `zeros()`"),
 }
 """Initialisers of other names."""
@@ -103,6 +105,12 @@ ATTRIBUTES = {
 """What a tensor has elsewhere -> how it is said here."""
 
 
+MEMBERS: dict[str, str] = dict.fromkeys(
+    ("parameters", "named_parameters", "trainable_variables", "weights", "state_dict"),
+    "an optimizer moves all parameters; `phase NAME updates …` chooses",
+)
+"""What a layer or model has elsewhere -> how it is said here."""
+
 _ARGUMENTS = {  # names of arguments elsewhere -> here
     **dict.fromkeys(("dim", "axes", "dims"), "axis"),
     **dict.fromkeys(("keepdim", "keep_dims"), "keepdims"),
@@ -117,6 +125,7 @@ _ARGUMENTS = {  # names of arguments elsewhere -> here
     **dict.fromkeys(("reduction",), "reduce"),
     **dict.fromkeys(("attn_mask", "attention_mask"), "mask"),
 }
+_PARTED = {"betas": ("beta1", "beta2")}
 _TAKEN_FROM_THE_INPUT = frozenset(("in_features", "in_channels", "input_size", "input_shape", "num_features"))
 
 
@@ -124,6 +133,9 @@ def argument(name: str, known: Collection[str]) -> str | None:
     """The help for an argument called `name` where those in `known` exist."""
     if _ARGUMENTS.get(name) in known:
         return f"write `{_ARGUMENTS[name]}`"
+    parts = _PARTED.get(name, ())
+    if parts and set(parts) <= set(known):
+        return f"write {' and '.join(f'`{part} = …`' for part in parts)}"
     if name in _TAKEN_FROM_THE_INPUT:
         return "how many come in follows from the input"
     return did_you_mean(name, known)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from lark import Token
 
+from netlang.construct_mistakes import (
+    augment_head,
+    axis_pattern,
+    graph_head,
+    iteration_head,
+    phase_head,
+    pretrained,
+    repeated_head,
+)
 from netlang.diagnostics import Diagnostic, Label, did_you_mean
 from netlang.mistake import Mistake
 from netlang.source import Source, Span
 from netlang.tokens import CLOSING, DECLARATIONS, KEYWORDS, TRAIN_WORDS
+from netlang.train_mistakes import train_mistake
+from netlang.types import DTYPES
 
 _INSIDE = frozenset({  # keywords that begin no statement
     "as", "and", "or", "not", "over", "true", "false", "none", "where", "along", "backward", "lengths", "carry", "from",
@@ -161,7 +172,43 @@ def _reserved_word(mistake: Mistake) -> Diagnostic | None:
 def _not_a_name(mistake: Mistake, word: Token) -> Diagnostic:
     title = f"`{word}` is a word of the language and cannot be a name"
     way_out = f"another name will do, such as `{word}_`"
+    if mistake.following == "(":
+        way_out = _CALLED.get(word, way_out)
     return Diagnostic("reserved-word", title, Label(mistake.span(word)), help=way_out)
+
+
+_CALLED = {  # words that are functions elsewhere -> what is meant
+    "where": "`select(condition, a, b)` chooses between elements",
+    **dict.fromkeys(("param", "state"), "it is declared in a statement: `param scale: f32[8] ~ ones()`"),
+}
+
+
+def _type(mistake: Mistake) -> Diagnostic | None:
+    """Faults of a type: `x: [b, d]` and `x: f32(b, d)`."""
+    if mistake.found.type == "[" and mistake.previous == ":" and {"layer", "NAME"} <= mistake.expected:
+        return mistake.fault(
+            "a type begins with what its elements are", "write `f32[…]`, or `i64[…]` for whole numbers"
+        )
+    of_elements = mistake.previous is not None and mistake.previous.value in DTYPES
+    if mistake.found.type == "(" and "[" in mistake.expected and of_elements:
+        return mistake.fault("sizes stand in square brackets", f"write `{mistake.previous}[…]`")
+    return None
+
+
+def _when(mistake: Mistake) -> Diagnostic | None:
+    if mistake.expected != {"training"}:
+        return None
+    return mistake.fault("`when` tells training from everything else", "write `when training { … } else { … }`")
+
+
+def _same_line(mistake: Mistake) -> Diagnostic | None:
+    """Two statements on one line."""
+    found = mistake.found.type
+    begins = found in KEYWORDS - _INSIDE - TRAIN_WORDS - {"if", "heads", "scan", "loop", "aggregate", "else", "next"}
+    if not begins or "_NL" not in mistake.expected or mistake.begins_statement:
+        return None
+    title = f"expected the end of the line after `{mistake.previous}`, found {mistake.describe()}"
+    return mistake.fault(title, "a statement begins on a line of its own, or behind a `;`")
 
 
 def _misplaced(mistake: Mistake) -> Diagnostic | None:
@@ -198,6 +245,9 @@ def _python_block(mistake: Mistake) -> Diagnostic | None:
 
 
 def _use_without_names(mistake: Mistake) -> Diagnostic | None:
+    if mistake.found.type == "/" and "use" in mistake.statement_words():
+        way_out = 'write `use std.layers: linear`; the path of a file is a string: `use "./blocks.net": stem`'
+        return mistake.fault("the names of a module are joined by `.`", way_out)
     if mistake.expected != {".", ":"} or "use" not in mistake.statement_words():
         return None
     return mistake.fault("`use` says which names it takes", f"write `: name, name` after `{mistake.previous}`")
@@ -333,134 +383,21 @@ def _lonely_annotation(mistake: Mistake) -> Diagnostic | None:
     return mistake.fault(title)
 
 
-def _iteration_head(mistake: Mistake) -> Diagnostic | None:
-    """Faults between `scan` or `loop` and the `{` of its body."""
-    found, expected = mistake.found, mistake.expected
-    if found.type == "while" and mistake.begins_statement:
-        return mistake.fault("a `while` stands in the head of a `loop`", "write `loop while … carry x = … { … }`")
-    if not {"scan", "loop"} & mistake.statement_words():
-        return None
-    if "in" in expected:
-        return mistake.fault("a `scan` names an element of each of its sequences", "write `scan x_t in x along t …`")
-    if "along" in expected:
-        way_out = "write `scan x_t in x along t …`, where `t` is a dimension of `x`"
-        return mistake.fault("a `scan` says along which dimension it runs", way_out)
-    if expected & {"from", "to"} or (expected == {"NAME", "while"} and mistake.previous == "loop"):
-        way_out = "write `loop i from 1 to n …`, `loop i from n down to 1 …` or `loop while … …`"
-        return mistake.fault("a `loop` says how far it runs", way_out)
-    if expected == {"="}:
-        way_out = f"write `carry {mistake.previous} = …`, with what it is before the first round"
-        return mistake.fault(f"the carry `{mistake.previous}` has no value to begin with", way_out)
-    if "backward" in expected and found.type == "NAME":
-        return mistake.fault(f"expected the rest of the head of a `scan`, found `{found}`", _SCAN_HEAD)
-    return None
-
-
-def _repeated_head(mistake: Mistake) -> Diagnostic | None:
-    """Faults between `heads` or `repeat` and the `{` of its body."""
-    words = mistake.statement_words()
-    if "heads" in words and ("over" in mistake.expected or mistake.expected == {",", "{"}):
-        way_out = "write `heads h over q, k, v { … }`, with names of tensors"
-        return mistake.fault("a `heads` says what it splits", way_out)
-    if "repeat" in words and mistake.found.type == "in":
-        return mistake.fault("a `repeat` says how often", "write `repeat n { … }`, or `repeat n as i { … }`")
-    return None
-
-
-def _graph_head(mistake: Mistake) -> Diagnostic | None:
-    """Faults between `aggregate` and the `{` of its body, and in the brackets that name an edge."""
-    if mistake.found.type == "->" and mistake.previous is not None and "]" in mistake.expected:
-        return mistake.fault("an edge in brackets is two names", "write `alpha[u -> v]`")
-    if [token.value for token in mistake.before[-3:-1]] == ["over", "("]:
-        return mistake.fault("an edge goes from one node to another", _AGGREGATE_HEAD)
-    if "aggregate" not in mistake.statement_words() and mistake.previous != "aggregate":
-        return None
-    if mistake.expected & {"over", "->", "NAME"} == mistake.expected or mistake.expected == {"("}:
-        return mistake.fault("an `aggregate` says what it does over which edges", _AGGREGATE_HEAD)
-    if "in" in mistake.expected:
-        return mistake.fault("an `aggregate` says where its edges are", _AGGREGATE_HEAD)
-    return None
-
-
-_AGGREGATE_HEAD = "write `aggregate sum over (u -> v) in edges { … }`; or `mean`, `max`, `min`, `softmax`"
-
-
-def _axis_pattern(mistake: Mistake) -> Diagnostic | None:
-    """Faults behind the `:` of `rearrange(x: b t d -> b d t)`."""
-    opened = mistake.open_brackets()
-    if not {"->", ","} <= mistake.expected or not opened or opened[-1].type != "(":
-        return None
-    if mistake.found.type == "STRING" and mistake.previous == ":":
-        return mistake.fault("the names of axes stand without quotes", "write `rearrange(x: b t d -> b d t)`")
-    inside = mistake.before[_place(mistake, opened[-1]) :]
-    if mistake.found.type == ")" and any(token.type == ":" for token in inside):
-        return mistake.fault("an axis pattern says what the axes become", "write `rearrange(x: b t d -> b d t)`")
-    return None
-
-
-def _augment_head(mistake: Mistake) -> Diagnostic | None:
-    if mistake.expected != {"{"} or mistake.previous is None or mistake.previous.type != "augment":
-        return None
-    return mistake.fault("what `augment` does stands in braces", "write `augment { image = image |> … }`")
-
-
-def _pretrained(mistake: Mistake) -> Diagnostic | None:
-    """Faults in the head of `pretrained`, and in the rules between its braces."""
-    if mistake.previous is not None and mistake.previous.type == "pretrained":
-        way_out = 'write `pretrained NAME "file.safetensors"`, with the name of a model'
-        return mistake.fault("`pretrained` says which model it is for", way_out)
-    opened = mistake.open_brackets()
-    before = mistake.before[: _place(mistake, opened[-1])] if opened else ()
-    words = {token.type for token in before[_last_line(before) :]}
-    if "pretrained" not in words:
-        return None
-    if mistake.found.type == "=":
-        return mistake.fault("a rule has an arrow", 'write `"theirs" -> "ours"`')
-    first = mistake.first_word
-    if "STRING" in mistake.expected and first is not None and first.type == "NAME":
-        return Diagnostic("syntax-error", "names of weights stand in quotes", Label(mistake.span(first)), help=_RULE)
-    return None
-
-
-_RULE = 'write `"fc.weight" -> "linear.weight"`, or `ignore "fc.bias"`'
-
-
-def _place(mistake: Mistake, token: Token) -> int:
-    """Where among the accepted tokens one of them is."""
-    return next(i for i, other in enumerate(mistake.before) if other is token)
-
-
-def _last_line(tokens: Sequence[Token]) -> int:
-    """Where the last statement or declaration of `tokens` begins."""
-    return max((i + 1 for i, token in enumerate(tokens) if token.type == "_NL"), default=0)
-
-
-def _phase_head(mistake: Mistake) -> Diagnostic | None:
-    """Faults between `phase` and the `{` of its body."""
-    if mistake.expected == {"updates"}:
-        name = mistake.previous if mistake.previous != "updates" else "NAME"
-        way_out = f"write `phase {name} updates encoder, decoder {{ … }}`"
-        return mistake.fault("a phase says what it updates", way_out)
-    return None
-
-
-_SCAN_HEAD = "after `along t` there can be `backward`, `lengths n` and `carry h = …`, in this order; then `{ … }`"
-
-
 _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
     _bracket,
+    train_mistake,
     _other_language,
     _use_without_names,
-    _augment_head,
-    _pretrained,
+    augment_head,
+    pretrained,
     _equals,
     _reserved_word,
     _misplaced,
-    _iteration_head,
-    _repeated_head,
-    _graph_head,
-    _axis_pattern,
-    _phase_head,
+    iteration_head,
+    repeated_head,
+    graph_head,
+    axis_pattern,
+    phase_head,
     _python_block,
     _comparison_chain,
     _result_without_arrow,
@@ -475,4 +412,7 @@ _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
     _line_begins_with_operator,
     _lonely_annotation,
     _misspelled_word,
+    _type,
+    _when,
+    _same_line,
 )

@@ -34,6 +34,14 @@ _UNUSED = {  # kinds of names that should be used -> what to do about one that i
 }
 
 
+_OF_TRAINING = {  # names that a `train` block reads and has not -> where they come from
+    "loss": "name it: `loss = …; minimize loss`",
+    **dict.fromkeys(
+        ("weight", "bias", "weights"), "a parameter is read from its layer: `let f = linear(4)`, then `f.weight`"
+    ),
+}
+
+
 def check_names(module: Module, builtins: frozenset[str], exports: Exports) -> list[Diagnostic]:
     """Faults and warnings about the names of a file, in the order of the source.
 
@@ -57,6 +65,7 @@ class _Checker:
         self.attributes: set[str] = set()  # names read as `x.name`
         self.kind = ""  # of the definition around the walk: fn, layer, model, entry or train
         self.lenient = False  # inside the `train` block of a model from another file
+        self.of_iterations: dict[str, Span] = {}  # carries of the `scan`s and `loop`s that the walk has left
         self.iteration = ""  # the word of the `scan` or `loop` around the walk
         self.of_phases: dict[str, Span] = {}  # names that the phases of the `train` block have bound so far
 
@@ -110,6 +119,7 @@ class _Checker:
 
     def _definition(self, definition: Definition, outer: Scope) -> None:
         scope = self._new_scope(outer, definition.body)
+        self.of_iterations = {}
         previous, self.kind = self.kind, definition.kind
         self._parameters([p for group in definition.parameters for p in group], scope)
         self._result(definition.result, scope)
@@ -219,7 +229,7 @@ class _Checker:
             if isinstance(name, syntax.Pack):
                 continue  # stands for whatever there is
             if not self._use(name.name, scope):
-                self._undefined(name.name, name.span, scope, "`_` stands for a dimension that has no name")
+                self._undefined_dimension(name.name, name.span, scope)
 
     # --- Statements --------------------------------------------------------------------------------------------------
 
@@ -445,6 +455,7 @@ class _Checker:
         around, self.iteration = self.iteration, word
         self._block(body, scope)
         self.iteration = around
+        self.of_iterations |= {carry.name.name: carry.name.span for carry in carries}
 
     def _initializer(self, expr: Expr, scope: Scope) -> None:
         """What stands after `~`: initializers have names of their own, which the compiler knows."""
@@ -482,14 +493,31 @@ class _Checker:
         if self.kind == "train" and name in self.of_phases:
             self._of_another_phase(name, span)
             return
+        if name in self.of_iterations:
+            secondary = (Label(self.of_iterations[name], "known in the body"),)
+            way_out = f"`keep {name}` in the body makes its last value a result"
+            self._fault("undefined-name", f"`{name}` is not defined", span, secondary, help=way_out)
+            return
+        if self.kind == "train" and name in _OF_TRAINING:
+            self._fault("undefined-name", f"`{name}` is not defined", span, help=_OF_TRAINING[name])
+            return
         near = None if len(name) == 1 else did_you_mean(name, {*scope.names(), *self.builtins})
         way_out = habits.NAMES.get(name) or near or otherwise
+        if way_out is None and not self.kind:
+            way_out = "a `const` of a file sees no settings; one in a model does"
         if way_out is None and self.kind == "train":
             way_out = f"an input of training is declared with its type: `in {name}: f32[…]`"
         self._fault("undefined-name", f"`{name}` is not defined", span, help=way_out)
         for meant in scope.names():
             if way_out is not None and f"`{meant}`" in way_out:
                 self._use(meant, scope)  # and is not reported as unused on top
+
+    def _undefined_dimension(self, name: str, span: Span, scope: Scope) -> None:
+        """A dimension of a result that no input has: functions of like names are not meant."""
+        sizes = [known for known in scope.names() if known not in self.builtins]
+        near = None if len(name) == 1 else did_you_mean(name, sizes)
+        way_out = near or "`_` stands for a dimension that has no name"
+        self._fault("undefined-name", f"`{name}` is not defined", span, help=way_out)
 
     def _of_another_phase(self, name: str, span: Span) -> None:
         secondary = (Label(self.of_phases[name], "bound in a phase"),)

@@ -14,8 +14,8 @@ _RETURNS_NOTHING = {  # what returns nothing -> what to do in place of it
     "a `train` block": "`report` shows numbers, `minimize` the loss",
 }
 _NOT_IN_AUGMENT = (
-    syntax.Input, syntax.Minimize, syntax.Report, syntax.Optimizer, syntax.Clip, syntax.Fit, syntax.Phase,
-    syntax.Augment, syntax.WhenTraining,
+    syntax.Input, syntax.Minimize, syntax.Report, syntax.Optimizer, syntax.Clip, syntax.Average, syntax.Fit,
+    syntax.Phase, syntax.Augment, syntax.WhenTraining,
 )  # fmt: skip
 
 

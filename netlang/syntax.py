@@ -419,6 +419,13 @@ class Clip(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Average(Node):
+    """`average ema(0.999)`: the mean of the parameters over the steps that inference computes with."""
+
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
 class Fit(Node):
     """`fit image: resize` or `fit image: pad`: how data of another size is brought to an input's size."""
 
@@ -445,7 +452,7 @@ class Phase(Node):
 
 Statement = (
     Assign | Declare | SetNext | Emit | Keep | Recompute | Return | If | WhenTraining | Repeat | Assert
-    | ExpressionStatement | Input | Minimize | Report | Optimizer | Clip | Fit | Augment | Phase
+    | ExpressionStatement | Input | Minimize | Report | Optimizer | Clip | Average | Fit | Augment | Phase
 )  # fmt: skip
 
 

@@ -20,10 +20,10 @@ KEYWORDS = frozenset({
     "when", "training", "repeat", "as", "assert", "in", "minimize", "report", "optimizer", "clip", "fit", "where",
     "heads", "over", "and", "or", "not", "true", "false", "none", "scan", "along", "backward", "lengths", "carry",
     "loop", "from", "to", "down", "while", "emit", "keep", "custom_grad", "aggregate", "phase", "updates", "repeats",
-    "augment", "pretrained",
+    "augment", "pretrained", "average",
 })  # fmt: skip
 DECLARATIONS = frozenset({"use", "const", "fn", "layer", "model", "train", "pretrained"})
-TRAIN_WORDS = frozenset({"in", "minimize", "report", "optimizer", "clip", "fit", "phase", "augment"})
+TRAIN_WORDS = frozenset({"in", "minimize", "report", "optimizer", "clip", "average", "fit", "phase", "augment"})
 """Keywords where a statement of a `train` block begins; ordinary names everywhere else."""
 HEAD_WORDS = frozenset({"in", "backward", "lengths", "updates", "repeats"})
 """Keywords behind an operand, in the head of a `scan`, an `aggregate` or a `phase`; ordinary names everywhere else."""
@@ -259,6 +259,9 @@ def _spell(letter: str) -> str:
 
 
 _INSTEAD = {
+    **dict.fromkeys("“”„«»", 'strings are written in double quotes: `"…"`'),
+    "&": "`and` joins conditions",
+    "|": "`x |> f` applies f, and `or` joins conditions",
     "?": "`if c { a } else { b }` chooses between two values; a size that is not known has a name",
     "\\": "a line goes on in the next one inside brackets, and after an operator",
 }

@@ -184,7 +184,8 @@ def _describe(artifact: Artifact, model: onnx.ModelProto) -> dict[str, Any]:
         for o in graph.outputs
     ]
     opset = next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
-    return {"meaning": artifact.meaning, "opset": opset, "inputs": inputs, "outputs": outputs}
+    requires = [str(demand.condition) for demand in graph.demands]
+    return {"meaning": artifact.meaning, "opset": opset, "inputs": inputs, "requires": requires, "outputs": outputs}
 
 
 def _input(item: Input) -> dict[str, Any]:
@@ -193,13 +194,12 @@ def _input(item: Input) -> dict[str, Any]:
 
 
 def _variable(variable: Variable) -> dict[str, Any]:
-    meaning = {"param": "parameter", "state": "running state", "optimizer": "state of the optimizer"}[variable.kind]
     return {
         "name": variable.name,
         **_type(variable.value.type),
         "role": variable.kind,
         "initial": str(variable.init),
-        "meaning": meaning,
+        "meaning": _KINDS[variable.kind],
     }
 
 
@@ -207,6 +207,13 @@ def _type(type_: TensorType) -> dict[str, Any]:
     shape = [size if isinstance(size, int) else str(size) for size in type_.shape]
     return {"type": str(type_), "dtype": type_.dtype, "shape": shape}
 
+
+_KINDS = {
+    "param": "parameter",
+    "state": "running state",
+    "optimizer": "state of the optimizer",
+    "average": "mean of a parameter over the steps, for inference",
+}
 
 _SCALARS = {
     "step": "steps done before this one, from 0",

@@ -14,6 +14,7 @@ from netlang.diagnostics import DiagnosticError, fail
 
 from ..compiler import Network
 from ..compiler.ir import Graph, Variable
+from .averages import for_inference
 from .inputs import InputCheck, scalar_inputs
 from .not_finite import cause_of, not_finite
 from .session import Device
@@ -67,6 +68,10 @@ class Engine(ABC):
         """Replaces the variables named. Raises DiagnosticError (`wrong-weights`)."""
         self._write(values)
         self.changes += 1
+
+    def for_inference(self) -> Mapping[str, ort.OrtValue]:
+        """The variables where they lie, by name: for a parameter with an average, that."""
+        return for_inference(self.network, self.current(), self.step_count)
 
     def diverged(self) -> str | None:
         """The name of a parameter with a value that is not finite, or None: what must not be saved."""

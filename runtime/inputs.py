@@ -95,19 +95,19 @@ def prepare(inputs: Sequence[Input], arrays: Mapping[str, Any]) -> dict[str, np.
 
 def dimensions(inputs: Iterable[Input], arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
     """The symbolic sizes of the inputs, by name, as the arrays have them. Raises DiagnosticError (`wrong-input`)."""
-    values = [item.value for item in inputs]
+    items = {item.value: item for item in inputs}
     sizes: dict[str, int] = {}
-    for value in values:
+    for value, item in items.items():
         if arrays[value.name].ndim != value.type.rank:
-            raise wrong_input(value, arrays[value.name])
-    for name, source in symbol_sources(values).items():
+            raise wrong_input(item, arrays[value.name])
+    for name, source in symbol_sources(items).items():
         solved = source.solve(arrays[source.value.name].shape[source.axis])
         if solved is None:
-            raise wrong_input(source.value, arrays[source.value.name])
+            raise wrong_input(items[source.value], arrays[source.value.name])
         sizes[name] = solved
-    for value in values:
+    for value, item in items.items():
         if shape_of(value.type, sizes) != arrays[value.name].shape:
-            raise wrong_input(value, arrays[value.name], sizes)
+            raise wrong_input(item, arrays[value.name], sizes)
     return sizes
 
 
@@ -186,9 +186,14 @@ def array_type(array: np.ndarray) -> str:
     return str(TensorType(name, array.shape))
 
 
-def wrong_input(value: Value, array: np.ndarray, sizes: Mapping[str, int] | None = None) -> DiagnosticError:
+def place_of(item: Input) -> Span | None:
+    """Where an input is declared, if that is in a file of the user's."""
+    return None if item.loc is BUILTIN or item.loc.source.library else item.loc
+
+
+def wrong_input(item: Input, array: np.ndarray, sizes: Mapping[str, int] | None = None) -> DiagnosticError:
     """The error for an array that its input does not take; `sizes` are the symbols that other axes settled."""
-    notes = []
+    value, notes = item.value, []
     used = {
         name: size for name, size in (sizes or {}).items() if shape_of(value.type, {name: size}) != value.type.shape
     }
@@ -197,6 +202,7 @@ def wrong_input(value: Value, array: np.ndarray, sizes: Mapping[str, int] | None
     return fail(
         "wrong-input",
         f"the input `{value.name}` has the wrong {'shape' if _kinds_agree(value, array) else 'type'}",
+        place_of(item),
         expected=value.type,
         found=array_type(array),
         notes=notes,
@@ -216,7 +222,8 @@ def _array(item: Input, given: Any) -> np.ndarray:
     try:
         array = np.asarray(given)
     except ValueError:
-        raise fail("wrong-input", f"the input `{item.name}` is no array", expected=item.value.type) from None
+        title = f"the input `{item.name}` is no array"
+        raise fail("wrong-input", title, place_of(item), expected=item.value.type) from None
     wanted = numpy_dtype(item.value.type.dtype)
     if array.dtype == wanted:
         return np.asarray(array, order="C")
@@ -232,7 +239,8 @@ def _converted(item: Input, array: np.ndarray, wanted: np.dtype[Any]) -> np.ndar
         low, high = int(array.min()), int(array.max())
         if low < limits.min or high > limits.max:
             value = low if low < limits.min else high
-            raise fail("wrong-input", f"{value} in `{item.name}` does not fit its type", expected=item.value.type)
+            title = f"{value} in `{item.name}` does not fit its type"
+            raise fail("wrong-input", title, place_of(item), expected=item.value.type)
     with np.errstate(over="ignore"):  # an infinity is what a float out of range becomes
         return np.asarray(array, wanted, order="C")
 
@@ -244,6 +252,7 @@ def _wrong_kind(item: Input, array: np.ndarray) -> DiagnosticError:
     return fail(
         "wrong-input",
         f"the input `{item.name}` has the wrong type",
+        place_of(item),
         expected=item.value.type,
         found=array_type(array),
         help=help,

@@ -292,7 +292,7 @@ def _export(run: RunDirectory, network: BoundNetwork) -> tuple[Path, ...]:
 
 
 def _metrics(run: RunDirectory, network: Network, table: Table, checkpoint: str, device: Device) -> dict[str, float]:
-    variables, _ = run.load(checkpoint)
+    variables = run.for_inference(network, checkpoint)
     return Evaluator(network, device).run(place_all(variables, device), batches(table, run.config.batch or 64))
 
 

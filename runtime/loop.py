@@ -203,7 +203,7 @@ class TrainingLoop:
             return
         split, table = self._evaluation
         started = time.monotonic()
-        metrics = self._evaluator.run(self._engine.current(), batches(table, plan.batch), stop)
+        metrics = self._evaluator.run(self._engine.for_inference(), batches(table, plan.batch), stop)
         self._meter.pause(time.monotonic() - started)
         best = metrics["loss"] < (math.inf if self._progress.best is None else self._progress.best)
         self._progress = replace(self._progress, evaluated=step)

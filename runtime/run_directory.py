@@ -25,6 +25,7 @@ from netlang.diagnostics import fail
 from netlang.source import Source
 
 from ..compiler import Network, load_program
+from .averages import for_inference
 from .bound_network import BoundNetwork
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .data.vocabulary import Vocabulary
@@ -156,9 +157,17 @@ class RunDirectory:
         `network` is the run's, where it is at hand. Raises DiagnosticError.
         """
         network = network or self.network()
-        variables, _ = self.load(checkpoint or self.chosen())
+        variables = self.for_inference(network, checkpoint or self.chosen())
         weights = {v.name: variables[v.name] for v in network.variables if v.name in variables}
         return BoundNetwork(network, weights, device=device)
+
+    def for_inference(self, network: Network, checkpoint: str) -> dict[str, np.ndarray]:
+        """The variables of a checkpoint, with averages in place of the parameters that have one. Raises as `load`."""
+        variables, progress = self.load(checkpoint)
+        missing = [name for name, average in network.averages.items() if average not in variables]
+        if missing:
+            raise fail("bad-checkpoint", f"`{self.checkpoint(checkpoint)}` has no average of `{missing[0]}`")
+        return for_inference(network, variables, progress.step)
 
     def chosen(self) -> str:
         """Which checkpoint is the result: "best" where validation data chose it, "last" where there was none.

@@ -10,6 +10,7 @@ import numpy as np
 
 from netlang.diagnostics import fail
 
+from .averages import for_inference
 from .bound_network import BoundNetwork
 from .checkpoint import Progress
 from .data import Dataset, Table, TrainingFeed, array_dataset, batches, match, open_data
@@ -125,10 +126,10 @@ class Trainer:
         table = choose_split(dataset, split)[1]
         if self._evaluator is None:
             self._evaluator = Evaluator(self.network.network, self.engine.device)
-        return self._evaluator.run(self.engine.current(), batches(table, batch))
+        return self._evaluator.run(self.engine.for_inference(), batches(table, batch))
 
     def variables(self) -> dict[str, np.ndarray]:
-        """Copies of all variables by name: parameters, states, and the optimizer's."""
+        """Copies of all variables by name: parameters, states, the optimizer's, and averages of parameters."""
         return self.engine.variables()
 
     def progress(self, batch: int | None = None) -> Progress:
@@ -188,8 +189,9 @@ class Trainer:
         if self._shown == self.engine.changes:
             return None
         self._shown = self.engine.changes
-        names = {variable.name for variable in self.network.network.variables}
-        return {name: array for name, array in self.variables().items() if name in names}
+        own = self.network.network
+        values = for_inference(own, self.variables(), self.step_count)
+        return {variable.name: values[variable.name] for variable in own.variables}
 
 
 def as_dataset(data: str | Dataset | Mapping[str, np.ndarray]) -> Dataset:

@@ -9,6 +9,7 @@ from typing import Any
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, fail
 from netlang.dims import Dim, decide_equal, decide_less
+from netlang.source import Span
 from netlang.tokens import MAX_INTEGER
 from netlang.types import FLOATS
 
@@ -181,6 +182,13 @@ def _undecidable(expr: syntax.Node) -> DiagnosticError:
     )
 
 
+def _closer_than_pipe(expr: syntax.Binary, operand: Any, place: Span) -> str | None:
+    """A help text for a layer before an operator, as in `x |> linear(8) + y`."""
+    if place != expr.left.span or not isinstance(operand, CALLABLE):
+        return None
+    return f"`{expr.operator}` binds closer than `|>`: write `(x |> {place.text}) {expr.operator} …`"
+
+
 def _tensor_binary(context: Context, expr: syntax.Binary, left: Any, right: Any) -> Any:
     operands = tuple(_as_tensor(context, x) if isinstance(x, Dim) else x for x in (left, right))
     operands = _match_dtypes(context, operands, (left, right))
@@ -188,7 +196,7 @@ def _tensor_binary(context: Context, expr: syntax.Binary, left: Any, right: Any)
     for operand, span in zip(operands, spans, strict=True):
         if not isinstance(operand, Value | int | float):
             raise fail("type-mismatch", f"`{expr.operator}` needs tensors or numbers", span, describe(operand),
-                       help=not_applied(operand))  # fmt: skip
+                       help=_closer_than_pipe(expr, operand, span) or not_applied(operand))  # fmt: skip
     name = _TENSOR_OPERATORS[expr.operator]
     if name == "div":
         _refuse_integer_division(expr, operands)

@@ -315,6 +315,7 @@ def _assign(
             "unknown-argument",
             f"`{name}` takes {_count(len(order), 'tensor')}, and is given {len(arguments.positional)}",
             arguments.positional[len(order)][1],
+            secondary=[Label(order[-1].span, "the last of them")] if order else [],
         )
     given = {p.name: item for p, item in zip(order, arguments.positional, strict=False)}
     for key, item in arguments.keywords.items():
@@ -411,7 +412,24 @@ def _explain(
         expected=patterns[argument],
         found=describe(value),
         notes=mismatch_notes(context, mismatch, earlier[0], value),
-        help=_tensor_help(mismatch, patterns[argument], value),
+        help=_other_way_round(argument, patterns, given) or _tensor_help(mismatch, patterns[argument], value),
+    )
+
+
+def _other_way_round(argument: str, patterns: dict[str, TypePattern], given: dict[str, tuple[Any, Span]]) -> str | None:
+    """A help text where two arguments would fit if they were exchanged, by their element types and ranks."""
+    value, span = given[argument]
+    for other, pattern in patterns.items():
+        theirs, place = given[other]
+        unlike = patterns[argument].dtype != pattern.dtype
+        if unlike and _fits(value, pattern) and _fits(theirs, patterns[argument]):
+            return f"the other way round it fits: `{argument} = {place.text}, {other} = {span.text}`"
+    return None
+
+
+def _fits(value: Any, pattern: TypePattern) -> bool:
+    return (
+        isinstance(value, Value) and dtype_fits(value.type.dtype, pattern.dtype) and pattern.rank_fits(value.type.rank)
     )
 
 

@@ -123,7 +123,9 @@ def check_callable(value: Any, span: Span, help_: str = _APPLIED) -> None:
     if isinstance(value, Value):
         raise fail("not-callable", "a tensor cannot be applied", span, describe(value), help=help_)
     if not isinstance(value, CALLABLE):
-        raise fail("not-callable", f"{describe(value)} cannot be applied", span)
+        of_layers = isinstance(value, tuple) and any(isinstance(item, CALLABLE) for item in value)
+        raise fail("not-callable", f"{describe(value)} cannot be applied", span,
+                   help="`f >> g` makes one layer of several" if of_layers else None)  # fmt: skip
 
 
 def check_created(value: Any, span: Span, help_: str = _APPLIED) -> None:
@@ -213,12 +215,12 @@ def create_model(context: Context, function: Function, settings: dict[str, Any],
     definition = function.definition
     environment = Environment(function.environment)
     environment.names.update(settings)
-    bind.check_where(context, definition, environment, span)
     model = Model(function, settings, instance, environment)
-    if not definition.entries:
+    if not definition.entries:  # its conditions may be on sizes of its inputs
         environment.set("forward", Entry(model, definition))
         instance.namer = Counter()
         return model
+    bind.check_where(context, definition, environment, span)
     for entry in definition.entries:
         environment.set(entry.name.name, Entry(model, entry))
     frame = Frame("model", function.name, instance, definitions=(definition,), environment=environment)

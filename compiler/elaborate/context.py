@@ -98,7 +98,7 @@ class Context:
     def run_input(self, role: str) -> Value:
         """The scalar i64 graph input with this role: "seed", "step" (from 0), "steps" (planned in all) or "first"."""
         if role not in self.run_inputs:
-            self.run_inputs[role] = self.builder.root.input(role, TensorType("i64"), role, _RUN_INPUTS[role])
+            self.run_inputs[role] = self.builder.root.input(role, TensorType("i64"), role, doc=_RUN_INPUTS[role])
         return self.run_inputs[role]
 
     def random_site(self) -> int:

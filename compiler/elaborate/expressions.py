@@ -8,7 +8,7 @@ from typing import Any
 
 from netlang import habits, syntax
 from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
-from netlang.dims import Dim, Size
+from netlang.dims import Dim
 from netlang.source import Span
 
 from ..initializers import INITIALIZERS
@@ -20,6 +20,7 @@ from .axis_patterns import pattern_call
 from .choice import chosen_value, decided
 from .context import Context, Reported
 from .differentiation import recomputed_value
+from .heads import heads
 from .naming import Prefixed
 from .values import (
     POISON,
@@ -32,7 +33,6 @@ from .values import (
     Poison,
     describe,
     is_number,
-    is_size,
 )
 
 MAX_ITEMS = 10_000
@@ -219,7 +219,7 @@ def _attribute(context: Context, expr: syntax.Attribute, environment: Environmen
         "unknown-attribute",
         f"{describe(value)} has no `{expr.name}`",
         expr.name_span,
-        help=did_you_mean(expr.name, members) or _alternative(value),
+        help=habits.MEMBERS.get(expr.name) or did_you_mean(expr.name, members) or _alternative(value),
     )
 
 
@@ -297,7 +297,10 @@ def condition(context: Context, expr: syntax.Expr, environment: Environment) -> 
             str(value.type),
             help="`select(condition, a, b)` chooses between tensors, element by element",
         )
-    raise fail("type-mismatch", "this is not a condition", expr.span, describe(value))
+    help = (
+        'a message follows `:`, without parentheses: `assert n > 3 : "too few"`' if isinstance(value, tuple) else None
+    )
+    raise fail("type-mismatch", "this is not a condition", expr.span, describe(value), help=help)
 
 
 def _conditional(context: Context, expr: syntax.Conditional, environment: Environment, binding: str | None) -> Any:
@@ -307,57 +310,6 @@ def _conditional(context: Context, expr: syntax.Conditional, environment: Enviro
     if isinstance(chosen, Value):
         return chosen_value(context, expr, chosen, environment, binding)
     return evaluate_block(context, expr.then if chosen else expr.otherwise, environment, binding)
-
-
-def _heads(context: Context, expr: syntax.Heads, environment: Environment) -> Any:
-    """Splits the last axis of each source into (heads, rest), with the heads before the next to last axis."""
-    count = evaluate(context, expr.count, environment)
-    if isinstance(count, Poison):
-        return POISON
-    if not is_size(count) or (isinstance(count, int) and count < 1):
-        raise fail("bad-value", "the number of heads must be a whole number above 0", expr.count.span, describe(count))
-    inner = Environment(environment)
-    for source in expr.sources:
-        value = evaluate(context, source, environment)
-        if isinstance(value, Poison):
-            return POISON
-        inner.set(source.name, _split_heads(context, value, count, source.span))
-    result = evaluate_block(context, expr.body, inner)
-    if isinstance(result, Poison):
-        return POISON
-    if isinstance(result, tuple):
-        return tuple(_join_heads(context, value, count, expr.body.span) for value in result)
-    return _join_heads(context, result, count, expr.body.span)
-
-
-def _split_heads(context: Context, value: Any, count: Size, span: Span) -> Value:
-    if not isinstance(value, Value) or value.type.rank < 2:
-        raise fail("rank-mismatch", "`heads` splits tensors of at least two axes", span, describe(value))
-    *outer, time, width = value.type.shape
-    if (width // count) * count != width:
-        fitting = [n for n in range(1, 33) if isinstance(width, int) and width % n == 0]
-        raise fail("shape-mismatch", f"{width} does not split into {count} heads of equal width", span, str(value.type),
-                   help=f"it splits into {', '.join(map(str, fitting))}" if fitting else None)  # fmt: skip
-    b, rank = context.builder, value.type.rank
-    with b.at(span):
-        split = b.reshape(value, shape=(*outer, time, count, width // count))
-        return b.transpose(split, perm=(*range(rank - 2), rank - 1, rank - 2, rank))
-
-
-def _join_heads(context: Context, value: Any, count: Size, span: Span) -> Value:
-    if not isinstance(value, Value) or value.type.rank < 3 or value.type.shape[-3] != count:
-        raise fail(
-            "wrong-result",
-            "the body of `heads` must keep the head axis, third from the end",
-            span,
-            describe(value),
-            expected=f"[…, {count}, rows, columns]",
-        )
-    *outer, _, time, width = value.type.shape
-    b, rank = context.builder, value.type.rank
-    with b.at(span):
-        together = b.transpose(value, perm=(*range(rank - 3), rank - 2, rank - 3, rank - 1))
-        return b.reshape(together, shape=(*outer, time, count * width))
 
 
 def _tuple(context: Context, expr: syntax.Tuple | syntax.List, environment: Environment) -> Any:
@@ -405,7 +357,7 @@ _HANDLERS: dict[type, Any] = {
     syntax.Pipe: _pipe,
     syntax.Compose: _compose,
     syntax.Conditional: _conditional,
-    syntax.Heads: _heads,
+    syntax.Heads: heads,
     syntax.Aggregate: aggregation.aggregate,
     syntax.Scan: iteration.scan,
     syntax.Loop: iteration.loop,

@@ -17,6 +17,7 @@ from ..builder import Builder
 from ..demands import Comparison, Demand
 from ..ir import Graph, Init, Value
 from . import binding
+from .averaging import average_path
 from .calls import Arguments, call, create_model, entry_of
 from .context import Abandoned, Context, Frame, Reported, is_library
 from .modules import LoadedModule, Modules
@@ -181,7 +182,9 @@ def flat_step(blueprint: Blueprint, parts: int) -> FlatStep:
     _require_optimizer(blueprint, plan)
     clips = plan.clip is not None
     count = 1 if clips else parts
-    own = {decay: replace(plan, instances={}) for decay in (True, False)}  # each graph has states of its own
+    own = {
+        decay: replace(plan, instances={}, averages={}) for decay in (True, False)
+    }  # each graph has states of its own
     apply = {decay: _flat_apply(blueprint, plan, count, decay) for decay, plan in own.items()}
     return FlatStep(_flat_combine(parts) if clips else None, apply, plan.clip)
 
@@ -219,6 +222,15 @@ def loss_graph(blueprint: Blueprint) -> Graph:
     _losses(context, plan)
     _next_states(context, model)
     return _finished(context, blueprint)
+
+
+def averages(blueprint: Blueprint) -> dict[str, str]:
+    """The parameters of which training keeps a mean over the steps, and the variable that holds it."""
+    context, _, plan = _run_train(blueprint, {}, "train", training=True)
+    names = list(plan.averaged)
+    if plan.average is not None:
+        names = [v.name for v in context.builder.variables if v.kind == "param" and v.trainable]
+    return {name: average_path(name) for name in names}
 
 
 def train_plan(blueprint: Blueprint) -> TrainPlan:
@@ -295,7 +307,8 @@ def _entry_inputs(context: Context, entry: Entry, user: Span) -> Arguments:
             environment.set(parameter.name, value)
         elif parameter in tensors and not isinstance(parameter.default, syntax.NoneLiteral):
             assert isinstance(parameter.type, syntax.TypeName)
-            value = context.builder.input(parameter.name, closed_type(context, parameter.type, environment))
+            type_ = closed_type(context, parameter.type, environment)
+            value = context.builder.input(parameter.name, type_, loc=parameter.span)
             context.origins[value] = parameter.span
         else:
             continue
@@ -312,11 +325,11 @@ def _number_input(context: Context, parameter: syntax.Parameter) -> Any:
     if type_ not in ("int", "float"):
         return None
     if type_ == "float":
-        value = b.input(parameter.name, TensorType("f32"))
+        value = b.input(parameter.name, TensorType("f32"), loc=parameter.span)
         context.origins[value] = parameter.span
         return value
     size = b.fresh(parameter.name)  # of the numbers below it, which is how a number of the graph becomes a size
-    value = b.input(parameter.name, TensorType("i64"), size=str(size))
+    value = b.input(parameter.name, TensorType("i64"), size=str(size), loc=parameter.span)
     context.origins[value] = parameter.span
     context.demand(_not_negative(parameter, size))
     b.arange(b.constant(0), value, b.constant(1), count=size)

@@ -51,6 +51,25 @@ def rank(context: Context, arguments: Arguments) -> int:
     raise fail("type-mismatch", "`rank` takes one tensor or list", arguments.span)
 
 
+def as_logits(context: Context, arguments: Arguments) -> Value:
+    """`as_logits(x)`: x; an error where it comes from `softmax` or `sigmoid`, which the loss around applies itself."""
+    if len(arguments.positional) != 1 or arguments.keywords or not isinstance(arguments.positional[0][0], Value):
+        raise fail("not-a-tensor", "`as_logits` takes a tensor", arguments.span)
+    value = arguments.positional[0][0]
+    made = context.builder.producer(value)
+    while made is not None and made.op in _KEEP_KIND:
+        made = context.builder.producer(made.inputs[0])
+    if made is not None and made.op in _TO_PROBABILITIES:
+        word, loss = made.op, context.frame.name
+        raise fail("not-logits", f"`{loss}` takes logits, and these have been through `{word}`", arguments.span,
+                   help=f"leave the `{word}` out: `{loss}` makes probabilities of logits itself")  # fmt: skip
+    return value
+
+
+_TO_PROBABILITIES = frozenset({"softmax", "sigmoid"})
+_KEEP_KIND = frozenset({"cast", "concat", "expand", "reshape", "slice", "split", "squeeze", "transpose"})
+
+
 def uniform(context: Context, arguments: Arguments) -> Value:
     """`uniform(n, m, seed = …)`: f32 numbers uniform in (0, 1), never 0 or 1."""
     shape, given = _shape(arguments)
@@ -196,6 +215,7 @@ INTRINSICS: dict[str, Intrinsic] = {
         product,
         rearrange,
         rank,
+        as_logits,
         uniform,
         uniform_like,
         normal,

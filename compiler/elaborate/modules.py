@@ -348,8 +348,8 @@ def _bound(node: syntax.Node) -> Iterator[str]:
     match node:
         case syntax.Parameter(name=name):
             yield name
-        case syntax.Assign(targets=targets):
-            yield from (target.name for target in targets)
+        case syntax.Assign() | syntax.SetNext():
+            yield from (target.name for target in syntax.bound_names(node))
         case syntax.Repeat(index=syntax.Name(name)):
             yield name
         case (

@@ -119,7 +119,7 @@ def _attribute(op: Op, attribute: AttributeParameter, value: Any, span: Span) ->
     accepted, converted = _ATTRIBUTES[attribute.type](value)
     if not accepted:
         raise fail("type-mismatch", f"`{attribute.name}` of `{op.name}` must be {_WORDS[attribute.type]}", span,
-                   describe(value))  # fmt: skip
+                   describe(value), help=_about(attribute))  # fmt: skip
     if attribute.type in ("size", "sizes") and attribute.name not in _POSITIONS:
         require_sizes(converted if isinstance(converted, tuple) else (converted,), f"`{op.name}`", span)
     if op.splits and attribute.name == "parts" and isinstance(converted, int) and converted > MAX_PARTS:
@@ -146,7 +146,11 @@ def _require_known(op: Op, attribute: AttributeParameter, value: Any, span: Span
     for item in value if isinstance(value, tuple) else (value,):
         if isinstance(item, Dim):
             raise fail("not-compile-time", f"`{attribute.name}` of `{op.name}` must be known while compiling", span,
-                       f"`{item}` is open until run time")  # fmt: skip
+                       f"`{item}` is open until run time", help=_about(attribute))  # fmt: skip
+
+
+def _about(attribute: AttributeParameter) -> str | None:
+    return "axes are numbers: 0 is the first, -1 the last" if attribute.name in ("axis", "axes") else None
 
 
 def _sizes(value: Any) -> tuple[bool, Any]:

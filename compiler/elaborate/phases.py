@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from netlang import syntax
-from netlang.diagnostics import DiagnosticError, did_you_mean, fail
+from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
 from netlang.source import Span
 
 from ..ir import Value, Variable
@@ -39,6 +39,7 @@ def phase(context: Context, statement: syntax.Phase, environment: Environment) -
         plan.repetition = number, count
         _execute(context, plan, statement, environment)
         trained = _trained(context, statement, belongs)
+        _claim_averages(outer, plan, trained)
         if updates:
             _update(context, outer, plan, trained)
     assert plan.loss is not None
@@ -146,6 +147,19 @@ def _trained(context: Context, statement: syntax.Phase, belongs: Sequence[_Belon
             raise fail("no-parameters", f"`{node.span.text}` has no parameters to update", node.span,
                        help=_known(node, [variable.name for variable in variables]))  # fmt: skip
     return [v for v in variables if v.trainable and any(is_one(v) for is_one in belongs)]
+
+
+def _claim_averages(outer: TrainPlan, plan: TrainPlan, trained: Sequence[Variable]) -> None:
+    """Notes which parameters the phase averages. Raises duplicate-name where another one does already."""
+    if plan.average is None:
+        return
+    for variable in trained:
+        other = outer.averaged.setdefault(variable.name, plan)
+        if other is not plan:
+            first = outer.phases[other.name or ""].average
+            secondary = [Label(first.statement.span, f"by the phase `{other.name}`")] if first else []
+            raise fail("duplicate-name", f"`{variable.name}` is averaged already", plan.average.statement.span,
+                       secondary=secondary, help="average a parameter in the last phase that updates it")  # fmt: skip
 
 
 def _known(node: syntax.Expr, names: Sequence[str]) -> str:

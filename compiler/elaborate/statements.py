@@ -15,6 +15,7 @@ from netlang.types import PackPattern, TensorType
 from ..ir import Value
 from . import iteration, phases, training
 from .augmentation import augment
+from .averaging import Average
 from .choice import chosen_statements, decided
 from .context import Context, Reported
 from .differentiation import recomputed
@@ -152,8 +153,13 @@ def _check_marks(statement: syntax.Declare) -> None:
 def _variable_type(context: Context, statement: syntax.Declare, environment: Environment) -> TensorType:
     pattern = pattern_of(statement.type, environment)
     for name in open_names(pattern):
+        if isinstance(environment.find(name), Poison):
+            raise Reported
         raise fail("undefined-name", f"the dimension `{name}` is not defined", statement.type.span)
     for dim in pattern.dims:
+        if isinstance(dim, int) and dim < 0:
+            raise fail("bad-value", "no parameter has a size below 0",
+                       statement.type.span, str(pattern), found=dim)  # fmt: skip
         if not isinstance(dim, int) and not context.generic:
             shown = f"*{dim.name}" if isinstance(dim, PackPattern) else str(dim)
             _poison_open(statement.type, environment)
@@ -351,7 +357,7 @@ def _input(context: Context, statement: syntax.Input, environment: Environment) 
 
 
 def _goal(context: Context, statement: syntax.Statement) -> training.TrainPlan:
-    """The plan that a loss, an optimizer or a norm belongs to. Raises misplaced-statement beside phases."""
+    """The plan that a loss, an optimizer, a norm or an average belongs to. Raises misplaced-statement beside phases."""
     plan = training.plan_of(context, statement)
     phases.check_unphased(plan, statement)
     plan.first_goal = plan.first_goal or statement
@@ -360,10 +366,14 @@ def _goal(context: Context, statement: syntax.Statement) -> training.TrainPlan:
 
 def _minimize(context: Context, statement: syntax.Minimize, environment: Environment) -> None:
     plan = _goal(context, statement)
+    if plan.loss is not None and statement.loss.span == plan.loss_span:
+        raise fail("duplicate-name", "the loss of a step is minimized once, not in a `repeat`", statement.span,
+                   help="training repeats the step: `netlang train FILE --epochs 10`")  # fmt: skip
     if plan.loss is not None:
         where = "`train` block" if plan.name is None else "phase"
-        raise fail("duplicate-name", f"a {where} minimizes one loss", statement.span,
-                   secondary=[Label(plan.loss_span, "the first one")], help="add the losses up")  # fmt: skip
+        first = [Label(plan.loss_span, "the first one")]
+        raise fail("duplicate-name", f"a {where} minimizes one loss", statement.span, secondary=first,
+                   help="add the losses up: `minimize a + b`")  # fmt: skip
     value = evaluate(context, statement.loss, environment)
     if isinstance(value, Poison):
         plan.loss_failed = True
@@ -398,6 +408,15 @@ def _clip(context: Context, statement: syntax.Clip, environment: Environment) ->
     plan.clip = float(value)
 
 
+def _average(context: Context, statement: syntax.Average, environment: Environment) -> None:
+    plan = _goal(context, statement)
+    if plan.average is not None:
+        where = "`train` block" if plan.name is None else "phase"
+        raise fail("duplicate-name", f"a {where} has one average", statement.span,
+                   secondary=[Label(plan.average.statement.span, "the first one")])  # fmt: skip
+    plan.average = Average(statement, environment)
+
+
 def _fit(context: Context, statement: syntax.Fit, environment: Environment) -> None:
     plan = training.plan_of(context, statement)
     if statement.method.name not in ("resize", "pad"):
@@ -424,6 +443,7 @@ _HANDLERS: dict[type, Any] = {
     syntax.Report: _report,
     syntax.Optimizer: _optimizer,
     syntax.Clip: _clip,
+    syntax.Average: _average,
     syntax.Fit: _fit,
     syntax.Augment: augment,
     syntax.Phase: phases.phase,

@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netlang import syntax
-from netlang.diagnostics import Label, fail
+from netlang.diagnostics import DiagnosticError, Label, fail
 from netlang.source import BUILTIN, Span
 from netlang.types import TensorType
 
 from ..autodiff import gradients
 from ..ir import Value, Variable
 from ..ops import OPS
-from .context import Context, Frame
+from .averaging import Average, new_averages
+from .context import Context, Frame, is_library
 from .naming import Instance
 from .numbers import scalar
 from .patterns import split_parameters
-from .values import CALLABLE, Environment, Layer, Model, describe, is_number
+from .values import CALLABLE, Environment, Function, Layer, Model, describe, is_number
 
 
 @dataclass
@@ -26,9 +27,9 @@ class TrainPlan:
     """What a `train` block has declared so far, or a phase of one, which has a name.
 
     updates: whether phases update their parameters, rather than only say what they minimize. states: the next values
-    of the optimizers' states, of phases. Of a phase, current: the values that parameters have got in this step;
-    repetition: the number of the update among those of this step, from 0, and how many these are; started: how many
-    nodes there were when it began.
+    of the optimizers' states, of phases; averaged: the parameters whose mean is kept, and the phase that does.
+    Of a phase, current: the values that parameters have got in this step; repetition: the number of the update among
+    those of this step, from 0, and how many these are; started: how many nodes there were when it began.
     """
 
     inputs: dict[str, Value] = field(default_factory=dict)
@@ -39,14 +40,17 @@ class TrainPlan:
     optimizer: syntax.Expr | None = None
     optimizer_environment: Environment | None = None
     clip: float | None = None
+    average: Average | None = None
     fits: dict[str, str] = field(default_factory=dict)
     name: str | None = None
     model: Model | None = None
     updates: bool = True
     phases: dict[str, TrainPlan] = field(default_factory=dict)
     states: dict[str, Value] = field(default_factory=dict)
-    first_goal: syntax.Statement | None = None  # a loss, an optimizer or a norm that stands in no phase
+    averaged: dict[str, TrainPlan] = field(default_factory=dict)
+    first_goal: syntax.Statement | None = None  # a loss, an optimizer, … that stands in no phase
     instances: dict[str, Instance] = field(default_factory=dict)  # where the optimizer keeps its states
+    averages: dict[str, Value] = field(default_factory=dict)  # the means as they are now
     current: dict[str, Value] = field(default_factory=dict)
     repetition: tuple[int, int] = (0, 1)
     started: int = 0
@@ -57,14 +61,14 @@ class TrainPlan:
 
     def begin(self) -> None:
         """Forgets what the statements of a phase said, before they are executed again."""
-        self.loss = self.optimizer = self.clip = None
+        self.loss = self.optimizer = self.clip = self.average = None
         self.reports.clear()
 
     def input(self, context: Context, name: str, type_: TensorType, span: Span) -> Value:
         """The graph input called `name`. Raises duplicate-name where it exists with another type."""
         value = self.inputs.get(name)
         if value is None:
-            value = self.inputs[name] = context.builder.root.input(name, type_)
+            value = self.inputs[name] = context.builder.root.input(name, type_, loc=span)
             context.origins[value] = span
         elif value.type != type_:
             raise fail("duplicate-name", f"the input `{name}` is declared with another type", span,
@@ -75,15 +79,16 @@ class TrainPlan:
         """Adds a reported number under its own or its expression's name."""
         name = item.name or _name_of(item.value)
         if name is None:
-            raise fail("missing-argument", "give this report a name", item.span, help="`report name = …`")
+            named = item.value.value if isinstance(item.value, syntax.String) else "name"
+            raise fail("missing-argument", "give this report a name", item.span, help=f"`report {named} = …`")
         if name == "loss" or name in self.reports:
             raise fail("duplicate-name", f"`{name}` is reported twice", item.span,
                        help="the loss is always reported" if name == "loss" else None)  # fmt: skip
         if is_number(value):
             value = scalar(context, value, "f32", item.span)
         if not isinstance(value, Value) or value.type.rank:
-            raise fail("type-mismatch", "a report is one number", item.span, describe(value),
-                       help="`mean(…)` makes one number")  # fmt: skip
+            help = f"apply it: `{name}(…)`" if isinstance(value, CALLABLE) else "`mean(…)` makes one number"
+            raise fail("type-mismatch", "a report is one number", item.span, describe(value), help=help)
         self.reports[name] = context.builder.cast(value, dtype="f32")
 
 
@@ -137,9 +142,26 @@ def parameter_gradients(
     assert plan.loss is not None
     if trained is None:
         trained = [v for v in context.builder.variables if v.kind == "param" and v.trainable]
+        if not trained and not context.states:
+            raise _nothing_to_train(context, plan)
     values = [plan.value(variable) for variable in trained]
     _check_gradient(context, plan, set(values))
     return trained, gradients(context.builder, plan.loss, values)
+
+
+def _nothing_to_train(context: Context, plan: TrainPlan) -> DiagnosticError:
+    """The error for a step that changes nothing."""
+    params = [variable for variable in context.builder.variables if variable.kind == "param"]
+    shown = [Label(v.loc, f"`{v.name}` is frozen") for v in params[:1] if not is_library(v.loc)]
+    return fail(
+        "no-parameters",
+        "there is nothing to train: all parameters are frozen" if params else "this model has no parameters to train",
+        plan.loss_span,
+        secondary=shown,
+        help="take `@frozen` or `--freeze` away from what is to be trained"
+        if params
+        else "layers such as `linear(…)` have parameters, and `param scale: f32 ~ ones()` declares one",
+    )
 
 
 def _check_gradient(context: Context, plan: TrainPlan, trained: set[Value]) -> None:
@@ -170,7 +192,7 @@ def _check_gradient(context: Context, plan: TrainPlan, trained: set[Value]) -> N
 
 
 def update(context: Context, plan: TrainPlan, trained: list[Variable], grads: list[Value]) -> list[tuple[str, Value]]:
-    """One optimizer step: the new value of every trained parameter and of every state of the optimizer."""
+    """One step: the new value of every trained parameter, of every state of the optimizer, and of the averages."""
     if plan.clip is not None and grads:
         grads = clip_gradients(context, grads, plan.clip)
     return apply_optimizer(context, plan, trained, grads)
@@ -195,6 +217,9 @@ def apply_optimizer(
         new = _apply(context, plan, Layer(layer.function, own, instance), variable, grad, number)
         results.append((variable.name, new))
         states.extend((state.name, value) for state, value in pending_states(instance))
+    if plan.average is not None:
+        new = [value for _, value in results]
+        states += new_averages(context, plan.average, plan.averages, trained, new, number)
     return results + states
 
 
@@ -214,6 +239,9 @@ def _optimizer(context: Context, plan: TrainPlan) -> Layer:
         layer = evaluate(context, expr, plan.optimizer_environment)
     finally:
         context.frames.pop()
+    if isinstance(layer, Function) and layer.definition.kind == "layer":
+        raise fail("not-callable", f"`{layer.name}` is a layer that has not been created", expr.span,
+                   help=f"write `optimizer {layer.name}(…)`, with its settings in the parentheses")  # fmt: skip
     if not isinstance(layer, Layer):
         raise fail("type-mismatch", "this is not an optimizer", expr.span, describe(layer),
                    help="optimizers are sgd(…), adam(…), adamw(…), rmsprop(…), or a layer of your own")  # fmt: skip

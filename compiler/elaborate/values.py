@@ -60,6 +60,13 @@ class Environment:
             scope = scope.outer
         raise KeyError(name)
 
+    def find(self, name: str) -> Any:
+        """The value of `name`, or None where it has none."""
+        try:
+            return self.get(name)
+        except KeyError:
+            return None
+
     def _compute(self, name: str, lazy: Lazy) -> Any:
         if lazy.running:
             raise fail("recursion", f"`{name}` is defined in terms of itself")

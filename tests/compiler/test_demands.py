@@ -36,6 +36,17 @@ def test_what_is_not_known_decides_nothing(
     assert condition.holds(sizes) is holds
 
 
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        (Comparison(T * 2, "==", N + 2), "2*t == n + 2"),
+        (Combination("and", (SHORT, Combination("not", (KNOWN_TRUE,)))), "t <= 4 and (not (1 < 2))"),
+    ],
+)
+def test_conditions_can_be_read(condition: Comparison | Combination, text: str) -> None:
+    assert str(condition) == text
+
+
 def test_the_fault_tells_the_sizes() -> None:
     demand = Demand(SHORT, ("there are ", T, ", not ", T + 1), (("t", T), ("n", N)), Diagnostic("assertion-failed", ""))
     demand.check({"t": 4})

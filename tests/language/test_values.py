@@ -185,6 +185,14 @@ def test_a_message_may_hold_braces_and_quotes() -> None:
     assert caught.value.diagnostics[0].title == '{1} is "1" of f32[b, 4]'
 
 
+def test_heads_of_vectors() -> None:
+    """A vector is one row: what the heads make of it is joined into a vector."""
+    text = "model M(x: f32[6], y: f32[6]) -> f32[6] { return heads 3 over x, y { x * softmax(y) } }"
+    x, y = np.arange(6, dtype=np.float32), np.linspace(-1, 1, 6, dtype=np.float32)
+    weights = np.exp(y.reshape(3, 2)) / np.exp(y.reshape(3, 2)).sum(-1, keepdims=True)
+    np.testing.assert_allclose(result(text, x=x, y=y), (x.reshape(3, 2) * weights).reshape(6), rtol=1e-6)
+
+
 def test_heads_can_have_several_results() -> None:
     """Each is joined again, here the weighted values and what they were made of."""
     text = "model M(x: f32[b, t, 6]) -> f32[b, t, 6] { y, z = heads 3 over x { x @ x.T @ x, 2 * x }; return y + z }"

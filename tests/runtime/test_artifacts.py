@@ -131,6 +131,13 @@ def test_every_file_passes_the_full_checker_and_is_described(
     }
 
 
+def test_what_the_program_requires_of_open_sizes_is_described(tmp_path: Path) -> None:
+    (tmp_path / "a.net").write_text("model M(x: f32[b, t]) -> f32[b, t] where t <= 4, t % 2 == 0 { return 2 * x }")
+    nl.compile(nl.load(tmp_path / "a.net")["M"](), tmp_path / "build")
+    manifest = json.loads((tmp_path / "build" / "manifest.json").read_text())
+    assert manifest["files"]["forward.onnx"]["requires"] == ["t <= 4", "t - 2*(t // 2) == 0"]
+
+
 def test_compiling_again_gives_the_same_bytes(classifier: Callable[..., BoundNetwork], tmp_path: Path) -> None:
     first = nl.compile(classifier(), tmp_path / "a")
     second = nl.compile(classifier(), tmp_path / "b")

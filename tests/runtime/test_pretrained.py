@@ -92,9 +92,14 @@ def assert_equal(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndar
             f'"all.weight" -> "one", "two"; "one" -> "fc1.weight"; "two" -> "fc2.weight", "rest"; ignore "rest"\n'
             f'reshape "*.weight"; {RENAMED}',
         ),
+        (
+            {**{n: a for n, a in FILE.items() if not n.endswith("bias")},
+             "biases": np.concatenate([FILE["fc1.bias"], FILE["fc2.bias"]])},
+            f'{RENAMED}; "biases" -> "linear.bias", "linear_2.bias"',
+        ),
     ],
     ids=["names", "order", "stars", "nothing", "exchange", "transpose", "transpose at the end", "reshape", "ignore",
-         "join", "split"],
+         "join", "split", "split into 6 and 2"],
 )  # fmt: skip
 def test_rules(tensors: dict[str, np.ndarray], rules: str, tmp_path: Path) -> None:
     if "all.weight" in tensors:  # 24 numbers, 12, and 12 that are left out
