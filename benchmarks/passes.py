@@ -14,21 +14,25 @@ import numpy as np
 import onnxruntime as ort
 from netlang.compiler.emit import emit
 from netlang.compiler.ir import Graph, Node
-from netlang.compiler.passes import CPU, ONE_THREAD, run
+from netlang.compiler.passes import run
+from netlang.runtime.further_passes import further_passes
 from netlang.runtime.job import open_network
 from netlang.runtime.session import Device
 
 from .cases import CASES, Case, case_named
 from .profile import feeds_for
 
-NAMES = ("algebra", "targets", "transpose", "columns", "masks", "squares", "fit_cache", "serial")
+NAMES = (
+    *("algebra", "targets", "transpose", "columns", "masks", "affine"),
+    *("squares", "fit_cache", "serial", "short_sums", "multiply_add"),
+)
 """Passes that there are for speed; the others are needed by these, or spare them work."""
 
 
 def variants(case: Case, threads: int) -> dict[str, Graph]:
     """The gradient graph with all passes, as "all", and without each one that has work there."""
     network = open_network(case.source, case.model, case.set)
-    further = ONE_THREAD if threads == 1 else CPU
+    further = further_passes(threads)
 
     def graph(*without: str) -> Graph:
         return run(network.gradient_graph(case.dims, without=without), pipeline=further, without=without)

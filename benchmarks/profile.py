@@ -23,7 +23,8 @@ from netlang.compiler.dtypes import numpy_dtype
 from netlang.compiler.emit import emit
 from netlang.compiler.initializers import materialise
 from netlang.compiler.ir import Graph, Input
-from netlang.compiler.passes import CPU, ONE_THREAD, run
+from netlang.compiler.passes import run
+from netlang.runtime.further_passes import further_passes
 from netlang.runtime.job import open_network
 from netlang.runtime.session import Device
 
@@ -41,7 +42,7 @@ GRAPHS: dict[str, Callable[[Network, dict[str, int]], Graph]] = {
 def graph_of(case: Case, name: str, threads: int) -> Graph:
     """One of `GRAPHS` of a case, as the engine for the processor runs the gradient: with its further passes."""
     graph = GRAPHS[name](open_network(case.source, case.model, case.set), case.dims)
-    return run(graph, pipeline=ONE_THREAD if threads == 1 else CPU) if name == "gradient" else graph
+    return run(graph, pipeline=further_passes(threads)) if name == "gradient" else graph
 
 
 @dataclass(frozen=True, slots=True)

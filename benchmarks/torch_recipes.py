@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -123,7 +124,7 @@ RECIPES: dict[str, Recipe] = {
         torch_models.ResNet20,
         classification,
         _SGD,
-        {"lr": 0.1, "momentum": 0.9, "nesterov": True},
+        {"lr": 0.01, "momentum": 0.9, "nesterov": True},
         weight_decay=0.0001,
         rate=cosine(),
         accuracies=(1,),
@@ -162,5 +163,12 @@ RECIPES: dict[str, Recipe] = {
     "gcn": Recipe(torch_graphs.GCN, own_with_logits, _ADAM, {"lr": 0.01}, accuracies=(1,)),
     "gat": Recipe(torch_graphs.GAT, classification, _ADAM, {"lr": 0.005}, weight_decay=5e-4, accuracies=(1,)),
     "skip_gram": Recipe(torch_sentences.SkipGram, own, _ADAM, {"lr": 0.002}),
+    "skip_gram_descent": Recipe(
+        partial(torch_sentences.SkipGram, sparse=True),
+        own,
+        torch.optim.SGD,
+        {"lr": 12.8, "fused": False},
+        rate=linear_decay(),
+    ),
 }
 """By the names of the cases."""

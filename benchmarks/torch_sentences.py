@@ -273,12 +273,12 @@ class BERT(nn.Module):
 
 
 class SkipGram(nn.Module):
-    """Word vectors, trained by negative sampling. Mikolov et al. 2013."""
+    """Word vectors, trained by negative sampling. Mikolov et al. 2013. `sparse` gradients are rows, for plain SGD."""
 
-    def __init__(self, vocab: int, d: int) -> None:
+    def __init__(self, vocab: int, d: int, *, sparse: bool = False) -> None:
         super().__init__()
-        self.words = nn.Embedding(vocab, d)
-        self.contexts = nn.Embedding(vocab, d)
+        self.words = nn.Embedding(vocab, d, sparse=sparse)
+        self.contexts = nn.Embedding(vocab, d, sparse=sparse)
 
     def forward(self, word: Tensor) -> Tensor:
         """i64[batch] -> f32[batch, d]."""
@@ -290,4 +290,4 @@ class SkipGram(nn.Module):
         agreement = (vector * self.contexts(near)).sum(-1)
         mistaken = torch.bmm(self.contexts(far), vector[..., None])[..., 0]
         other = far != near[:, None]
-        return (F.softplus(-agreement) + (F.softplus(mistaken) * other).sum(-1)).mean()
+        return -(F.logsigmoid(agreement) + (F.logsigmoid(-mistaken) * other).sum(-1)).mean()

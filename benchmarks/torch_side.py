@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,6 +23,9 @@ class TorchSide:
         self._recipe = RECIPES[case.name]
         self._model = self._recipe.model(**case.settings)
         self._inputs = tuple(case.inputs)
+        if compiled:
+            self._cache = tempfile.TemporaryDirectory()
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = self._cache.name  # what was compiled before does not count
         self._loss = torch.compile(self._recipe.loss) if compiled else self._recipe.loss
         self._infer = torch.compile(self._model) if compiled else self._model
         self._start_optimizer()
@@ -74,8 +79,7 @@ class TorchSide:
                 {"params": groups[True], "weight_decay": self._recipe.weight_decay},
                 {"params": groups[False], "weight_decay": 0.0},
             ],
-            fused=True,
-            **self._recipe.options,
+            **{"fused": True, **self._recipe.options},
         )
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._recipe.rate)
 

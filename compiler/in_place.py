@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .batching import ELEMENTWISE
 from .ir import Graph, Node, Value
+from .row_rules import ELEMENTWISE
 
 
 def is_elementwise(graph: Graph) -> bool:

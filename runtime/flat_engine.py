@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,57 +20,41 @@ import onnxruntime as ort
 from netlang.types import TensorType
 
 from ..compiler import Network
-from ..compiler.batching import batch_symbol, row_bytes, row_sites, why_mixed
+from ..compiler.barriers import cut_at_barriers
+from ..compiler.batching import batch_symbol, row_sites, why_mixed
 from ..compiler.control import recomputes
-from ..compiler.cost import bytes_moved
-from ..compiler.dtypes import numpy_dtype
 from ..compiler.elaborate.graphs import FLAT, FlatStep
 from ..compiler.emit import emit, output_name
 from ..compiler.in_place import is_elementwise, may_overwrite
 from ..compiler.initializers import materialise
 from ..compiler.ir import Graph
-from ..compiler.passes import CPU, ONE_THREAD, run
+from ..compiler.passes import run
 from ..compiler.passes.fixed import fixed
 from ..compiler.passes.hoist import hoist
+from ..compiler.passes.rows import adds_multiple, rows
+from ..compiler.row_rules import Mixed
+from .bound_rows import BoundRows
 from .engine import SPECIALISED_LIMIT, Engine, replaced_variables
 from .explained import explained
 from .flat_layout import Group, copies, flat_states, initial_state, state_suffix
-from .inputs import scalar_inputs
+from .further_passes import further_passes
+from .gradient_pass import GradientPass, Part, Places, Program, Task, deal
+from .parts import Work, bound_parts, separate_parts
+from .row_updates import RowUpdates
+from .separate_rows import SeparateRows
 from .session import Device
-from .variables import VariableBuffers, check_weights
-
-CACHE_BYTES = 11 << 18
-"""What the largest operator of a part may touch in the forward pass. Measured on cores with 2 MiB of second-level
-cache: for GPT (4 layers, width 128, batch 12) parts of 6 rows, which stay below this, take 36 ms on one core, 12 rows
-43 ms, 2 rows 46 ms; LeNet does not care."""
+from .variables import VariableBuffers, check_weights, empty
 
 PIECE = 1 << 15
 """Elements of the flat vectors that the optimizer updates at a time: with its states they fit the same cache."""
 
-PARTS_LIMIT_BYTES = 1 << 26
-"""Gradients above this are kept once for each part only where there is much more to compute than to add up."""
-
-GRADIENT_SHARE = 16
-"""How many times the bytes of all parts' gradients the forward pass must move. For GPT (6 layers, width 384, batch 8),
-whose forward pass moves 49 times its gradient, two parts take 1.36 s on one core, eight 1.42 s, and one 1.54 s."""
-
-
-Task = Callable[[], None]
-
 
 @dataclass(eq=False)
 class Step:
-    """Everything that runs for batches of one shape. `tasks` of each stage are one list for each thread.
+    """Everything that runs for batches of one shape. `combine` and `apply` have one list of tasks for each thread."""
 
-    gradients: for each of the two turns of the states; metrics: where each part puts its loss and reports.
-    inputs: the bindings of the parts, which get their rows before each run; firsts: where in the batch they begin.
-    """
-
-    rows: int
-    inputs: list[ort.IOBinding]
-    firsts: list[np.ndarray]
-    metrics: list[Mapping[str, np.ndarray]]
-    gradients: tuple[list[list[Task]], list[list[Task]]]
+    gradient: GradientPass
+    rates: list[Task]
     combine: list[list[Task]]
     squares: list[np.ndarray]
     apply: list[list[Task]]
@@ -78,7 +62,7 @@ class Step:
 
 @dataclass(eq=False)
 class Optimizer:
-    """The sessions of the second half of a step, for gradients from so many parts.
+    """The sessions of the second half of a step, for gradients from so many parts, whose sum is divided by a number.
 
     step: the graphs, those over pieces without what they compute of numbers alone. sessions: by "combine", or whether
     weights decay. rates: what computes those numbers, once for all pieces; numbers: where it puts them.
@@ -97,12 +81,13 @@ class FlatEngine(Engine):
         super().__init__(network, device, seed, steps)
         self._threads = self.device.threads or available_cores()
         self._pool = ThreadPoolExecutor(self._threads, "netlang") if self._threads > 1 else None
-        self._batch = None if why_mixed(self._open) else batch_symbol(self._open)
+        self._batch = batch_symbol(self._open)
+        self._separate = why_mixed(self._open) is None
         self._single = Device("cpu", 1)
         self._scalars = {role: np.zeros((), np.int64) for role in ("step", "steps", "seed")}
         self._scale = np.ones((), np.float32)
         self._steps_by_shape: dict[tuple[tuple[str, int], ...], Step] = {}
-        self._optimizers: dict[int, Optimizer] = {}
+        self._optimizers: dict[tuple[int, int], Optimizer] = {}
         self._lay_out(network)
 
     @staticmethod
@@ -126,15 +111,18 @@ class FlatEngine(Engine):
         apply = network.flat_step(1).apply
         self._groups = [Group.of(trained, decay, flat_states(graph)) for decay, graph in apply.items()]
         self._groups = [group for group in self._groups if group.length]
+        linear = [g for g in self._groups if network.flat_step(1).clip is None and adds_multiple(apply[g.decay])]
+        self._by_rows = frozenset(name for group in linear for name in group.members)
         others = [v for v in network.variables if v.name not in names]
         states = replaced_variables(self._open)
         self._others = VariableBuffers(others, states, self.device)
-        self._turns = (0, 1) if states else (0,)
         self._views = {name: view for group in self._groups for name, view in group.variables().items()}
+        turns = (0, 1) if states else (0,)
+        self._places = Places(self.device, self._groups, self._views, self._others, turns, self._scalars)
         self._write(materialise([*trained, *others], self.seed))
         for group in self._groups:
             for variable in apply[group.decay].variables:
-                if variable.kind == "optimizer":
+                if variable.kind != "param":
                     group.states[state_suffix(variable.name)][...] = initial_state(variable, group.length)
 
     def current(self) -> dict[str, ort.OrtValue]:
@@ -159,27 +147,21 @@ class FlatEngine(Engine):
         step = self._step = self._step_for(sizes)
         for role, value in (("step", self.step_count), ("steps", self.steps or 0), ("seed", self.seed)):
             self._scalars[role][...] = value
-        kept = []  # the runtime does not keep the arrays that it is bound to
-        for part, binding in enumerate(step.inputs):
-            for name, array in batch.items():
-                rows = array[part * step.rows : (part + 1) * step.rows] if len(step.metrics) > 1 else array
-                kept.append(self.device.place(rows))
-                binding.bind_ortvalue_input(name, kept[-1])
+        step.gradient.feed(batch)
         with explained(self._open):
-            self._parallel(step.gradients[self._others.turn])
-        count = len(step.metrics)
-        return {name: sum(float(part[name]) for part in step.metrics) / count for name in step.metrics[0]}
+            self._parallel(step.gradient.tasks[self._others.turn])
+        return step.gradient.metrics()
 
     def _commit(self) -> None:
         step = self._step
-        parts = len(step.metrics)
-        optimizer = self._optimizers[parts]
+        divisor = step.gradient.divisor
+        optimizer = self._optimizers[step.gradient.parts, divisor]
         clip = optimizer.step.clip
         if clip is not None:
             self._parallel(step.combine)
-            norm = math.sqrt(sum(float(square) for square in step.squares)) / parts
-            self._scale[...] = min(1.0, clip / (norm + 1e-6)) / parts
-        _run_all(optimizer.rates)
+            norm = math.sqrt(sum(float(square) for square in step.squares)) / divisor
+            self._scale[...] = min(1.0, clip / (norm + 1e-6)) / divisor
+        _run_all([*optimizer.rates, *step.rates])
         self._parallel(step.apply)
         self._others.advance()
 
@@ -202,92 +184,65 @@ class FlatEngine(Engine):
         return self._steps_by_shape[key]
 
     def _compile(self, sizes: dict[str, int]) -> Step:
-        rows = self._rows_of_part(sizes)
-        parts = sizes[self._batch] // rows if self._batch else 1
-        own = {**sizes, self._batch: rows} if self._batch else sizes
-        sites = row_sites(self._open, self._batch) if self._batch and parts > 1 else frozenset()
-        device = self._single if parts > 1 else self.device
-        further = ONE_THREAD if device.threads == 1 else CPU
-        graph = run(self.network.gradient_graph(own, sites), pipeline=further)
-        session = device.session(emit(graph), in_order=recomputes(graph))
-        metrics: list[Mapping[str, np.ndarray]] = [
-            {o.name: np.zeros((), np.float32) for o in graph.outputs if o.role in ("loss", "report")}
-            for _ in range(parts)
-        ]
-        firsts = [np.array(part * rows, np.int64) for part in range(parts)]
-        bound: dict[tuple[int, int], ort.IOBinding] = {}
-        for part in range(parts):
-            scalars = {**self._scalars, "first": firsts[part]}
-            for turn in self._turns:
-                bound[part, turn] = self._bind_part(session, graph, part, turn, scalars, metrics[part])
-        passes = [
-            self._share([partial(session.run_with_iobinding, bound[part, turn]) for part in range(parts)])
-            for turn in self._turns
-        ]
-        combine, squares, apply = self._optimizer_passes(parts)
-        return Step(rows, list(bound.values()), firsts, metrics, (passes[0], passes[-1]), combine, squares, apply)
+        gradient = self._gradient(sizes)
+        updates = self._row_updates(gradient)
+        combine, squares, apply = self._optimizer_passes(gradient.parts, gradient.divisor, updates)
+        return Step(gradient, updates.rates, combine, squares, apply)
 
-    def _rows_of_part(self, sizes: dict[str, int]) -> int:
-        """The most rows that fit the cache and cut the batch into equal parts, as many on each core."""
+    def _row_updates(self, gradient: GradientPass) -> RowUpdates:
+        """What adds rows to tables, where the pass over the gradient leaves them alone."""
+        updates = RowUpdates(gradient.touched, self._scalars)
+        for group in self._groups:
+            apply = fixed(self.network.flat_step(1).apply[group.decay], {"scale": 1 / gradient.divisor})
+            for name in group.members.keys() & updates.tables:
+                updates.add(name, self._views[name], apply)
+        return updates
+
+    def _gradient(self, sizes: dict[str, int]) -> GradientPass:
+        """What computes the gradients: in parts, where the rows of the batch and their number allow it."""
         if self._batch is None:
-            return 0
-        rows = sizes[self._batch]
-        gradient_bytes = sum(group.length * 4 for group in self._groups)
-        worth = bytes_moved(self._open, sizes) // (GRADIENT_SHARE * gradient_bytes)
-        if self._threads > worth and self._threads * gradient_bytes > PARTS_LIMIT_BYTES:
-            return rows
-        if any(node.bodies for node in self._open.nodes):
-            worth = 0  # rounds of a scan take as long for few rows
-        parts = [count for count in range(self._threads, rows + 1, self._threads) if rows % count == 0]
-        cached = CACHE_BYTES // max(1, row_bytes(self._open, self._batch, sizes))
-        worthwhile = [rows // count for count in parts if count <= max(worth, self._threads)]
-        return max((part for part in worthwhile if part <= cached), default=min(worthwhile, default=rows))
+            return self._whole(sizes)
+        work = Work(self._open, self._batch, sizes, sum(group.length * 4 for group in self._groups))
+        parts = separate_parts(work, self._threads) if self._separate else []
+        if len(parts) > 1:
+            sites = row_sites(self._open, self._batch)
+            program = self._program({**sizes, self._batch: parts[0].rows}, self._single, sites)
+            return SeparateRows(self._places, program, parts, self._threads)
+        return (None if self._separate else self._bound(work)) or self._whole(sizes)
 
-    def _bind_part(
-        self,
-        session: ort.InferenceSession,
-        graph: Graph,
-        part: int,
-        turn: int,
-        scalars: Mapping[str, np.ndarray],
-        metrics: Mapping[str, np.ndarray],
-    ) -> ort.IOBinding:
-        """Reads parameters where they lie, and writes gradients, new states and metrics where they belong."""
-        binding = session.io_binding()
-        before, after = self._others.set(turn), self._others.set(1 - turn)
-        for variable in graph.variables:
-            view = self._views.get(variable.name)
-            value = before[variable.name] if view is None else self.device.place(view)
-            binding.bind_ortvalue_input(variable.name, value)
-        gradients = {
-            f"grad.{name}": group.view(group.parts(part + 1)[part], name)
-            for group in self._groups
-            for name in group.members
-        }
-        for item in scalar_inputs(graph):
-            binding.bind_ortvalue_input(item.name, self.device.place(scalars[item.role]))
-        for output in graph.outputs:
-            match output.role:
-                case "gradient":
-                    target = self.device.place(gradients[output.name])
-                case "next":
-                    target = after[output.name]
-                case _:
-                    target = self.device.place(metrics[output.name])
-            binding.bind_ortvalue_output(output_name(output.name, output.role), target)
-        return binding
+    def _whole(self, sizes: dict[str, int]) -> GradientPass:
+        return SeparateRows(self._places, self._program(sizes, self.device), [Part(0, 0, 0)], self._threads)
 
-    def _optimizer_passes(self, parts: int) -> tuple[list[list[Task]], list[np.ndarray], list[list[Task]]]:
+    def _bound(self, work: Work) -> GradientPass | None:
+        """Parts that wait for each other's sums; None where the graph cannot be cut so, or is not worth it."""
+        if self._threads == 1 or any(node.bodies for node in work.loss.nodes):
+            return None
+        sizes = {name: size for name, size in work.sizes.items() if name != work.batch}
+        graph = self.network.gradient_graph(sizes, row_sites(work.loss, work.batch))
+        try:
+            cut = cut_at_barriers(graph, work.batch, work.rows)
+        except Mixed:
+            return None
+        parts = bound_parts(work, cut, self._threads)
+        return BoundRows(self._places, cut, parts, self._threads) if len(parts) > 1 else None
+
+    def _program(self, sizes: dict[str, int], device: Device, sites: frozenset[int] = frozenset()) -> Program:
+        graph = rows(self.network.gradient_graph(sizes, sites), self._by_rows)
+        graph = run(graph, pipeline=further_passes(device.threads))
+        return Program(graph, device.session(emit(graph), in_order=recomputes(graph)))
+
+    def _optimizer_passes(
+        self, parts: int, divisor: int, updates: RowUpdates
+    ) -> tuple[list[list[Task]], list[np.ndarray], list[list[Task]]]:
         """The passes over all pieces: those that sum and measure the gradients, where they are clipped; the updates."""
-        optimizer = self._optimizer(parts)
+        optimizer = self._optimizer(parts, divisor)
         sessions = optimizer.sessions
         combine: list[Task] = []
-        apply: list[Task] = []
+        apply: list[Task] = list(updates.tasks)
         squares: list[np.ndarray] = []
         for group in self._groups:
             gradients = group.parts(parts)
-            for start in range(0, group.length, PIECE):
-                piece = slice(start, min(start + PIECE, group.length))
+            for piece in group.pieces(PIECE, without=updates.tables):
                 parts_here = [gradient[piece] for gradient in gradients]
                 if optimizer.step.combine is not None:
                     squares.append(np.zeros((), np.float32))
@@ -298,7 +253,7 @@ class FlatEngine(Engine):
                     combine.append(partial(sessions["combine"].run_with_iobinding, binding))
                     parts_here = parts_here[:1]
                 apply.append(self._apply_piece(optimizer, group, piece, parts_here))
-        return self._share(combine), squares, self._share(apply)
+        return deal(combine, self._threads), squares, deal(apply, self._threads)
 
     def _apply_piece(self, optimizer: Optimizer, group: Group, piece: slice, gradients: list[np.ndarray]) -> Task:
         session, graph = optimizer.sessions[str(group.decay)], optimizer.step.apply[group.decay]
@@ -326,25 +281,24 @@ class FlatEngine(Engine):
             if array is not None:
                 binding.bind_ortvalue_input(item.name, self.device.place(array))
 
-    def _optimizer(self, parts: int) -> Optimizer:
-        if parts not in self._optimizers:
-            flat = _simplified(self.network.flat_step(parts), parts)
+    def _optimizer(self, parts: int, divisor: int) -> Optimizer:
+        key = parts, divisor
+        if key not in self._optimizers:
+            flat = _simplified(self.network.flat_step(parts), parts, divisor)
             halves = {group.decay: hoist(flat.apply[group.decay], self._scalars) for group in self._groups}
             flat = replace(flat, apply={decay: rest for decay, (_, rest) in halves.items()})
             graphs = {str(decay): graph for decay, graph in flat.apply.items()}
             if flat.combine is not None:
                 graphs["combine"] = flat.combine
             sessions = {name: self._single.session(emit(graph)) for name, graph in graphs.items()}
-            found = self._optimizers[parts] = Optimizer(flat, sessions, [], {})
+            found = self._optimizers[key] = Optimizer(flat, sessions, [], {})
             for decay, (numbers, _) in halves.items():
                 self._compute_once(found, decay, numbers)
-        return self._optimizers[parts]
+        return self._optimizers[key]
 
     def _compute_once(self, optimizer: Optimizer, decay: bool, graph: Graph) -> None:
         """Adds what computes the numbers that the pieces of a group share."""
-        results = optimizer.numbers[decay] = {
-            output.name: np.zeros((), numpy_dtype(output.value.type.dtype)) for output in graph.outputs
-        }
+        results = optimizer.numbers[decay] = {output.name: empty(output.value.type) for output in graph.outputs}
         if results:
             session = self._single.session(emit(graph))
             binding = session.io_binding()
@@ -353,22 +307,21 @@ class FlatEngine(Engine):
                 binding.bind_ortvalue_output(name, self.device.place(array))
             optimizer.rates.append(partial(session.run_with_iobinding, binding))
 
-    def _share(self, tasks: list[Task]) -> list[list[Task]]:
-        """Deals tasks out to the threads."""
-        return [dealt for start in range(self._threads) if (dealt := tasks[start :: self._threads])]
 
-
-def _simplified(flat: FlatStep, parts: int) -> FlatStep:
-    """The optimizer's graphs with the scale that is known: 1 / parts, or where gradients are clipped, 1 for their sum.
+def _simplified(flat: FlatStep, parts: int, divisor: int) -> FlatStep:
+    """The optimizer's graphs with the scale that is known: 1 / divisor, or where gradients are clipped, 1.
 
     The gradient of a single part is its own sum, which is not written again.
     """
+    pipeline = further_passes(1)
     if flat.combine is None:
-        return replace(flat, apply={decay: fixed(graph, {"scale": 1 / parts}) for decay, graph in flat.apply.items()})
+        whole = {decay: fixed(graph, {"scale": 1 / divisor}) for decay, graph in flat.apply.items()}
+        return replace(flat, apply={decay: run(graph, pipeline=pipeline) for decay, graph in whole.items()})
     combine = fixed(flat.combine, {"scale": 1.0})
     if parts == 1:
         combine = replace(combine, outputs=tuple(output for output in combine.outputs if output.name != "grad"))
-    return replace(flat, combine=run(combine, pipeline=ONE_THREAD))
+    apply = {decay: run(graph, pipeline=pipeline) for decay, graph in flat.apply.items()}
+    return replace(flat, combine=run(combine, pipeline=pipeline), apply=apply)
 
 
 def _run_all(tasks: list[Task]) -> None:

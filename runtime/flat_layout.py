@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -58,6 +58,15 @@ class Group:
             self.gradients.append(_zeros(self.length))
         return self.gradients[:count]
 
+    def pieces(self, size: int, without: Collection[str] = ()) -> Iterator[slice]:
+        """Parts of the vectors with at most `size` elements, which together have all members but those `without`."""
+        begin = 0
+        ends = [slice(self.length, self.length)]
+        for left_out in [*(place for name, place in self.members.items() if name in without), *ends]:
+            for start in range(begin, left_out.start, size):
+                yield slice(start, min(start + size, left_out.start))
+            begin = -(-left_out.stop // ALIGNMENT) * ALIGNMENT
+
     def view(self, vector: np.ndarray, name: str) -> np.ndarray:
         """The member `name` of a vector of this group; writing to it writes to the vector."""
         return vector[self.members[name]].reshape(self.shapes[name])
@@ -89,8 +98,8 @@ def initial_state(variable: Variable, length: int) -> np.ndarray:
 
 
 def flat_states(apply: Graph) -> dict[str, str]:
-    """The states of a flat optimizer step: what follows the parameter's name, and the variable's name in the graph."""
-    return {state_suffix(v.name): v.name for v in apply.variables if v.kind == "optimizer"}
+    """The states and means of a flat step: what follows the parameter's name, and the variable's name in the graph."""
+    return {state_suffix(v.name): v.name for v in apply.variables if v.kind != "param"}
 
 
 def copies(views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -37,8 +37,8 @@ def _log_softmax_numpy(x: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _softmax_vjp(b: Builder, g: Value, y: Value, x: Value, axis: int) -> tuple[Value]:
-    inner = b.sum(b.mul(g, y), axis=axis, keepdims=True)
-    return (b.mul(y, b.sub(g, inner)),)
+    share = b.mul(g, y)
+    return (b.sub(share, b.mul(y, b.sum(share, axis=axis, keepdims=True))),)
 
 
 def _log_softmax_vjp(b: Builder, g: Value, y: Value, x: Value, axis: int) -> tuple[Value]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from ..ir import Graph
+from .affine import affine
 from .algebra import algebra
 from .bodies import with_bodies
 from .columns import columns
@@ -39,7 +40,7 @@ PIPELINE: Pipeline = (
 )
 """Every pass with the name that `--dump-after` and `without` call it; "prune" spares the others work."""
 
-CPU: Pipeline = (("masks", masks), ("squares", squares), ("fit_cache", fit_cache))
+CPU: Pipeline = (("masks", masks), ("affine", affine), ("squares", squares), ("fit_cache", fit_cache))
 """Further passes for graphs that the runtime runs itself on the processor, which are not exported."""
 
 ONE_THREAD: Pipeline = (*CPU, ("serial", serial))

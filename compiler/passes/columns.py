@@ -6,9 +6,9 @@ import math
 
 from netlang.dims import Size
 
-from ..batching import ELEMENTWISE
 from ..builder import Builder
 from ..ir import Graph, Node, Value
+from ..row_rules import ELEMENTWISE
 from .rebuild import Results, rebuild
 
 LARGE = 256

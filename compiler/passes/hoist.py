@@ -45,10 +45,11 @@ def hoist(graph: Graph, roles: Collection[str]) -> tuple[Graph, Graph]:
 
 
 def _computed_from(graph: Graph, known: set[Value]) -> set[Node]:
-    """The nodes that compute numbers of `known` ones and constants; not the constants themselves."""
+    """The nodes that compute tensors of one element, of `known` ones and constants; not the constants themselves."""
     numbers, constants, found = set(known), set[Value](), set[Node]()
     for node in graph.nodes:
-        if any(x.type.rank for x in node.outputs) or not all(x in numbers or x in constants for x in node.inputs):
+        small = all(size == 1 for x in node.outputs for size in x.type.shape)
+        if not small or not all(x in numbers or x in constants for x in node.inputs):
             continue
         if any(x in numbers for x in node.inputs):
             found.add(node)

@@ -7,9 +7,9 @@ from typing import Any
 
 from netlang.dims import Size
 
-from ..batching import ELEMENTWISE
 from ..builder import Builder
 from ..ir import Node, Value
+from ..row_rules import ELEMENTWISE
 
 Rule = Callable[[Builder, Node, Sequence[Value], Size], Any]
 

@@ -13,11 +13,16 @@ from netlang.compiler.ir import Graph
 from netlang.compiler.passes import CPU, ONE_THREAD, PIPELINE, run
 from netlang.compiler.passes.fixed import fixed
 from netlang.compiler.passes.hoist import hoist
+from netlang.compiler.passes.multiply_add import multiply_add
+from netlang.compiler.passes.serial import SHORT, short_sums
 from netlang.compiler.verify import verify
+from netlang.runtime.further_passes import adds_products, further_passes, sums_alone
+from netlang.runtime.session import Device
 
+from netlang.dims import symbol
 from netlang.types import TensorType
 
-PASSES = dict((*PIPELINE, *ONE_THREAD))
+PASSES = {**dict((*PIPELINE, *ONE_THREAD)), "multiply_add": multiply_add, "short_sums": short_sums}
 
 
 def results(graph: Graph, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -105,6 +110,15 @@ def test_masks_are_ones_where_x_is_positive() -> None:
     assert "HardSigmoid" in found and not {"greater", "cast", "sign"} & set(found)
 
 
+def test_affine_maps_into_0_to_1() -> None:
+    p = Program(x=np.array([-np.inf, -3.0, -1e-9, 0.0, 0.5, 7.0, np.inf], np.float32))
+    b, (x,) = p.b, p.values
+    b.output("distribution", b.add(b.mul(b.erf(x), 0.5), 0.5))
+    b.output("falling", b.add(0.75, b.mul(-0.25, b.tanh(x))))
+    b.output("beyond", b.add(b.mul(b.erf(x), 0.5), 0.6))
+    assert Counter(p.changed("affine"))["HardSigmoid"] == 2
+
+
 def test_squares_of_a_whole_tensor() -> None:
     p = Program(x=normal(30, 40))
     (x,) = p.values
@@ -125,8 +139,76 @@ def test_serial_sums_rows_that_repeat() -> None:
     assert found["ScatterND"] == 3 and found["scatter_rows"] == 1 and "add" not in found
 
 
+def test_short_sums_are_those_of_all_rows() -> None:
+    many = 2 * SHORT // 64 + 10
+    p = Program(table=normal(500, 64), index=one_of(300, many // 2, 2), values=normal(many // 2, 2, 64))
+    b, (table, index, values) = p.b, p.values
+    places = b.reshape(index, shape=(many, 1))
+    b.output("sum", b.scatter_rows(values, index, rows=500))
+    b.output("most", b.scatter_nd(table, places, b.reshape(values, shape=(many, 64)), reduction="max"))
+    b.output("small", b.scatter_rows(values, index, rows=9))
+    p.feeds["index"] %= 9
+    found = Counter(p.changed("short_sums", 1e-6))
+    assert found["ScatterND"] == 2 * 3 and found["scatter_rows"] == 1
+
+
+def test_sums_that_would_be_too_many_or_too_wide_stay() -> None:
+    b = Builder("large")
+    for name, count, width in (("many", SHORT, 65), ("wide", 3, SHORT + 1), ("open", "n", 8)):
+        sizes = tuple(symbol(size) if isinstance(size, str) else size for size in (count, width))
+        values = b.input(name, TensorType("f32", sizes), "data")
+        index = b.input(f"{name} index", TensorType("i64", sizes[:1]), "data")
+        b.output(f"{name} sum", b.scatter_rows(values, index, rows=500))
+    assert operators(short_sums(b.graph())).count("scatter_rows") == 3
+
+
+def test_short_sums_of_several_threads_lose_nothing() -> None:
+    """All at one place, where threads that share the work would lose nearly all."""
+    if not sums_alone(2):
+        pytest.skip("the threads of this ONNX Runtime share short sums")
+    b = Builder("race")
+    index, values = (b.input(n, TensorType(t, (SHORT * 8,)), "data") for n, t in (("index", "i64"), ("values", "f32")))
+    b.output("sum", b.scatter_rows(values, index, rows=300))
+    graph = run(b.graph(), pipeline=further_passes(2))
+    assert operators(graph).count("ScatterND") == 8
+    session = Device("cpu", 2).session(emit(graph))
+    feeds = {"index": np.full(SHORT * 8, 7), "values": np.ones(SHORT * 8, np.float32)}
+    for _ in range(5):
+        (found,) = session.run(None, feeds)
+        assert np.asarray(found)[7] == SHORT * 8
+
+
+def test_threads_that_share_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netlang.runtime.further_passes.SHORT", 1 << 19)
+    assert not sums_alone.__wrapped__(2)
+
+
 def test_serial_is_for_one_thread_only() -> None:
     assert "serial" in dict(ONE_THREAD) and "serial" not in dict((*PIPELINE, *CPU))
+
+
+@pytest.mark.skipif(not adds_products(), reason="this ONNX Runtime has no GatedAdd")
+def test_multiply_add_gives_the_same_bits() -> None:
+    p = Program(x=normal(30, 40), y=normal(30, 40)[::-1].copy(), rows=normal(30, 1), number=normal(), vector=normal(70))
+    b, (x, y, rows, number, vector) = p.b, p.values
+    b.output("added", b.add(b.mul(y, rows), x))
+    b.output("taken", b.sub(x, b.mul(b.exp(rows), y)))
+    b.output("scaled", b.sub(x, b.mul(number, y)))
+    b.output("constant", b.add(vector, b.mul(b.exp(vector), 0.1)))
+    found = Counter(p.changed("multiply_add"))
+    assert found["GatedAdd"] == 4 and not {"mul", "add", "sub"} & found.keys()
+
+
+def test_multiply_add_leaves_products_that_others_need() -> None:
+    p = Program(x=normal(30, 30), column=normal(30, 1), row=normal(1, 30))
+    b, (x, column, row) = p.b, p.values
+    shared = b.mul(x, column)
+    b.output("shared", b.add(shared, x))
+    b.output("also", shared)
+    b.output("other way", b.sub(b.mul(b.exp(x), column), x))
+    b.output("by column", b.add(x, b.mul(b.exp(x), row)))
+    b.output("of matrices", b.add(x, b.mul(b.matmul(x, x), 2.0)))
+    assert "GatedAdd" not in p.changed("multiply_add")
 
 
 def test_fixed_inputs_are_constants() -> None:
@@ -143,7 +225,7 @@ def test_hoisted_numbers_and_the_rest_are_the_whole() -> None:
     b = Builder("hoist")
     step, x = b.input("step", TensorType("i64"), "step"), b.input("x", TensorType("f32", (3,)), "data")
     rate = b.sqrt(b.add(b.cast(step, dtype="f32"), 1.0))
-    b.output("y", b.mul(x, b.mul(rate, 2.0)))
+    b.output("y", b.mul(x, b.reshape(b.mul(rate, 2.0), shape=(1,))))
     b.output("rate", rate)
     numbers, rest = hoist(b.graph(), {"step"})
     assert [item.name for item in rest.inputs] == ["x", *(output.name for output in numbers.outputs)]

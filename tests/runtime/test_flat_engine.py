@@ -49,6 +49,7 @@ SEPARATE = {
     "layer norm": lambda: regression("x |> linear(8) |> layer_norm() |> linear(2)"),
     "sum by count": lambda: regression(PLAIN, "mse(forward(x), y, reduce = sum) / b"),
     "clipped": lambda: regression(PLAIN, more="  clip 0.1\n"),
+    "averaged": lambda: regression(PLAIN, more="  average ema(0.9)\n"),
     "schedule": lambda: regression(PLAIN, optimizer="sgd(cosine(0.1, warmup = 3), momentum = 0.9, weight_decay = 0.1)"),
     "lstm": lambda: regression("reshape(x, (b, 3, 2)) |> lstm(4) |> last |> linear(2)", head=RECURRENT),
     "gru": lambda: regression("reshape(x, (b, 3, 2)) |> gru(4) |> last |> linear(2)", head=RECURRENT),
@@ -73,12 +74,12 @@ MIXED = {
 @pytest.mark.parametrize("name", SEPARATE)
 def test_parts_give_what_the_whole_batch_gives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made: Callable[[], Network] = SEPARATE[name]
-    monkeypatch.setattr("netlang.runtime.flat_engine.CACHE_BYTES", 3000)
+    monkeypatch.setattr("netlang.runtime.parts.CACHE_BYTES", 3000)
     flat, whole = FlatEngine(made(), Device("cpu", 2), 0, 10), WholeEngine(made(), Device("cpu", 1), 0, 10)
     for step in range(6):
         ours, theirs = flat.step(batch(24, step)), whole.step(batch(24, step))
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
-    assert len(flat._step.metrics) > 1, "the batch was not cut"
+    assert flat._step.gradient.parts > 1, "the batch was not cut"
     expected = whole.variables()
     found = flat.variables()
     assert found.keys() == expected.keys()
@@ -101,7 +102,7 @@ def test_a_batch_that_mixes_rows_stays_whole() -> None:
     flat, whole = FlatEngine(made(), Device("cpu", 2), 0, 10), WholeEngine(made(), Device("cpu", 1), 0, 10)
     for step in range(4):
         assert flat.step(batch(24, step))["loss"] == pytest.approx(whole.step(batch(24, step))["loss"], rel=1e-5)
-    assert len(flat._step.metrics) == 1
+    assert flat._step.gradient.parts == 1
     for key, array in whole.variables().items():
         np.testing.assert_allclose(flat.variables()[key], array, rtol=2e-4, atol=2e-6, err_msg=key)
 

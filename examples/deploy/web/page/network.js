@@ -103,7 +103,7 @@ export class Network {
 }
 
 /**
- * What a training begins with: weights from the file, and the optimizer's states, which are zeros or ones.
+ * What a training begins with: weights from the file, and the states of optimizers and means, which are zeros or ones.
  *
  * @param {Runtime} runtime
  * @param {{name: string, role: string, shape: number[], initial: string}[]} inputs of `train.onnx`
@@ -113,7 +113,7 @@ function initialVariables(runtime, inputs, weights) {
   /** @type {Record<string, Tensor>} */
   const variables = {};
   for (const { name, role, shape, initial } of inputs) {
-    if (!["param", "state", "optimizer"].includes(role)) continue;
+    if (!["param", "state", "optimizer", "average"].includes(role)) continue;
     const data = name in weights ? floats(weights[name].bytes) : filled(initial, shape);
     variables[name] = new runtime.Tensor("float32", data, shape);
   }

@@ -1,0 +1,130 @@
+"""Gradients that are 0 but for rows at positions, kept as these rows, and an update that touches no others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+
+from netlang.types import TensorType
+
+from ..builder import Builder, size_of
+from ..ir import Graph, Init, Node, Output, Value
+from .dead import dead
+
+PLACES, ROWS, TABLE = "places", "rows", "table"
+"""Roles of results: positions i64[k, 1], and k rows that are to be added there. And the name of what is updated."""
+
+Sum = list[tuple[Value, Value]]
+"""Of rows at positions: (values, index), as scatter_rows takes them."""
+
+
+def rows(graph: Graph, names: Collection[str]) -> Graph:
+    """Puts, for the gradients of tables in `names` that are sums of rows at positions, these in their place.
+
+    `grad.NAME` becomes `grad.NAME.places.0`, `grad.NAME.rows.0`, …: a pair for each use of the table. Where there would
+    be more rows than the table has, the gradient stays: most of them are touched then.
+    """
+    b = Builder(graph.name)
+    b.differentiated = graph.differentiated
+    b.demands.extend(graph.demands)
+    b.adopt(graph)
+    for output in graph.outputs:
+        wanted = output.role == "gradient" and output.name.removeprefix("grad.") in names
+        found = _sum_of_rows(b, output.value) if wanted else None
+        if found and _count(found) <= 2 * math.prod(output.value.type.shape[:1]):  # type: ignore[arg-type]
+            b.outputs.extend(_as_rows(b, output.name, found))
+        else:
+            b.outputs.append(output)
+    return dead(b.graph(**graph.metadata))
+
+
+def _sum_of_rows(b: Builder, x: Value) -> Sum | None:
+    """What x is the sum of, where it is one of rows alone."""
+    node = b.producer(x)
+    if node is not None and node.op == "scatter_rows":
+        values, index = node.inputs
+        return [(values, index)]
+    if node is None or node.op != "add":
+        return None
+    one, other = (_sum_of_rows(b, term) for term in node.inputs)
+    return one + other if one and other else None
+
+
+def _count(found: Sum) -> float:
+    sizes = [size for _, index in found for size in index.type.shape]
+    if any(not isinstance(size, int) for size in sizes):
+        return math.inf
+    return sum(math.prod(index.type.shape) for _, index in found)  # type: ignore[arg-type]
+
+
+def _as_rows(b: Builder, name: str, found: Sum) -> Iterator[Output]:
+    for number, (values, index) in enumerate(found):
+        places = b.cast(b.reshape(index, shape=(size_of(index.type.shape), 1)), dtype="i64")
+        yield Output(f"{name}.{PLACES}.{number}", places, PLACES)
+        yield Output(f"{name}.{ROWS}.{number}", values, ROWS)
+
+
+def row_outputs(graph: Graph) -> Iterator[tuple[str, Output, Output]]:
+    """The name of the table, the positions and the rows, for each use of a table that `rows` has found."""
+    places = (output for output in graph.outputs if output.role == PLACES)
+    values = (output for output in graph.outputs if output.role == ROWS)
+    for place, value in zip(places, values, strict=True):
+        yield value.name.removeprefix("grad.").rpartition(f".{ROWS}.")[0], place, value
+
+
+def adds_multiple(apply: Graph) -> bool:
+    """Whether a flat optimizer step adds a multiple of the gradient to the parameter and does nothing else.
+
+    A part of the gradient that is 0 then changes nothing, and sums of gradients change what their parts change.
+    """
+    if len(apply.variables) != 1:
+        return False
+    producers = {value: node for node in apply.nodes for value in node.outputs}
+    gradients = {item.value for item in apply.inputs if item.role == "gradient"}
+    parameter, (new,) = apply.variables[0].value, (output.value for output in apply.outputs)
+
+    def is_multiple(x: Value) -> bool:
+        node = producers.get(x)
+        if x in gradients or node is None:
+            return x in gradients
+        match node.op:
+            case "mul":
+                return any(is_multiple(one) and not other.type.rank for one, other in _both_ways(node))
+            case "div":
+                return is_multiple(node.inputs[0]) and not node.inputs[1].type.rank
+            case "neg" | "add" | "sub":
+                return all(map(is_multiple, node.inputs))
+        return False
+
+    last = producers.get(new)
+    if last is None or last.op not in ("add", "sub"):
+        return False
+    pairs = _both_ways(last) if last.op == "add" else [last.inputs]
+    return any(kept is parameter and is_multiple(change) for kept, change in pairs)
+
+
+def _both_ways(node: Node) -> list[tuple[Value, ...]]:
+    return [node.inputs, node.inputs[::-1]]
+
+
+def row_update(apply: Graph, table: TensorType, values: TensorType) -> Graph:
+    """From the table, `places` i64[k, 1] and `rows` f32[k, n] to the new table, as `apply` would do it.
+
+    `apply` is a flat optimizer step of which `adds_multiple` holds: what it makes of 0 by a gradient of 1 is the
+    factor.
+    """
+    b = Builder(ROWS)
+    old = b.variable(TABLE, table, "param", Init("zeros"))
+    places = b.input(PLACES, TensorType("i64", (values.shape[0], 1)), "data")
+    given = b.input(ROWS, values, "data")
+    known = {apply.variables[0].value: b.constant(0.0)}
+    for item in apply.inputs:
+        numeric = item.role != "gradient"
+        known[item.value] = b.input(item.name, item.value.type, item.role) if numeric else b.constant(1.0)
+    for node in apply.nodes:
+        results = b.apply(node.op, [known[x] for x in node.inputs], node.attributes)
+        known.update(zip(node.outputs, results if isinstance(results, tuple) else (results,), strict=True))
+    (output,) = apply.outputs
+    change = b.mul(given, known[output.value])
+    b.output(TABLE, b.scatter_nd(old, places, change, reduction="add"), "next")
+    return b.graph()

@@ -1,0 +1,153 @@
+"""The first half of a training step: what computes the gradients of a batch, and where it finds and puts things."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime as ort
+
+from ..compiler.emit import output_name
+from ..compiler.ir import Graph
+from .flat_layout import Group
+from .inputs import scalar_inputs
+from .session import Device
+from .variables import VariableBuffers
+
+if TYPE_CHECKING:
+    from .row_updates import TouchedRows
+
+Task = Callable[[], None]
+
+Batch = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A graph and the session that runs it."""
+
+    graph: Graph
+    session: ort.InferenceSession
+
+
+class Part:
+    """Of a batch, the rows from `start` to before `end`. Graphs read the number of its first in `first`."""
+
+    def __init__(self, index: int, start: int, end: int) -> None:
+        self.index = index
+        self.start = start
+        self.end = end
+        self.first = np.array(start, np.int64)
+
+    @property
+    def rows(self) -> int:
+        return self.end - self.start
+
+    def of(self, array: np.ndarray) -> np.ndarray:
+        """Its rows of an array."""
+        return array[self.start : self.end]
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where variables, gradients and the numbers of a run lie.
+
+    views: parameters in the vectors of `groups`; others: all further variables, whose states have two turns or one.
+    scalars: by the roles of inputs.
+    """
+
+    device: Device
+    groups: Sequence[Group]
+    views: Mapping[str, np.ndarray]
+    others: VariableBuffers
+    turns: Sequence[int]
+    scalars: Mapping[str, np.ndarray]
+
+    def gradient(self, output: str, part: int) -> np.ndarray:
+        """Where a part of the batch writes the gradient that a graph calls `output`."""
+        name = output.removeprefix("grad.")
+        group = next(group for group in self.groups if name in group.members)
+        return group.view(group.parts(part + 1)[part], name)
+
+    def bind(self, program: Program, part: Part, turn: int, own: Mapping[str, np.ndarray]) -> ort.IOBinding:
+        """A binding of everything but the data: parameters are read where they lie, gradients and states written
+        where they belong. `own` has what else there is, by the names of inputs and outputs.
+        """
+        graph, binding = program.graph, program.session.io_binding()
+        numbers = {**self.scalars, "first": part.first}
+        before, after = self.others.set(turn), self.others.set(1 - turn)
+        for variable in graph.variables:
+            view = self.views.get(variable.name)
+            value = before[variable.name] if view is None else self.device.place(view)
+            binding.bind_ortvalue_input(variable.name, value)
+        for item in scalar_inputs(graph):
+            array = numbers[item.role] if item.role in numbers else own[item.name]
+            binding.bind_ortvalue_input(item.name, self.device.place(array))
+        for output in graph.outputs:
+            match output.role:
+                case "gradient":
+                    target = self.device.place(self.gradient(output.name, part.index))
+                case "next":
+                    target = after[output.name]
+                case _:
+                    target = self.device.place(own[output.name])
+            binding.bind_ortvalue_output(output_name(output.name, output.role), target)
+        return binding
+
+
+class GradientPass(ABC):
+    """Computes the gradients for batches of one shape.
+
+    parts: how many vectors of gradients it writes; their sum divided by `divisor` is the gradient of the loss.
+    tasks: for each of the two turns of the states, one list for each thread, which run at the same time.
+    touched: the rows that it has found in place of gradients of whole tables.
+    """
+
+    parts: int
+    divisor: int
+    tasks: tuple[list[list[Task]], list[list[Task]]]
+    feeds: Feeds
+    touched: Sequence[TouchedRows] = ()
+
+    def feed(self, batch: Batch) -> None:
+        """Binds a batch, which must live until the tasks have run."""
+        self.feeds.feed(batch)
+
+    @abstractmethod
+    def metrics(self) -> dict[str, float]:
+        """Loss and reports of the batch that ran last."""
+
+
+class Feeds:
+    """The bindings that get the rows of each batch, and the rows that they have now."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._bindings: list[tuple[ort.IOBinding, Part | None, list[str]]] = []
+        self._fed: list[ort.OrtValue] = []
+
+    def add(self, binding: ort.IOBinding, part: Part | None, graph: Graph) -> None:
+        """Gives the data that a graph reads to a binding: the rows of a part, or None for the whole batch."""
+        names = [item.name for item in graph.inputs if item.role == "data"]
+        if names:
+            self._bindings.append((binding, part, names))
+
+    def feed(self, batch: Batch) -> None:
+        self._fed.clear()  # the runtime does not keep the arrays that it is bound to
+        for binding, part, names in self._bindings:
+            for name in names:
+                self._fed.append(self._device.place(batch[name] if part is None else part.of(batch[name])))
+                binding.bind_ortvalue_input(name, self._fed[-1])
+
+
+def metric_arrays(graph: Graph) -> dict[str, np.ndarray]:
+    """Where a graph is to put its loss and reports."""
+    return {o.name: np.zeros((), np.float32) for o in graph.outputs if o.role in ("loss", "report")}
+
+
+def deal(tasks: Sequence[Task], threads: int) -> list[list[Task]]:
+    """One list of tasks for each thread that has any."""
+    return [dealt for start in range(threads) if (dealt := list(tasks[start::threads]))]

@@ -1,0 +1,34 @@
+"""Gradients of a batch whose rows are independent: each part runs the whole graph, and the mean of the parts counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from .gradient_pass import Feeds, GradientPass, Part, Places, Program, Task, deal, metric_arrays
+from .row_updates import touched_rows
+
+
+class SeparateRows(GradientPass):
+    """One program for all parts, which have as many rows each. The rows of a single part need not be independent."""
+
+    def __init__(self, places: Places, program: Program, parts: Sequence[Part], threads: int) -> None:
+        self.parts = self.divisor = len(parts)
+        self.feeds = Feeds(places.device)
+        self._metrics = [metric_arrays(program.graph) for _ in parts]
+        touched = [touched_rows(program.graph) for _ in parts]
+        self.touched = [rows for each in touched for rows in each]
+
+        def task(part: Part, turn: int) -> Task:
+            own = dict(self._metrics[part.index])
+            for rows in touched[part.index]:
+                own |= rows.outputs
+            binding = places.bind(program, part, turn, own)
+            self.feeds.add(binding, part if len(parts) > 1 else None, program.graph)
+            return partial(program.session.run_with_iobinding, binding)
+
+        passes = [deal([task(part, turn) for part in parts], threads) for turn in places.turns]
+        self.tasks = passes[0], passes[-1]
+
+    def metrics(self) -> dict[str, float]:
+        return {name: sum(float(part[name]) for part in self._metrics) / self.parts for name in self._metrics[0]}

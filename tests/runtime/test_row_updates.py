@@ -1,0 +1,118 @@
+"""Steps that change only the rows of tables that they have read, beside the whole step in one graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from netlang.compiler import Network, load_program
+from netlang.runtime.flat_engine import FlatEngine
+from netlang.runtime.job import open_network
+from netlang.runtime.loader import load
+from netlang.runtime.session import Device
+from netlang.runtime.whole_engine import WholeEngine
+
+from netlang.source import Source
+
+TEXT = """
+use std.layers: embedding, linear
+
+model Pairs(vocab: int = 300)(word: i64[b], near: i64[b, 3]) -> f32[b, 2] {{
+  let words = embedding(vocab, 8)
+  let contexts = embedding(vocab, 8)
+  return words(word) * mean(contexts(near), 1) + words(near[:, 0]) |> linear(2)
+}}
+
+train Pairs {{
+  in y: f32[b, 2]
+  minimize mse(forward(word, near), y)
+  optimizer {optimizer}
+  {more}
+}}
+"""
+
+TABLES = {"words.weight", "contexts.weight"}
+
+
+def network(optimizer: str, more: str = "") -> Network:
+    return load_program(Source("test.net", TEXT.format(optimizer=optimizer, more=more)), load).network()
+
+
+def batch(seed: int, rows: int = 24) -> dict[str, np.ndarray]:
+    """Many words come several times."""
+    rng = np.random.default_rng(seed)
+    word, near = rng.integers(0, 40, rows), rng.integers(0, 40, (rows, 3))
+    return {"word": word, "near": near, "y": rng.standard_normal((rows, 2), np.float32)}
+
+
+def tables(engine: FlatEngine) -> set[str]:
+    return {rows.table for rows in engine._step.gradient.touched}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("optimizer", ["sgd(0.5)", "sgd(cosine(0.5, warmup = 3))", "sgd(0.5, weight_decay = 0.0)"])
+def test_rows_alone_give_what_the_whole_table_gives(optimizer: str, threads: int) -> None:
+    flat = FlatEngine(network(optimizer), Device("cpu", threads), 0, 10)
+    whole = WholeEngine(network(optimizer), Device("cpu", 1), 0, 10)
+    for step in range(5):
+        assert flat.step(batch(step))["loss"] == pytest.approx(whole.step(batch(step))["loss"], rel=1e-5)
+    assert tables(flat) == TABLES
+    assert flat._step.gradient.parts == threads
+    for name, expected in whole.variables().items():
+        np.testing.assert_allclose(flat.variables()[name], expected, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_rows_that_were_not_read_keep_their_bits() -> None:
+    engine = FlatEngine(network("sgd(0.5)"), Device("cpu", 1))
+    before = engine.variables()["words.weight"]
+    given = batch(0)
+    engine.step(given)
+    changed = (engine.variables()["words.weight"] != before).any(axis=1)
+    assert set(np.flatnonzero(changed)) == {*given["word"], *given["near"][:, 0]}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "more"), [("adam(0.1)", ""), ("sgd(0.1, momentum = 0.9)", ""), ("sgd(0.1)", "clip 0.1")]
+)
+def test_optimizers_that_need_the_whole_gradient_get_it(optimizer: str, more: str) -> None:
+    flat = FlatEngine(network(optimizer, more), Device("cpu", 1), 0, 10)
+    whole = WholeEngine(network(optimizer, more), Device("cpu", 1), 0, 10)
+    for step in range(3):
+        flat.step(batch(step))
+        whole.step(batch(step))
+    assert not tables(flat)
+    for name, expected in whole.variables().items():
+        np.testing.assert_allclose(flat.variables()[name], expected, rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+def test_a_large_batch_gives_whole_gradients() -> None:
+    flat, whole = FlatEngine(network("sgd(0.5)"), Device("cpu", 1)), WholeEngine(network("sgd(0.5)"), Device("cpu", 1))
+    for engine in (flat, whole):
+        for step, rows in enumerate((250, 24, 250)):
+            engine.step(batch(step, rows))
+    assert tables(flat) == {"words.weight"}, "750 of 300 rows of the contexts"
+    for name, expected in whole.variables().items():
+        np.testing.assert_allclose(flat.variables()[name], expected, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "tables_of_words"),
+    [
+        ("SkipGram", {"word": (16,), "near": (16,)}, {"words.weight", "contexts.weight"}),
+        ("CBOW", {"around": (16, 4), "word": (16,)}, {"words.weight", "targets.weight"}),
+    ],
+)
+def test_word_vectors_by_descent(model: str, given: dict[str, tuple[int, ...]], tables_of_words: set[str]) -> None:
+    settings = {"vocab": 500, "d": 8, "descent": True, "lr": 1.6}
+    engines = [
+        kind(open_network(f"std:{model}", None, settings), Device("cpu", 1), 0, 10)
+        for kind in (FlatEngine, WholeEngine)
+    ]
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        words = {name: rng.integers(0, 60, shape) for name, shape in given.items()}
+        ours, theirs = (engine.step(words) for engine in engines)
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    flat, whole = engines
+    assert isinstance(flat, FlatEngine) and tables(flat) == tables_of_words
+    for name, expected in whole.variables().items():
+        np.testing.assert_allclose(flat.variables()[name], expected, rtol=1e-4, atol=1e-6, err_msg=name)
