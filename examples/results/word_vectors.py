@@ -1,20 +1,23 @@
-"""Trains `std:SkipGram` and gensim's skip-gram on the same text at the same settings, and compares their vectors.
+"""Trains `std:SkipGram` or `std:CBOW`, and gensim's, on the same text at the same settings, and compares their vectors.
 
 pip install gensim
 python examples/results/word_vectors.py wiki --picture docs/pictures/word_vectors.png
+python examples/results/word_vectors.py wiki --model CBOW
 
 The text is the articles of the dump as gensim reads them. Both have 100 dimensions, windows of up to 5 words, drawn
 anew for each word, 5 negative words, no word that comes less than 5 times, and frequent words left out as Mikolov et
-al. 2013 do; gensim takes a step of gradient descent for each pair, we one of Adam for each 4,096. Judged by Spearman's
-rank correlation of the cosines with what people say of the pairs of WordSim-353 (Finkelstein et al. 2001) and RG-65
-(Rubenstein & Goodenough 1965), and by words of the text in a second of processor time.
+al. 2013 do; gensim takes a step of gradient descent for each pair of words (CBOW: for each word), we one of Adam for
+each 4,096 (CBOW: 1,024). Judged by Spearman's rank correlation of the cosines with what people say of the pairs of
+WordSim-353 (Finkelstein et al. 2001) and RG-65 (Rubenstein & Goodenough 1965), and by words of the text in a second of
+processor time.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +30,7 @@ import netlang as nl
 if TYPE_CHECKING:
     from gensim.models import Word2Vec
 
-WIDTH, WINDOW, NEGATIVES, RAREST, SAMPLE, BATCH, RATE = 100, 5, 5, 5, 1e-3, 4096, 0.003
+WIDTH, WINDOW, NEGATIVES, RAREST, SAMPLE, RATE = 100, 5, 5, 5, 1e-3, 0.003
 LISTS = {"WordSim-353": "EN-WS-353-ALL.txt", "RG-65": "EN-RG-65.txt"}
 SHOWN = (
     "one two three four five seven monday tuesday january march france germany england spain italy london paris "
@@ -46,7 +49,11 @@ def kept_words(
         yield numbers[rng.random(len(numbers)) < chance[numbers]]
 
 
-def pairs(numbers: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+Rows = dict[str, np.ndarray]
+"""Examples: the columns of a batch, or of many."""
+
+
+def pairs(numbers: np.ndarray, rng: np.random.Generator) -> list[Rows]:
     """Each word with those near it, within a distance that is drawn for it."""
     reach = rng.integers(1, WINDOW + 1, len(numbers))
     found = []
@@ -54,25 +61,60 @@ def pairs(numbers: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
         ahead, behind = reach[:-gap] >= gap, reach[gap:] >= gap
         found.append((numbers[:-gap][ahead], numbers[gap:][ahead]))
         found.append((numbers[gap:][behind], numbers[:-gap][behind]))
-    return np.concatenate([word for word, _ in found]), np.concatenate([near for _, near in found])
+    word, near = (np.concatenate([pair[side] for pair in found]) for side in (0, 1))
+    return [{"word": word, "near": near}]
 
 
-def train(texts: list[list[str]], peer: Word2Vec, epochs: int) -> np.ndarray:
+def surroundings(numbers: np.ndarray, rng: np.random.Generator) -> list[Rows]:
+    """Each word with all within a distance that is drawn for it, apart by the distance; not those near an end."""
+    reach = rng.integers(1, WINDOW + 1, len(numbers))
+    found = []
+    for distance in range(1, WINDOW + 1):
+        places = np.flatnonzero(reach == distance)
+        places = places[(places >= distance) & (places < len(numbers) - distance)]
+        offsets = [offset for offset in range(-distance, distance + 1) if offset]
+        found.append({"word": numbers[places], "around": numbers[places[:, None] + offsets]})
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How one of the two models is trained: its examples, of which each kind has batches of its own."""
+
+    skip_gram: bool
+    examples: Callable[[np.ndarray, np.random.Generator], list[Rows]]
+    batch: int
+
+
+METHODS = {"SkipGram": Method(True, pairs, 4096), "CBOW": Method(False, surroundings, 1024)}
+
+
+def batches(made: list[list[Rows]], size: int, rng: np.random.Generator) -> list[Rows]:
+    """The examples of all texts in batches of `size`, the kinds taking turns; of each kind, the rest is left out."""
+    found = []
+    for kind in zip(*made, strict=True):
+        rows = {name: np.concatenate([text[name] for text in kind]) for name in kind[0]}
+        count = len(rows["word"])
+        chosen = rng.permutation(count)[: count // size * size].reshape(-1, size)
+        parts = [{name: column[choice] for name, column in rows.items()} for choice in chosen]
+        found += [(n / len(parts), part) for n, part in enumerate(parts)]
+    return [part for _, part in sorted(found, key=lambda each: each[0])]
+
+
+def train(model: str, texts: list[list[str]], peer: Word2Vec, epochs: int) -> np.ndarray:
     """Our vectors, in the order of the peer's words, which is that of their frequency."""
-    words = peer.wv.key_to_index
+    words, method = peer.wv.key_to_index, METHODS[model]
     counts = np.array([peer.wv.get_vecattr(word, "count") for word in words])
     rng = np.random.default_rng(0)
-    network = nl.load("std:SkipGram")["SkipGram"](vocab=len(words), d=WIDTH, negatives=NEGATIVES, lr=RATE)
+    network = nl.load(f"std:{model}")[model](vocab=len(words), d=WIDTH, negatives=NEGATIVES, lr=RATE)
     trainer = None
     for epoch in range(epochs):
-        made = [pairs(numbers, rng) for numbers in kept_words(texts, words, counts, rng)]
-        word, near = (np.concatenate([pair[side] for pair in made]) for side in (0, 1))
-        steps = len(word) // BATCH
-        trainer = trainer or nl.Trainer(network, seed=0, threads=1, steps=epochs * steps)
-        for rows in rng.permutation(len(word))[: steps * BATCH].reshape(steps, BATCH):
-            loss = trainer.step(word=word[rows], near=near[rows])["loss"]
-        print(f"epoch {epoch + 1}: {steps} steps, loss {loss:.3f}", flush=True)
-    return np.asarray(network.forward(np.arange(len(words))))
+        made = [method.examples(numbers, rng) for numbers in kept_words(texts, words, counts, rng)]
+        feeds = batches(made, method.batch, rng)
+        trainer = trainer or nl.Trainer(network, seed=0, threads=1, steps=epochs * len(feeds))
+        losses = [trainer.step(**feed)["loss"] for feed in feeds]
+        print(f"epoch {epoch + 1}: {len(feeds)} steps, loss {np.mean(losses):.3f}", flush=True)
+    return network.weights["words.weight"]
 
 
 def agreement(vectors: np.ndarray, words: dict[str, int], path: Path) -> str:
@@ -103,6 +145,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder with the dump and the lists of pairs")
+    parser.add_argument("--model", choices=METHODS, default="SkipGram")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
@@ -110,16 +153,15 @@ def main() -> None:
     total = options.epochs * sum(len(text) for text in texts)
     print(f"{total // options.epochs:,} words of text, {options.epochs} epochs", flush=True)
 
-    peer = Word2Vec(
-        vector_size=WIDTH, window=WINDOW, negative=NEGATIVES, min_count=RAREST, sample=SAMPLE, sg=1, workers=1, seed=1
-    )
+    sizes = {"vector_size": WIDTH, "window": WINDOW, "negative": NEGATIVES, "min_count": RAREST, "sample": SAMPLE}
+    peer = Word2Vec(**sizes, sg=METHODS[options.model].skip_gram, workers=1, seed=1)
     peer.build_vocab(texts)
     found = {}
     started = time.process_time()
     peer.train(texts, total_examples=len(texts), epochs=options.epochs)
     found["gensim"] = peer.wv.vectors, time.process_time() - started
     started = time.process_time()
-    ours = train(texts, peer, options.epochs)
+    ours = train(options.model, texts, peer, options.epochs)
     found["netlang"] = ours, time.process_time() - started
     for name, (vectors, seconds) in found.items():
         scores = (f"{title} {agreement(vectors, peer.wv.key_to_index, options.data / LISTS[title])}" for title in LISTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ import pytest
 import torch
 
 import netlang as nl
+
+from .counted_training import counted
 
 FOLDER = Path(__file__).parents[2] / "examples" / "results"
 
@@ -29,27 +32,55 @@ def script(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def test_the_transformers_are_the_same(monkeypatch: pytest.MonkeyPatch):
-    translation = script("translation")
-    sizes = {"vocab": 20, "d": 16, "layers": 1, "h": 4, "ff": 24, "drop": 0.0, "warmup": 10}
-    monkeypatch.setattr(translation, "SIZES", sizes)
-    network = nl.load("std:Transformer")["Transformer"](seed=0, **sizes)
-    peer = translation.TorchTransformer()
-    peer.load_state_dict(translation.torch_weights(network.weights))
-    batch = {"source": np.array([[5, 6, 7, 2], [8, 2, 0, 0]]), "target": np.array([[1, 9, 10, 2], [1, 11, 12, 2]])}
-    feed = Repeated(batch)
-    found = translation.netlang_losses(nl.Trainer(network, steps=3), feed, 3)
-    np.testing.assert_allclose(found, translation.torch_losses(peer, feed, 3), rtol=1e-4)
+SMALL_TRANSLATORS = {
+    "Transformer": {"vocab": 20, "d": 16, "layers": 1, "h": 4, "ff": 24, "drop": 0.0, "warmup": 10},
+    "Seq2Seq": {"source_vocab": 20, "target_vocab": 20, "d": 6, "n": 8, "drop": 0.0, "lr": 0.01},
+}
 
 
-class Repeated:
-    """One batch again and again."""
+@pytest.mark.parametrize("model", SMALL_TRANSLATORS)
+def test_the_translators_are_the_same(model: str):
+    settings = SMALL_TRANSLATORS[model]
+    network = nl.load(f"std:{model}")[model](seed=0, threads=1, **settings)
+    peer = script("translation").LESSONS[model].peer(settings)
+    peer.begin_with(network.weights)
+    batch = {"source": np.array([[5, 6, 7, 2], [8, 2, 0, 0]]), "target": np.array([[1, 9, 10, 2], [1, 11, 2, 0]])}
+    trainer, training_step = nl.Trainer(network, seed=0, threads=1, steps=3), peer.training_step()
+    found = [trainer.step(**batch)["loss"] for _ in range(3)]
+    np.testing.assert_allclose(found, [training_step(batch) for _ in range(3)], rtol=1e-4)
 
-    def __init__(self, batch: dict[str, np.ndarray]) -> None:
-        self._batch = batch
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        return self._batch
+def test_trainings_side_by_side(tmp_path: Path):
+    """Both sides of `translation.py` on sentences of its own, from the files to what they keep."""
+    for split, count in (("train", 40), ("val", 4), ("test", 25)):
+        for side, word in (("de", "Hund"), ("en", "dog")):
+            lines = "".join(f"{word} {word} {n % 3} .\n" for n in range(count))
+            (tmp_path / f"{split}.{side}.gz").write_bytes(gzip.compress(lines.encode()))
+    translation, told = script("translation"), []
+    options = translation.Options(tmp_path, "Seq2Seq", batch=8, seed=0, test_every=2, out=tmp_path)
+    for name in translation.SIDES:
+        translation.work(name, 3, told.append, options)
+    ours, theirs = told[:3], told[3:]
+    assert [(report.name, report.step) for report in theirs] == [("PyTorch", 1), ("PyTorch", 2), ("PyTorch", 3)]
+    assert [report.tested is None for report in ours] == [True, False, False]
+    assert ours[0].loss == pytest.approx(theirs[0].loss, rel=0.01), "but for dropout, the same"
+    assert ours[2].tested == pytest.approx(theirs[2].tested, rel=0.05)
+    kept = nl.load_run(tmp_path / "netlang-3")
+    assert kept.translate(np.array([[5, 6, 2]])).shape == (1, 53)
+    assert (tmp_path / "torch-3.safetensors").stat().st_size > 1000
+
+
+def test_side_by_side_gathers_what_each_tells(capsys: pytest.CaptureFixture[str]):
+    module = script("side_by_side")
+    courses = module.side_by_side(counted, ["one", "two"], 3, 10.0)
+    assert courses["one"].losses == [10.0, 11.0, 12.0]
+    assert courses["two"].tested == {3: 12.0}
+    assert "two: step 3, loss 12.000, tested 12.000, 0 s" in capsys.readouterr().out
+
+
+def test_side_by_side_ends_both_where_one_fails():
+    with pytest.raises(SystemExit, match="two ended early"):
+        script("side_by_side").side_by_side(counted, ["one", "two"], 3, None)
 
 
 def test_perplexity_of_a_guess_is_the_number_of_words():
@@ -93,9 +124,28 @@ def test_what_is_written_goes_on_from_half_a_context():
 
 def test_pairs_of_words_are_within_the_window():
     words = script("word_vectors")
-    word, near = words.pairs(np.arange(40), np.random.default_rng(0))
-    assert set(np.abs(word - near)) == set(range(1, words.WINDOW + 1))
-    assert len(word) == pytest.approx(40 * (words.WINDOW + 1), rel=0.3)
+    (found,) = words.pairs(np.arange(40), np.random.default_rng(0))
+    assert set(np.abs(found["word"] - found["near"])) == set(range(1, words.WINDOW + 1))
+    assert len(found["word"]) == pytest.approx(40 * (words.WINDOW + 1), rel=0.3)
+
+
+def test_surroundings_are_the_window_without_its_word():
+    words = script("word_vectors")
+    found = words.surroundings(np.arange(40), np.random.default_rng(0))
+    for distance, rows in enumerate(found, start=1):
+        gaps = rows["around"] - rows["word"][:, None]
+        assert (gaps == [gap for gap in range(-distance, distance + 1) if gap]).all()
+    assert 40 - 2 * words.WINDOW <= sum(len(rows["word"]) for rows in found) <= 38
+
+
+def test_a_batch_has_examples_of_one_kind():
+    words = script("word_vectors")
+    rng = np.random.default_rng(0)
+    made = [words.surroundings(np.arange(start, start + 200), rng) for start in (0, 500)]
+    found = words.batches(made, 8, rng)
+    seen = np.concatenate([batch["word"] for batch in found])
+    assert len(seen) == len(set(seen)) > 300
+    assert {batch["around"].shape for batch in found} == {(8, 2 * distance) for distance in range(1, words.WINDOW + 1)}
 
 
 def test_the_rows_of_bert():

@@ -15,11 +15,14 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from .cases import linear
 from .harness import (
+    CHECKED,
     Arrays,
     Parameters,
+    Runner,
     assert_gradients_match_differences,
     assert_near,
     library,
+    run_inputs,
     torch_parameters,
     variables,
 )
@@ -102,6 +105,13 @@ def test_gradients_agree_with_pytorch() -> None:
 def test_gradients_agree_with_differences() -> None:
     network = network_of()
     assert_gradients_match_differences(network, variables(network), DATA)
+
+
+def test_a_batch_can_have_as_many_sentences_as_a_target_has_words() -> None:
+    graph = network_of().gradient_graph({"batch": 3, "s": 5, "t": 4}, **CHECKED)
+    found = Runner(graph)({**variables(network_of()), **DATA, **run_inputs()})
+    expected = Runner(network_of().gradient_graph(**CHECKED))({**variables(network_of()), **DATA, **run_inputs()})
+    assert_near(found["loss"], expected["loss"], 1e-6)
 
 
 @cache
