@@ -17,6 +17,7 @@ import numpy as np
 
 from .cases import Case
 from .frameworks import Framework
+from .machine import Others, today
 from .statistics import Comparison, compare
 
 AGREEMENT = 1e-4
@@ -59,6 +60,7 @@ class Worker:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, cwd=_ROOT)
+        self.process = self._process.pid
         self.ready_seconds = float(self._answer())
 
     def ask(self, do: str, **arguments: Any) -> Any:
@@ -91,20 +93,30 @@ def measure(case: Case, runners: Sequence[Runner], threads: int, effort: Effort)
         try:
             starts = session.start(able)
             losses = session.agree_on_losses()
-            training = session.compare(lambda worker: worker.ask("train", seconds=effort.seconds))
-            memory = {worker.framework.name: round(worker.ask("peak_memory"), 1) for worker in session.workers}
+            others = Others(session.processes)
+            training = session.compare_training()
+            memory = {worker.framework.name: round(worker.ask("peak_memory"), 1) for worker in session.trainers}
             inference = {str(batch): session.compare_inference(batch).record() for batch in case.inference_batches}
+            measured = session.circumstances(round(others.cores(), 3))
         finally:
             session.close()
     return {
         "case": case.name,
         "threads": threads,
+        "measured": measured,
         "losses": losses,
         "first_step_seconds": starts,
+        "first_step_ratios": _ratios_to_first({name: min(seconds) for name, seconds in starts.items()}),
         "training": training.record(),
         "inference": inference,
         "peak_memory_mib": memory,
     }
+
+
+def _ratios_to_first(seconds: Mapping[str, float]) -> dict[str, float]:
+    """How long the first takes in units of each other."""
+    (_, own), *others = seconds.items()
+    return {name: round(own / other, 4) for name, other in others}
 
 
 class _Session:
@@ -118,27 +130,44 @@ class _Session:
         self._folder = folder
         self._weights = str(folder / "weights.npz")
 
+    @property
+    def processes(self) -> list[int]:
+        """Of the workers."""
+        return [worker.process for worker in self.workers]
+
+    @property
+    def trainers(self) -> list[Worker]:
+        """The workers that take training steps."""
+        return [worker for worker in self.workers if worker.framework.trains]
+
     def start(self, runners: Sequence[Runner]) -> dict[str, list[float]]:
         """Seconds from the start of a process to the end of its first step, each framework several times in turns.
 
         The last processes stay, as workers.
         """
-        seconds: dict[str, list[float]] = {runner.framework.name: [] for runner in runners}
+        training = [runner for runner in runners if runner.framework.trains]
+        seconds: dict[str, list[float]] = {runner.framework.name: [] for runner in training}
         for _ in range(self._effort.starts):
             self.close()
-            for runner in runners:
-                worker = Worker(runner, self._case, self._threads)
-                self.workers.append(worker)
+            for runner in training:
+                worker = self._started(runner)
                 seconds[runner.framework.name].append(round(worker.ready_seconds + worker.ask("first_step"), 4))
+        for runner in runners:
+            if not runner.framework.trains:
+                self._started(runner)
         self.workers[0].ask("save_weights", path=self._weights)
         return seconds
 
     def agree_on_losses(self) -> dict[str, list[float]]:
         """The first losses of each framework from the same weights. Raises Disagreement."""
-        self._reload(self.workers)
-        losses = {worker.framework.name: worker.ask("losses", count=CHECKED_STEPS) for worker in self.workers}
+        self._reload(self.trainers)
+        losses = {worker.framework.name: worker.ask("losses", count=CHECKED_STEPS) for worker in self.trainers}
         agree(f"{self._case.name}: the losses", {name: np.array(values) for name, values in losses.items()})
         return losses
+
+    def compare_training(self) -> Comparison:
+        """Training steps of the same batches."""
+        return self._compare(lambda worker: worker.ask("train", seconds=self._effort.seconds), self.trainers)
 
     def compare_inference(self, batch: int) -> Comparison:
         """The model by itself on a batch of this size. Raises Disagreement where the outputs differ."""
@@ -150,11 +179,10 @@ class _Session:
             worker.ask("output", batch=batch, path=str(path))
             outputs[worker.framework.name] = np.load(path)
         agree(f"{self._case.name}: the outputs", outputs)
-        return self.compare(lambda worker: worker.ask("infer", batch=batch, seconds=self._effort.seconds / 2), able)
+        return self._compare(lambda worker: worker.ask("infer", batch=batch, seconds=self._effort.seconds / 2), able)
 
-    def compare(self, times: Callable[[Worker], list[float]], workers: Sequence[Worker] | None = None) -> Comparison:
-        """The workers (all, unless named) in turns, each round from the same weights."""
-        workers = self.workers if workers is None else workers
+    def _compare(self, times: Callable[[Worker], list[float]], workers: Sequence[Worker]) -> Comparison:
+        """The workers in turns, each round from the same weights."""
         rounds: dict[str, list[list[float]]] = {worker.framework.name: [] for worker in workers}
         for _ in range(self._effort.rounds):
             self._reload(workers)
@@ -162,10 +190,22 @@ class _Session:
                 rounds[worker.framework.name].append(times(worker))
         return compare(rounds)
 
+    def circumstances(self, others: float) -> dict[str, dict[str, Any]]:
+        """For each framework its version, the date, and the cores that other programs used."""
+        found = {"date": today(), "others": others}
+        return {
+            worker.framework.name: {"version": worker.ask("version", package=worker.framework.package), **found}
+            for worker in self.workers
+        }
+
     def close(self) -> None:
         """Ends the processes."""
         while self.workers:
             self.workers.pop().close()
+
+    def _started(self, runner: Runner) -> Worker:
+        self.workers.append(Worker(runner, self._case, self._threads))
+        return self.workers[-1]
 
     def _reload(self, workers: Sequence[Worker]) -> None:
         for worker in workers:

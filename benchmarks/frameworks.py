@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .cases import Case
+from .cases import CASES, Case
 
 
 class Side(Protocol):
-    """One case in one framework."""
+    """One case in one framework, which trains it, runs it, or both."""
 
     def load(self, weights: Mapping[str, np.ndarray]) -> None:
         """Begins anew from these weights, by netlang's names; the optimizer and the schedule too."""
@@ -25,13 +25,17 @@ class Side(Protocol):
         """A batch as the framework takes it."""
         ...
 
+
+class TrainingSide(Side, Protocol):
+    """A side that takes training steps."""
+
     def train_step(self, batch: Any) -> float:
         """One complete step; the loss before it."""
         ...
 
 
 class InferringSide(Side, Protocol):
-    """A side that can also run the model by itself."""
+    """A side that runs the model by itself."""
 
     def infer(self, inputs: Any) -> np.ndarray:
         """The model's output."""
@@ -40,17 +44,22 @@ class InferringSide(Side, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """`make` imports it and makes its side for a case and threads; `cases` names those it has, if not all."""
+    """`make` imports it and makes its side for a case and threads; `cases` names those it has, if not all.
+
+    `package` is the one whose version tells which it is.
+    """
 
     name: str
     title: str
+    package: str
     make: Callable[[Case, int], Side]
+    trains: bool = True
     infers: bool = True
     cases: frozenset[str] | None = None
 
     def has(self, case: Case) -> bool:
         """Whether the case can be measured with it."""
-        return self.cases is None or case.name in self.cases
+        return (self.cases is None or case.name in self.cases) and (self.trains or bool(case.inference_batches))
 
 
 def _netlang(case: Case, threads: int) -> Side:
@@ -71,6 +80,12 @@ def _torch_compile(case: Case, threads: int) -> Side:
     return TorchSide(case, threads, compiled=True)
 
 
+def _torch_onnx(case: Case, threads: int) -> Side:
+    from .torch_onnx_side import TorchOnnxSide
+
+    return TorchOnnxSide(case, threads)
+
+
 def _ort_training(case: Case, threads: int) -> Side:
     from .ort_training_side import OrtTrainingSide
 
@@ -83,20 +98,28 @@ def _jax(case: Case, threads: int) -> Side:
     return JaxSide(case, threads)
 
 
-NETLANG = Framework("netlang", "netlang", _netlang)
-TORCH = Framework("torch", "PyTorch eager", _torch)
-TORCH_COMPILE = Framework("torch.compile", "torch.compile", _torch_compile)
+NETLANG = Framework("netlang", "netlang", "netlang", _netlang)
+TORCH = Framework("torch", "PyTorch eager", "torch", _torch)
+TORCH_COMPILE = Framework(
+    "torch.compile",
+    "torch.compile",
+    "torch",
+    _torch_compile,
+    cases=frozenset(case.name for case in CASES) - {"skip_gram_descent"},
+)
+TORCH_ONNX = Framework("torch.onnx", "PyTorch's ONNX export", "torch", _torch_onnx, trains=False)
 ORT_TRAINING = Framework(
+    "onnxruntime-training",
     "onnxruntime-training",
     "onnxruntime-training",
     _ort_training,
     infers=False,
-    cases=frozenset({"mlp", "lenet5", "gpt", "gpt6"}),
+    cases=frozenset({"mlp", "lenet5", "lstm", "seq2seq", "transformer", "bert", "gpt", "gpt6", "vae"})
+    | {"skip_gram", "skip_gram_descent"},
 )
-
-JAX = Framework("jax", "JAX jit", _jax, cases=frozenset({"mlp", "lenet5", "gpt", "gpt6"}))
+JAX = Framework("jax", "JAX jit", "jax", _jax)
 
 FRAMEWORKS: dict[str, Framework] = {
-    framework.name: framework for framework in (NETLANG, TORCH, TORCH_COMPILE, ORT_TRAINING, JAX)
+    framework.name: framework for framework in (NETLANG, TORCH, TORCH_ONNX, TORCH_COMPILE, ORT_TRAINING, JAX)
 }
 """Every framework by its name; ratios refer to the first."""

@@ -2,8 +2,9 @@
 
 A GPT (4 layers, width 128, context 1,024, weights by chance) continues one token to texts of several lengths: by
 `generate`, one run of one graph with a cache of keys and values in it; and by a loop outside, around `forward`, which
-reads the whole text again for every token. Both must give the same tokens. Times are the least of several interleaved
-runs on one thread.
+reads the whole text again for every token. Both must give the same tokens. With `--model Transformer` it is
+translations (3 + 3 layers, width 256, 8,000 words), by `translate` with one line, and by a loop around `forward`; each
+is 50 words longer than its source. Times are the least processor times of several interleaved runs on one thread.
 """
 
 from __future__ import annotations
@@ -16,46 +17,78 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from netlang.compiler import Network
 from netlang.compiler.emit import emit
 from netlang.compiler.initializers import materialise
 from netlang.runtime.job import open_network
 from netlang.runtime.session import Device
 
-SETTINGS = {"vocab": 65, "d": 128, "layers": 4, "h": 4, "context": 1024}
-LENGTHS = (64, 128, 256, 384, 512, 768, 1024)
+GPT = {"vocab": 65, "d": 128, "layers": 4, "h": 4, "context": 1024}
+TRANSFORMER = {"vocab": 8000, "d": 256, "layers": 3, "h": 8, "ff": 512, "beam": 1}
+LENGTHS = {"GPT": (64, 128, 256, 384, 512, 768, 1024), "Transformer": (56, 64, 80, 96, 128)}
 LONGEST_UNCACHED = 512
 """Longer texts would take minutes without the cache."""
 SCALE = 4
 """Times the initial matrices, so that the next token depends on what stands before it."""
 
-CURVES = (("cached", "`generate`", "C0o"), ("uncached", "without cache", "C1o-"))
+CURVES = (("cached", "with cache", "C0o"), ("uncached", "without cache", "C1o-"))
 """Of the picture: measurement, label, style."""
 
 Rows = list[dict[str, float | None]]
 Generate = Callable[[int], np.ndarray]
 
 
-def generators() -> tuple[Generate, Generate]:
-    """Functions from a length to that many tokens: with the cache, and without."""
-    network = open_network("std:GPT", None, SETTINGS)
+def texts() -> tuple[Generate, Generate]:
+    """Functions from a length to that many tokens of a GPT: with the cache, and without."""
+    network = open_network("std:GPT", None, GPT)
     initial = materialise(network.variables, 0)
     weights = {name: array * np.float32(SCALE if array.ndim > 1 else 1) for name, array in initial.items()}
-    device = Device(threads=1)
-    cached = device.session(emit(network.graph("generate")))
-    plain = device.session(emit(network.graph("forward")))
+    cached, plain = _sessions(network, "generate")
 
     def with_cache(length: int) -> np.ndarray:
         call = {"count": np.array(length - 1), "temperature": np.array(0, np.float32), "seed": np.array(0)}
         return _run(cached, weights, {"prompt": np.array([[1]]), **call})[0]
 
     def without_cache(length: int) -> np.ndarray:
-        tokens = np.array([[1]])
-        while tokens.shape[1] < length:
-            logits = _run(plain, weights, {"tokens": tokens})
-            tokens = np.concatenate([tokens, logits[:, -1].argmax(-1)[:, None]], 1)
-        return tokens[0]
+        return _continued(lambda tokens: _run(plain, weights, {"tokens": tokens}), length)
 
     return with_cache, without_cache
+
+
+def translations() -> tuple[Generate, Generate]:
+    """Functions from a length to that many words of a Transformer: with the cache, and without."""
+    network = open_network("std:Transformer", None, TRANSFORMER)
+    weights = materialise(network.variables, 0)
+    cached, plain = _sessions(network, "translate")
+
+    def source(length: int) -> np.ndarray:
+        return np.arange(3, length - 47)[None]
+
+    def with_cache(length: int) -> np.ndarray:
+        return _run(cached, weights, {"source": source(length)})[0]
+
+    def without_cache(length: int) -> np.ndarray:
+        given = {"source": source(length)}
+        return _continued(lambda words: _run(plain, weights, {**given, "target": words}), length)
+
+    return with_cache, without_cache
+
+
+GENERATORS = {"GPT": texts, "Transformer": translations}
+
+
+def _sessions(network: Network, entry: str) -> tuple[Any, Any]:
+    """Of the entry with the cache, and of `forward`."""
+    device = Device(threads=1)
+    return device.session(emit(network.graph(entry))), device.session(emit(network.graph("forward")))
+
+
+def _continued(logits_of: Callable[[np.ndarray], np.ndarray], length: int) -> np.ndarray:
+    """The most probable token after each, from one on."""
+    tokens = np.array([[1]])
+    while tokens.shape[1] < length:
+        tokens = np.concatenate([tokens, logits_of(tokens)[:, -1].argmax(-1)[:, None]], 1)
+    return tokens[0]
 
 
 def _run(session: Any, weights: Mapping[str, np.ndarray], feeds: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -64,11 +97,11 @@ def _run(session: Any, weights: Mapping[str, np.ndarray], feeds: Mapping[str, np
     return session.run(None, {name: array for name, array in {**weights, **feeds}.items() if name in names})[0]
 
 
-def measure(repeats: int) -> Rows:
+def measure(model: str, repeats: int) -> Rows:
     """Seconds for each length; None for what was not run. Raises AssertionError where the two write different texts."""
-    with_cache, without_cache = generators()
+    with_cache, without_cache = GENERATORS[model]()
     rows: Rows = []
-    for length in LENGTHS:
+    for length in LENGTHS[model]:
         seconds: dict[str, list[float]] = {"cached": [], "uncached": []}
         for _ in range(repeats):
             text = _timed(with_cache, length, seconds["cached"])
@@ -80,9 +113,9 @@ def measure(repeats: int) -> Rows:
 
 
 def _timed(generate: Generate, length: int, seconds: list[float]) -> np.ndarray:
-    start = time.perf_counter()
+    start = time.process_time()
     tokens = generate(length)
-    seconds.append(time.perf_counter() - start)
+    seconds.append(time.process_time() - start)
     return tokens
 
 
@@ -104,7 +137,7 @@ def draw(rows: Rows, path: Path) -> None:
     for name, label, style in CURVES:
         points = [(row["length"], row[name]) for row in rows if row[name] is not None]
         panel.plot(*zip(*points, strict=True), style, label=label)
-    ends = [0, LENGTHS[-1]]
+    ends = [0, rows[-1]["length"]]
     panel.plot(ends, [start + slope * x for x in ends], "C0", linewidth=1, label=f"{slope * 1e3:.2f} ms a token")
     panel.set(xlabel="tokens", ylabel="seconds")
     panel.spines[["top", "right"]].set_visible(False)
@@ -118,11 +151,12 @@ def _seconds(value: float | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=GENERATORS, default="GPT")
     parser.add_argument("--out", type=Path, help="where to draw the picture")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    rows = measure(arguments.repeats)
+    rows = measure(arguments.model, arguments.repeats)
     start, slope, r2 = line(rows)
     if arguments.json:
         print(json.dumps({"rows": rows, "start": start, "seconds_per_token": slope, "r2": r2}, indent=2))

@@ -1,9 +1,11 @@
-"""The machine that measurements were taken on, and how busy it was."""
+"""The machine that measurements are taken on, and what other programs do on it meanwhile."""
 
 from __future__ import annotations
 
 import os
 import platform
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +18,6 @@ VERSIONED = ("netlang", "onnxruntime", "onnx", "numpy", "torch")
 def describe() -> dict[str, Any]:
     """Processor, cores, memory, system and versions, for the record of a run."""
     return {
-        "date": datetime.now(UTC).date().isoformat(),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
@@ -26,9 +27,41 @@ def describe() -> dict[str, Any]:
     }
 
 
-def load() -> float:
-    """How many processes wanted to run in the last minute: near 0 on a machine fit for measuring."""
-    return os.getloadavg()[0]
+def today() -> str:
+    """The date, as 2026-11-21."""
+    return datetime.now(UTC).date().isoformat()
+
+
+class Others:
+    """How many cores other programs use: near 0 on a machine fit for measuring.
+
+    Counts from when it is made; `processes` are those that measure, which have to live until the end.
+    """
+
+    def __init__(self, processes: Sequence[int]) -> None:
+        self._processes = (os.getpid(), *processes)
+        self._begin = time.monotonic()
+        self._used = self._used_by_others()
+
+    def cores(self) -> float:
+        """The mean since the beginning."""
+        return max(0.0, (self._used_by_others() - self._used) / (time.monotonic() - self._begin))
+
+    def _used_by_others(self) -> float:
+        """Seconds of the processors."""
+        own = sum(sum(_process_ticks(process)) for process in self._processes)
+        return (sum(_machine_ticks()) - own) / os.sysconf("SC_CLK_TCK")
+
+
+def _machine_ticks() -> list[int]:
+    """Of all cores since the machine's start: user, nice, system, irq, softirq, stolen; not idle, not waiting."""
+    user, nice, system, _idle, _waiting, *others = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return [user, nice, system, *others]
+
+
+def _process_ticks(process: int) -> list[int]:
+    """Of a process: user, system, and both of the children it has waited for. Its name may hold blanks."""
+    return [int(ticks) for ticks in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:15]]
 
 
 def _processor() -> str:

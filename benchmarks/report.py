@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from . import pictures, summary
 from .cases import case_named
 from .compilation import DEPTHS, STAGES, SUBJECTS, depth_name
-from .frameworks import FRAMEWORKS, NETLANG
+from .frameworks import FRAMEWORKS, TORCH
+from .records import Results
 from .statistics import geometric_mean
-
-RESULTS = Path(__file__).parent / "results" / "latest.json"
-"""Where the raw numbers of the last complete run are kept."""
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 """The page with the tables; what stands between the two marks is written by the suite."""
@@ -21,18 +19,17 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN = "<!-- measured: written by `python -m benchmarks` -->"
 END = "<!-- end of what was measured -->"
 
-QUIET = 0.5
-"""Load above which other programs disturb the measurement."""
+QUIET = 0.1
+"""Cores that other programs may use before they disturb the measurement."""
 
 ABSENT = "–"
 """What a framework does not offer."""
 
 
-def save(results: dict[str, Any]) -> None:
-    """Keeps the raw numbers and writes the tables into the page."""
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+def write(results: Results) -> None:
+    """Writes the tables into the page, and draws the pictures that it shows."""
     PAGE.write_text(placed(PAGE.read_text(), markdown(results)))
+    pictures.draw(results)
 
 
 def placed(page: str, tables: str) -> str:
@@ -44,11 +41,12 @@ def placed(page: str, tables: str) -> str:
     return f"{before}{begin}\n\n{tables}\n\n{end}{after}"
 
 
-def markdown(results: dict[str, Any]) -> str:
+def markdown(results: Results) -> str:
     """Every table, with the machine described."""
     rows, compiled = results["rows"], results["compilation"]
-    sections = [_machine(results["machine"], results["load"])]
+    sections = [_machine(results)]
     if rows:
+        sections += ["### In short", summary_table(rows), *_slow(rows)]
         sections += ["### One training step", training_table(rows)]
         sections += ["### Inference", inference_table(rows)]
         sections += ["### From the start of a process to the end of its first step", start_table(rows)]
@@ -59,16 +57,37 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n\n".join(sections)
 
 
+def summary_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Geometric means of the ratios to each peer, beside what they should not exceed."""
+    threads = sorted({row["threads"] for row in rows})
+    header = ["netlang's time / peer's", "peer", "models", *(f"{_threads(count)}" for count in threads), "goal"]
+    lines = []
+    for mean in summary.means(rows):
+        line = [mean.measurement, FRAMEWORKS[mean.peer].title, str(mean.models)]
+        line += [_cell("**{:.2f}**", mean.by_threads.get(count)) for count in threads]
+        lines.append([*line, _cell("{:.2f}", mean.goal)])
+    return _table(header, lines)
+
+
+def _slow(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A sentence, where rows were measured beside PyTorch eager."""
+    if not any(summary.ratios(row, "training step", TORCH.name) for row in rows):
+        return []
+    found = [f"{title}, {_threads(threads)}: {ratio:.2f}" for title, threads, ratio in summary.slow(rows)]
+    listed = "; ".join(found) or "none"
+    return [f"Training steps that take more than {summary.LIMIT} times as long as PyTorch eager's: {listed}."]
+
+
 def training_table(rows: Sequence[dict[str, Any]]) -> str:
     """Milliseconds of a training step and ratios to the peers, with their geometric mean."""
-    labels = [[case_named(row["case"]).title, str(row["threads"])] for row in rows]
+    labels = [[case_named(row["case"]).title, _threads_cell(row)] for row in rows]
     return _comparison(["model", "threads"], labels, [row["training"] for row in rows])
 
 
 def inference_table(rows: Sequence[dict[str, Any]]) -> str:
     """Milliseconds of a run of the model and ratios to the peers, with their geometric mean."""
     cells = [(row, batch, result) for row in rows for batch, result in row["inference"].items()]
-    labels = [[_short(row["case"]), batch, str(row["threads"])] for row, batch, _ in cells]
+    labels = [[_short(row["case"]), batch, _threads_cell(row)] for row, batch, _ in cells]
     return _comparison(["model", "batch", "threads"], labels, [result for *_, result in cells])
 
 
@@ -81,10 +100,9 @@ def start_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = []
     for row in rows:
         least = {name: min(seconds) for name, seconds in row["first_step_seconds"].items()}
-        ratios = {name: least[NETLANG.name] / seconds for name, seconds in least.items()}
-        line = [_short(row["case"]), str(row["threads"])]
+        line = [_short(row["case"]), _threads_cell(row)]
         line += [_cell("{:.2f}", least.get(name)) for name in names]
-        line += [_cell("**{:.2f}**", ratios.get(name)) for name in names[1:]]
+        line += [_cell("**{:.2f}**", row["first_step_ratios"].get(name)) for name in names[1:]]
         line += [_cell("{:.0f}", row["peak_memory_mib"].get(name)) for name in names]
         lines.append(line)
     return _table(header, lines)
@@ -118,13 +136,35 @@ def depth_table(compiled: Sequence[dict[str, Any]]) -> str:
     return _table(["layers", "elaborate, passes, emit: s", "ms a layer", "session: s", "ms a layer"], lines)
 
 
-def _machine(machine: dict[str, Any], load: float) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    busy = "" if load < QUIET else f" **Other programs were running (load {load:.1f}): the numbers are rough.**"
+def _machine(results: Results) -> str:
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in _versions(results).items())
+    dates = sorted({found["date"] for row in results["rows"] for found in row["measured"].values()}
+                   | {item["date"] for item in results["compilation"]})  # fmt: skip
+    disturbed = any(map(_is_disturbed, results["rows"]))
+    rough = f" \\* Other programs used more than {QUIET} cores meanwhile: rough numbers." if disturbed else ""
     return (
-        f"Measured on {machine['date']}: {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}; {versions}.{busy}"
+        f"Measured on {' and '.join(dates)}: {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB, {machine['system']}, Python {machine['python']}; {versions}.{rough}"
     )
+
+
+def _versions(results: Results) -> dict[str, str]:
+    """Of the packages here, and of the peers that have environments of their own."""
+    measured = [(name, found["version"]) for row in results["rows"] for name, found in row["measured"].items()]
+    return results["machine"]["versions"] | {FRAMEWORKS[name].package: version for name, version in measured}
+
+
+def _is_disturbed(row: dict[str, Any]) -> bool:
+    return any(found["others"] > QUIET for found in row["measured"].values())
+
+
+def _threads_cell(row: dict[str, Any]) -> str:
+    return str(row["threads"]) + (r" \*" if _is_disturbed(row) else "")
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' * (count > 1)}"
 
 
 def _comparison(leading: list[str], labels: Sequence[list[str]], results: Sequence[dict[str, Any]]) -> str:

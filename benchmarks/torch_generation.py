@@ -75,8 +75,9 @@ class PixelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """f32[b, c, h, w] -> f32[b, c, h, w]."""
-        q, k, v = self.dense(self.normalized(x).flatten(2).mT).chunk(3, -1)
-        return x + self.dense_2(F.scaled_dot_product_attention(q, k, v)).mT.unflatten(2, x.shape[2:])
+        q, k, v = (y[:, None] for y in self.dense(self.normalized(x).flatten(2).transpose(1, 2)).chunk(3, -1))
+        y = F.scaled_dot_product_attention(q, k, v)[:, 0]  # fused where there is an axis of heads
+        return x + self.dense_2(y).transpose(1, 2).unflatten(2, x.shape[2:])
 
 
 class UNet(nn.Module):

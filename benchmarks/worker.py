@@ -12,13 +12,14 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from .cases import Case, case_named
-from .frameworks import FRAMEWORKS, InferringSide, Side
+from .frameworks import FRAMEWORKS, InferringSide, Side, TrainingSide
 
 WARMUP_STEPS = 3
 """Most steps before each round that are not counted: the process before left its own data in the caches."""
@@ -46,7 +47,8 @@ class Measurements:
 
     def losses(self, count: int) -> list[float]:
         """The losses of that many steps."""
-        return [self._side.train_step(self._batches[i % len(self._batches)]) for i in range(count)]
+        train_step = cast(TrainingSide, self._side).train_step
+        return [train_step(self._batches[i % len(self._batches)]) for i in range(count)]
 
     def first_step(self) -> float:
         """Seconds of the first step."""
@@ -56,7 +58,7 @@ class Measurements:
 
     def train(self, seconds: float) -> list[float]:
         """Milliseconds of each training step, for so long."""
-        batches, train_step = self._batches, self._side.train_step
+        batches, train_step = self._batches, cast(TrainingSide, self._side).train_step
         return _timed(lambda i: train_step(batches[i % len(batches)]), seconds)
 
     def infer(self, batch: int, seconds: float) -> list[float]:
@@ -68,6 +70,10 @@ class Measurements:
         """Writes the model's output on a batch."""
         inputs = self._side.place(self._case.inference_inputs(batch))
         np.save(path, cast(InferringSide, self._side).infer(inputs))
+
+    def version(self, package: str) -> str:
+        """Of an installed package."""
+        return metadata.version(package)
 
     def peak_memory(self) -> float:
         """Mebibytes that the process has held at most."""

@@ -1,15 +1,16 @@
-"""Every case is the same model, trained the same way, in netlang and in PyTorch: what is compared is comparable."""
+"""Every case is the same model, trained the same way, in netlang and its peers: what is compared is comparable."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from benchmarks.cases import CASES, MLP, RESNET20, Case
+from benchmarks.cases import CASES, GCN, LSTM, MLP, RESNET20, Case
 from benchmarks.conductor import AGREEMENT, CHECKED_STEPS, Disagreement, agree
-from benchmarks.frameworks import NETLANG, TORCH
+from benchmarks.frameworks import JAX, NETLANG, ORT_TRAINING, TORCH, TORCH_ONNX, Framework
 from benchmarks.netlang_side import NetlangSide
 
 LARGE = ("resnet18", "bert", "gpt6")
@@ -26,19 +27,42 @@ def case(request: pytest.FixtureRequest) -> Case:
     return small(request.param)
 
 
+def compare_sides(case: Case, peer: Framework) -> None:
+    """Fails where a peer's outputs or losses are not netlang's."""
+    ours, theirs = NetlangSide(case, 1), peer.make(case, 1)
+    theirs.load(ours.weights())
+    sides = {NETLANG.name: ours, peer.name: theirs}
+    if peer.infers:
+        inputs = case.inference_inputs(3)
+        agree("outputs", {name: side.infer(side.place(inputs)) for name, side in sides.items()})
+    if peer.trains:
+        batches = case.training_batches(CHECKED_STEPS)
+        losses = {
+            name: np.array([side.train_step(side.place(batch)) for batch in batches]) for name, side in sides.items()
+        }
+        agree("losses", losses)
+        assert losses["netlang"][0] != losses["netlang"][1]
+
+
 @pytest.mark.parametrize("case", [small(case) for case in CASES if case.name not in LARGE], ids=lambda case: case.name)
 def test_losses_and_outputs_agree(case: Case) -> None:
-    ours, theirs = NetlangSide(case, 1), TORCH.make(case, 1)
-    theirs.load(ours.weights())
-    inputs = case.inference_inputs(3)
-    agree("outputs", {"netlang": ours.infer(ours.place(inputs)), "torch": theirs.infer(theirs.place(inputs))})
-    batches = case.training_batches(CHECKED_STEPS)
-    losses = {
-        framework.name: np.array([side.train_step(side.place(batch)) for batch in batches])
-        for framework, side in ((NETLANG, ours), (TORCH, theirs))
-    }
-    agree("losses", losses)
-    assert losses["netlang"][0] != losses["netlang"][1]
+    compare_sides(case, TORCH)
+
+
+def test_outputs_of_the_export_agree() -> None:
+    compare_sides(small(MLP), TORCH_ONNX)
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed here: benchmarks take it from elsewhere")
+@pytest.mark.parametrize("case", [MLP, RESNET20, LSTM, GCN], ids=lambda case: case.name)
+def test_jax_agrees(case: Case) -> None:
+    compare_sides(small(case), JAX)
+
+
+@pytest.mark.skipif(find_spec("onnxruntime.training") is None, reason="onnxruntime-training is not installed here")
+@pytest.mark.parametrize("case", [MLP, LSTM], ids=lambda case: case.name)
+def test_onnxruntime_training_agrees(case: Case) -> None:
+    compare_sides(small(case), ORT_TRAINING)
 
 
 def test_a_round_begins_anew(case: Case) -> None:

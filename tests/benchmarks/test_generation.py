@@ -17,17 +17,26 @@ def test_the_line_through_the_times() -> None:
     assert (start, slope, r2) == pytest.approx((0.5, 0.002, 1.0))
 
 
+SMALL = {
+    "GPT": {"vocab": 11, "d": 16, "layers": 2, "h": 2, "context": 64},
+    "TRANSFORMER": {"vocab": 20, "d": 16, "layers": 2, "h": 2, "ff": 20, "beam": 1},
+}
+
+
+@pytest.mark.parametrize("model", generation.GENERATORS)
 def test_both_ways_write_the_same_and_are_drawn(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(generation, "SETTINGS", {"vocab": 11, "d": 16, "layers": 2, "h": 2, "context": 24})
-    monkeypatch.setattr(generation, "LENGTHS", (4, 8, 24))
-    monkeypatch.setattr(generation, "LONGEST_UNCACHED", 8)
+    for name, settings in SMALL.items():
+        monkeypatch.setattr(generation, name, settings)
+    monkeypatch.setitem(generation.LENGTHS, model, (53, 55, 60))
+    monkeypatch.setattr(generation, "LONGEST_UNCACHED", 55)
     picture = tmp_path / "generation.png"
-    monkeypatch.setattr(sys, "argv", ["generation", "--json", "--repeats", "1", "--out", str(picture)])
+    arguments = ["--model", model, "--json", "--repeats", "1", "--out", str(picture)]
+    monkeypatch.setattr(sys, "argv", ["generation", *arguments])
     generation.main()
     found = json.loads(capsys.readouterr().out)
-    assert [row["length"] for row in found["rows"]] == [4, 8, 24]
+    assert [row["length"] for row in found["rows"]] == [53, 55, 60]
     assert all(row["cached"] > 0 for row in found["rows"])
     assert [row["uncached"] is None for row in found["rows"]] == [False, False, True]
     assert picture.read_bytes().startswith(b"\x89PNG")

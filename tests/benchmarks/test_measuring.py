@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from benchmarks import report
 from benchmarks.cases import MLP
 from benchmarks.conductor import Effort, Runner, measure
-from benchmarks.frameworks import NETLANG, TORCH
+from benchmarks.frameworks import NETLANG, TORCH, TORCH_ONNX
 from benchmarks.profile import KEYS, Profile, node_times, table
 from benchmarks.statistics import Ratio, Times, compare, geometric_mean
 
@@ -29,7 +30,8 @@ def test_geometric_mean() -> None:
 @pytest.fixture(scope="module")
 def row() -> dict:
     """The MLP in both frameworks, measured as shortly as it can be."""
-    row = measure(MLP, [Runner(NETLANG), Runner(TORCH)], 1, Effort(rounds=1, seconds=0.05, starts=1))
+    runners = [Runner(NETLANG), Runner(TORCH), Runner(TORCH_ONNX)]
+    row = measure(MLP, runners, 1, Effort(rounds=1, seconds=0.05, starts=1))
     return json.loads(json.dumps(row))
 
 
@@ -40,14 +42,23 @@ def test_row(row: dict) -> None:
         times, ratio = result["times_ms"], result["ratios"]["torch"]
         assert 0 < times["netlang"]["minimum"] <= times["netlang"]["median"]
         assert ratio["median"] == pytest.approx(times["netlang"]["median"] / times["torch"]["median"], rel=0.01)
+    assert set(row["training"]["ratios"]) == {"torch"}
+    assert set(row["inference"]["512"]["ratios"]) == {"torch", "torch.onnx"}
     assert 50 < row["peak_memory_mib"]["netlang"] < row["peak_memory_mib"]["torch"]
+    seconds = {name: min(times) for name, times in row["first_step_seconds"].items()}
+    assert row["first_step_ratios"] == {"torch": pytest.approx(seconds["netlang"] / seconds["torch"], abs=1e-4)}
+    assert row["measured"]["torch"]["version"] == torch.__version__
 
 
 def test_tables(row: dict) -> None:
     alone = {**row["training"], "times_ms": {"netlang": row["training"]["times_ms"]["netlang"]}, "ratios": {}}
-    lines = report.training_table([row, {**row, "training": alone, "threads": 2}]).splitlines()
+    measured = {name: {**found, "others": 0.0} for name, found in row["measured"].items()}
+    disturbed = {"netlang": {**measured["netlang"], "others": 0.3}}
+    rows = [{**row, "measured": measured}, {**row, "training": alone, "threads": 2, "measured": disturbed}]
+    lines = report.training_table(rows).splitlines()
     assert lines[0] == "| model | threads | netlang, ms | PyTorch eager, ms | ratio to PyTorch eager |"
     assert lines[2].startswith("| MLP 784-512-512-10, batch 128 | 1 |")
+    assert lines[3].startswith(r"| MLP 784-512-512-10, batch 128 | 2 \* |")
     assert lines[3].endswith("| – | – |")
     assert lines[4].endswith(f"| **{row['training']['ratios']['torch']['median']:.2f}** |")
     assert len(report.start_table([row]).splitlines()) == 3
