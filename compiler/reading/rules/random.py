@@ -50,7 +50,7 @@ def _seed(reader: Reader, role: str) -> Value:
     for item in reader.b.inputs:
         if item.role == role:
             return item.value
-    return reader.b.input(reader.model.names.unique(role), TensorType("i64"), role, SEEDS[role])
+    return reader.b.input(reader.model.names.unique(role), TensorType("i64"), role, doc=SEEDS[role])
 
 
 # --- operators -----------------------------------------------------------------------------------------------------
