@@ -87,7 +87,7 @@ def measure(case: Case, runners: Sequence[Runner], threads: int, effort: Effort)
 
     Raises Disagreement where losses or outputs differ by more than rounding.
     """
-    able = [runner for runner in runners if runner.framework.has(case)]
+    able = [runner for runner in runners if runner.framework.has(case, threads)]
     with tempfile.TemporaryDirectory() as folder:
         session = _Session(case, threads, effort, Path(folder))
         try:
