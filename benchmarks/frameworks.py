@@ -46,7 +46,7 @@ class InferringSide(Side, Protocol):
 class Framework:
     """`make` imports it and makes its side for a case and threads; `cases` names those it has, if not all.
 
-    `package` is the one whose version tells which it is. `serial` names the cases that it gets right on one thread only.
+    `package` is the one whose version tells which it is. `serial` names the cases it gets right on one thread only.
     """
 
     name: str
