@@ -204,7 +204,7 @@ class Emitter(SizeEmitter):
                 self.lower_fused(fusions, node)
             results = [output.value for output in graph.outputs]
             self.give([self._names[value] for value in results], [value.type for value in results])
-            self._value_info(self._names.maps[0])
+            self._value_info()
         return proto
 
     @contextmanager
@@ -287,7 +287,7 @@ class Emitter(SizeEmitter):
     def model(self, name: str) -> onnx.ModelProto:
         """The finished model."""
         self._outputs()
-        self._value_info(self._names)
+        self._value_info()
         self._proto.name = name
         for domain, version in sorted({"": self.opset, **self.imports}.items()):
             self._model.opset_import.add(domain=domain, version=version)
@@ -316,11 +316,11 @@ class Emitter(SizeEmitter):
         _rename_in(self._proto, names)
         self._names = {value: names.get(name, name) for value, name in self._names.items()}
 
-    def _value_info(self, names: Mapping[Value, str]) -> None:
+    def _value_info(self) -> None:
         """Types of the values that the nodes compute for each other, for the readers of the model."""
         outputs = {info.name for info in self._proto.output}
         between = {result for node in self._proto.node for result in node.output} - outputs
-        for value, name in names.items():
+        for value, name in self._names.items():
             if name in between:
                 between.remove(name)
                 self._proto.value_info.append(self._info(name, value.type))

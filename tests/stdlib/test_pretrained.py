@@ -89,12 +89,17 @@ pretrained Tiny "model.safetensors" {
 """
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """The same modules, whichever tests ran before."""
+    torch.manual_seed(0)
+
+
 def randomised(module: nn.Module) -> nn.Module:
     """The module with vectors, running statistics among them, that do not begin as zeros and ones.
 
     What deep residual networks add to their input begins small, so that rounding does not grow from block to block.
     """
-    torch.manual_seed(0)
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
             if tensor.ndim == 1:
