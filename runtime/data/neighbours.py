@@ -24,46 +24,62 @@ FREQUENT = 1e-3
 SIZE_LIMIT = 200_000_000
 
 
-class NeighbourTable:
-    """Pairs of words at most `window` places apart: row `2·window·p + k` is the word at place p and its k-th neighbour.
+class PairTable:
+    """Places with a neighbour each: row `2·window·p + k` is what stands at place p, and its k-th neighbour.
 
-    Columns: `word` i64 and `near` i64. An evaluation takes one pair for each place. An epoch of training is as many,
-    drawn at random: the nearer a neighbour the more often, and a frequent word seldom (`FREQUENT`).
+    Columns: what stands there, by a name of the caller's, and `near`, both i64.
     """
 
-    def __init__(self, words: np.ndarray, window: int, classes: int) -> None:
-        """`words` are integers of any dtype, more than `2·window` of them."""
-        self._words = words
+    def __init__(self, standing: np.ndarray, window: int, classes: int, name: str) -> None:
+        """`standing` are integers of any dtype, at places in a row."""
+        self._standing = standing
         self._offsets = _offsets(window)
         self._classes = classes
-        self._kept = _kept(words, classes)
+        self._name = name
 
     @property
     def fields(self) -> dict[str, Field]:
         field = Field("i64", (), classes=self._classes)
-        return {"word": field, "near": field}
+        return {self._name: field, "near": field}
 
     def take(self, rows: Rows) -> dict[str, np.ndarray]:
         place, neighbour = np.divmod(rows, len(self._offsets))
-        near = self._words[place + self._offsets[neighbour]]
-        return {"word": self._words[place].astype(np.int64), "near": near.astype(np.int64)}
+        near = self._standing[place + self._offsets[neighbour]]
+        return {self._name: self._standing[place].astype(np.int64), "near": near.astype(np.int64)}
+
+    def _drawn_neighbours(self, count: int, random: np.random.Generator) -> np.ndarray:
+        """So many numbers of neighbours: the nearer one is, the more often."""
+        nearness = np.abs(self._offsets).max() + 1.0 - np.abs(self._offsets)
+        return random.choice(len(self._offsets), count, p=nearness / nearness.sum())
+
+
+class NeighbourTable(PairTable):
+    """Pairs of words at most `window` places apart, `word` and `near`.
+
+    An evaluation takes one pair for each place. An epoch of training is as many, drawn at random: the nearer a
+    neighbour the more often, and a frequent word seldom (`FREQUENT`).
+    """
+
+    def __init__(self, words: np.ndarray, window: int, classes: int) -> None:
+        """`words` are integers of any dtype, more than `2·window` of them."""
+        super().__init__(words, window, classes, "word")
+        self._kept = _kept(words, classes)
 
     def sequence(self) -> Rows:
-        places = _places(self._words, self._offsets)
+        places = _places(self._standing, self._offsets)
         return places * len(self._offsets) + places % len(self._offsets)
 
     def shuffled(self, seed: int, epoch: int, batch: int) -> Rows:
         random = generator(seed, epoch)
-        kept = random.random(len(self._words)) < self._kept[self._words]
-        places = _places(self._words, self._offsets)
+        kept = random.random(len(self._standing)) < self._kept[self._standing]
+        places = _places(self._standing, self._offsets)
         chosen = places[kept[places]]
         drawn = (
             chosen[random.integers(0, len(chosen), int(len(places) / max(kept.mean(), 0.01)))]
             if len(chosen)
             else chosen
         )
-        nearness = np.abs(self._offsets).max() + 1.0 - np.abs(self._offsets)
-        neighbour = random.choice(len(self._offsets), len(drawn), p=nearness / nearness.sum())
+        neighbour = self._drawn_neighbours(len(drawn), random)
         rows = (drawn * len(self._offsets) + neighbour)[kept[drawn + self._offsets[neighbour]]]
         return _as_many(rows, random.permutation(self.sequence()))
 

@@ -13,7 +13,8 @@ import numpy as np
 from netlang.diagnostics import fail
 
 from .lines import read_lines
-from .table import Dataset, Field, Rows, generator
+from .neighbours import PairTable
+from .table import Dataset, Rows, generator
 from .vocabulary import WORDS, Vocabulary, split
 
 WALKS, LENGTH, WINDOW = 10, 80, 10
@@ -85,45 +86,31 @@ class Graph:
         return following
 
 
-class WalkTable:
-    """Pairs of nodes at most `window` steps apart on a walk: row `2·window·p + k` is the node at place p of the walks,
-    which are counted through, and its k-th neighbour.
+class WalkTable(PairTable):
+    """Pairs of nodes at most `window` steps apart on a walk, `node` and `near`; places are counted through all walks.
 
-    Columns: `node` i64 and `near` i64. An evaluation takes one pair for each place; an
-    epoch of training is as many, drawn at random, the nearer a neighbour the more often.
+    An evaluation takes one pair for each place; an epoch of training is as many, drawn at random, the nearer a
+    neighbour the more often.
     """
 
     def __init__(self, walks: np.ndarray, window: int, nodes: int) -> None:
         """`walks` are integers [walks, length]."""
-        self._walks = walks
-        self._nodes = nodes
-        self._offsets = np.concatenate([np.arange(-window, 0), np.arange(1, window + 1)])
-
-    @property
-    def fields(self) -> dict[str, Field]:
-        field = Field("i64", (), classes=self._nodes)
-        return {"node": field, "near": field}
-
-    def take(self, rows: Rows) -> dict[str, np.ndarray]:
-        place, neighbour = np.divmod(rows, len(self._offsets))
-        nodes = self._walks.reshape(-1)
-        near = nodes[place + self._offsets[neighbour]]
-        return {"node": nodes[place].astype(np.int64), "near": near.astype(np.int64)}
+        super().__init__(walks.reshape(-1), window, nodes, "node")
+        self._length = walks.shape[1]
 
     def sequence(self) -> Rows:
-        places = np.arange(self._walks.size)
+        places = np.arange(len(self._standing))
         return self._rows(places, places % len(self._offsets))
 
     def shuffled(self, seed: int, epoch: int, batch: int) -> Rows:
         random = generator(seed, epoch)
-        nearness = np.abs(self._offsets).max() + 1.0 - np.abs(self._offsets)
-        places = random.permutation(self._walks.size)
-        return self._rows(places, random.choice(len(nearness), len(places), p=nearness / nearness.sum()))
+        places = random.permutation(len(self._standing))
+        return self._rows(places, self._drawn_neighbours(len(places), random))
 
     def _rows(self, places: np.ndarray, neighbour: np.ndarray) -> Rows:
         """Pairs of these places with their neighbours, or where a walk has ended before, with those behind instead."""
-        within = places % self._walks.shape[1] + self._offsets[neighbour]
-        outside = (within < 0) | (within >= self._walks.shape[1])
+        within = places % self._length + self._offsets[neighbour]
+        outside = (within < 0) | (within >= self._length)
         neighbour = np.where(outside, len(self._offsets) - 1 - neighbour, neighbour)
         return places * len(self._offsets) + neighbour
 
