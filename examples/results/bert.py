@@ -76,7 +76,7 @@ def main() -> None:
     evaluator = Evaluator(network.network, trainer.engine.device)
     curve = []
     for step in range(options.steps + 1):
-        if step % (options.steps // 10) == 0:
+        if step % max(1, options.steps // 10) == 0:
             curve.append((step, evaluator.run(trainer.engine.current(), held)))
             print(f"step {step}:", {name: round(value, 3) for name, value in curve[-1][1].items()}, flush=True)
         trainer.step(**batch(train, rng))

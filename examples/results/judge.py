@@ -25,8 +25,9 @@ def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 def draw(sampler: onnxruntime.InferenceSession, count: int, portion: int) -> np.ndarray:
-    """Images f32[count, 28, 28], `portion` in each run of the graph."""
-    parts = [sampler.run(None, {"n": np.array(portion), "seed": np.array(seed)})[0] for seed in range(count // portion)]
+    """Images f32[count, 28, 28], `portion` in each run of the graph, each run with a seed of its own."""
+    sizes = [min(portion, count - first) for first in range(0, count, portion)]
+    parts = [sampler.run(None, {"n": np.array(n), "seed": np.array(seed)})[0] for seed, n in enumerate(sizes)]
     return np.concatenate([np.asarray(part) for part in parts]).reshape(-1, 28, 28)
 
 
@@ -54,7 +55,7 @@ def main() -> None:
     print(f"{sure.mean():.1%} of {len(images)} digits are given more than {CONFIDENT} of the probability")
     print("of each class:", ", ".join(f"{digit}: {number}" for digit, number in enumerate(found)))
     if options.picture:
-        save_sheet(images[:100], options.picture)
+        save_sheet(images[:100], options.picture, columns=min(10, len(images)))
 
 
 if __name__ == "__main__":
