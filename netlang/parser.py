@@ -1,6 +1,6 @@
 """From source text to the syntax tree, or to every syntax error of the file.
 
-The grammar is `grammar.lark`; Lark makes its LALR(1) tables the first time something is parsed (about 0.1 s).
+The grammar is `grammar.lark`, of which `grammar_tables` has Lark's parser.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 
-from lark import Lark, Token, Tree, UnexpectedToken
+from lark import Token, Tree, UnexpectedToken
 
 from netlang import syntax
 from netlang.builder import Builder
 from netlang.diagnostics import Diagnostic, DiagnosticError, fail
+from netlang.grammar_tables import grammar_parser
 from netlang.mistake import Mistake
 from netlang.mistakes import explain
 from netlang.source import Source, Span
@@ -86,26 +86,18 @@ def accepted_tokens(source: Source) -> list[Token]:
 
 
 @cache
-def _grammar() -> tuple[Lark, dict[str, str], dict[str, str]]:
-    """The parser; its terminals by our token types; our token types by its terminals."""
-    lark = Lark(
-        files("netlang").joinpath("grammar.lark").read_text("utf-8"),
-        parser="lalr",
-        lexer="basic",
-        start=["module", "expression", "signature"],
-        propagate_positions=True,
-        maybe_placeholders=True,
-    )
-    types = {terminal.name: str(terminal.pattern.value) for terminal in lark.terminals if terminal.pattern}
-    return lark, {text: name for name, text in types.items()}, types
+def _terminals() -> tuple[dict[str, str], dict[str, str]]:
+    """The parser's terminals by our token types; our token types by its terminals."""
+    types = {terminal.name: str(terminal.pattern.value) for terminal in grammar_parser().terminals if terminal.pattern}
+    return {text: name for name, text in types.items()}, types
 
 
 def _read(
     source: Source, tokens: Sequence[Token], start: int, rule: str, end: str
 ) -> tuple[Tree | None, Diagnostic | None, int | None]:
     """The tree of the tokens from `start` on; or the first fault and the token from which to go on, if any."""
-    lark, terminals, types = _grammar()
-    state = lark.parse_interactive(start=rule)
+    terminals, types = _terminals()
+    state = grammar_parser().parse_interactive(start=rule)
     accepted: list[Token] = []
     token = None
     try:

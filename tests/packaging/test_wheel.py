@@ -35,7 +35,7 @@ def test_holds_the_package_and_nothing_else(wheel: Path) -> None:
     for folder in ("netlang", "compiler", "runtime", "stdlib"):
         inside = "netlang" if folder == "netlang" else f"netlang/{folder}"
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".net", ".lark", ".npz", ".md"):
+            if path.suffix in (".py", ".net", ".lark", ".json", ".npz", ".md"):
                 assert f"{inside}/{path.relative_to(ROOT / folder).as_posix()}" in names
 
 
