@@ -37,7 +37,10 @@ def __getattr__(name: str) -> Any:
         return version("netlang")
     if name not in _PUBLIC:
         raise AttributeError(f"module `netlang` has no attribute `{name}`")
-    value = getattr(import_module(_PUBLIC[name]), name)
+    from netlang.collection import without_collection
+
+    with without_collection():
+        value = getattr(import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value
 

@@ -28,6 +28,8 @@ def iteration_head(mistake: Mistake) -> Diagnostic | None:
     if expected & {"from", "to"} or (expected == {"NAME", "while"} and mistake.previous == "loop"):
         way_out = "write `loop i from 1 to n …`, `loop i from n down to 1 …` or `loop while … …`"
         return mistake.fault("a `loop` says how far it runs", way_out)
+    if found.type in ("lengths", "backward", "along") and "carry" in mistake.statement_words():
+        return mistake.fault(f"`{found}` stands before `carry`", _SCAN_HEAD)
     if expected == {"="}:
         way_out = f"write `carry {mistake.previous} = …`, with what it is before the first round"
         return mistake.fault(f"the carry `{mistake.previous}` has no value to begin with", way_out)
@@ -41,6 +43,10 @@ def iteration_head(mistake: Mistake) -> Diagnostic | None:
 def repeated_head(mistake: Mistake) -> Diagnostic | None:
     """Faults between `heads` or `repeat` and the `{` of its body."""
     words = mistake.statement_words()
+    if mistake.previous == "heads" and mistake.found.type == "over":
+        return mistake.fault("a `heads` says how many there are", "write `heads 4 over q, k, v { … }`")
+    if mistake.previous == "over" and "heads" in words:
+        return mistake.fault("the tensors of a `heads` stand without brackets", "write `heads h over q, k, v { … }`")
     if "heads" in words and ("over" in mistake.expected or mistake.expected == {",", "{"}):
         way_out = "write `heads h over q, k, v { … }`, with names of tensors"
         return mistake.fault("a `heads` says what it splits", way_out)
@@ -68,16 +74,33 @@ _AGGREGATE_HEAD = "write `aggregate sum over (u -> v) in edges { … }`; or `mea
 
 
 def axis_pattern(mistake: Mistake) -> Diagnostic | None:
-    """Faults behind the `:` of `rearrange(x: b t d -> b d t)`."""
+    """Faults in the parentheses of `rearrange(x: b t d -> b d t)`, before and behind the `:`."""
     opened = mistake.open_brackets()
-    if not {"->", ","} <= mistake.expected or not opened or opened[-1].type != "(":
+    if not opened or opened[-1].type != "(":
+        return None
+    start = place(mistake, opened[-1])
+    inside = {token.type for token in mistake.before[start:]}
+    if start and mistake.before[start - 1].value in ("rearrange", "einsum"):
+        if ":" not in inside and _is_second_name(mistake):
+            return mistake.fault("the names of axes stand behind a `:`", _PATTERN)
+        if "->" in inside and mistake.found.type == ",":
+            way_out = "a size is known by its name: write `h = 4` in a line before"
+            return mistake.fault("an axis pattern ends with the axes of the result", way_out)
+    if not {"->", ","} <= mistake.expected:
         return None
     if mistake.found.type == "STRING" and mistake.previous == ":":
-        return mistake.fault("the names of axes stand without quotes", "write `rearrange(x: b t d -> b d t)`")
-    inside = mistake.before[place(mistake, opened[-1]) :]
-    if mistake.found.type == ")" and any(token.type == ":" for token in inside):
-        return mistake.fault("an axis pattern says what the axes become", "write `rearrange(x: b t d -> b d t)`")
+        return mistake.fault("the names of axes stand without quotes", _PATTERN)
+    if mistake.found.type == ")" and ":" in inside:
+        return mistake.fault("an axis pattern says what the axes become", _PATTERN)
     return None
+
+
+def _is_second_name(mistake: Mistake) -> bool:
+    """Whether a name follows a name."""
+    return mistake.previous is not None and mistake.previous.type == mistake.found.type == "NAME"
+
+
+_PATTERN = "write `rearrange(x: b t d -> b d t)`, or `x |> rearrange(: b t d -> b d t)`"
 
 
 def augment_head(mistake: Mistake) -> Diagnostic | None:

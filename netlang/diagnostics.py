@@ -80,3 +80,8 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
     """A help text that offers the candidate nearest to `name`, or None where none is near."""
     close = difflib.get_close_matches(name, sorted(set(candidates)), n=1, cutoff=0.65)
     return f"did you mean `{close[0]}`?" if close else None
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 tensor`, `2 tensors`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -44,6 +44,7 @@ NAMES = {
     **dict.fromkeys(("None", "null", "nil", "nullptr", "undefined"), "write `none`"),
     "True": "write `true`",
     "False": "write `false`",
+    "std": "`use std.layers: linear` at the top of the file brings a name",
     "self": "a layer has no `self`: its parameters and layers are plain names",
     "print": "numbers are shown with `report` in a `train` block",
     "range": "`repeat n as i { … }` counts from 0 to n - 1",

@@ -169,6 +169,19 @@ def _reserved_word(mistake: Mistake) -> Diagnostic | None:
     return None
 
 
+def _behind_comma(mistake: Mistake) -> Diagnostic | None:
+    """`next h = a, emit h`."""
+    if mistake.previous != "," or mistake.found.type not in _BEGIN or mistake.begins_statement:
+        return None
+    way_out = f"put `{mistake.found}` on a line of its own, or behind a `;`"
+    return mistake.fault("statements are not separated by commas", way_out)
+
+
+_BEGIN = frozenset({  # keywords that begin a statement, and are never part of an expression
+    "emit", "keep", "return", "param", "state", "let", "assert", "repeat", "when", *TRAIN_WORDS,
+}) - {"in"}  # fmt: skip
+
+
 def _not_a_name(mistake: Mistake, word: Token) -> Diagnostic:
     title = f"`{word}` is a word of the language and cannot be a name"
     way_out = f"another name will do, such as `{word}_`"
@@ -299,7 +312,7 @@ def _parameter_without_type(mistake: Mistake) -> Diagnostic | None:
     stops = (",", ")", "=", "_NL", "}", "$END")
     if mistake.expected != {":"} or mistake.found.type not in stops or previous is None:
         return None
-    way_out = f"write `{previous}: f32[b, d]` for a tensor, or `{previous}: int` for a number"
+    way_out = f"write `{previous}: f32[b, d]` for a tensor, `: int` for a number, or `: layer` for a layer"
     if "in" in mistake.statement_words():
         way_out = f"write `in {previous}: f32[batch, d]`, or `i64[batch]` for labels"
     for word in {"param", "state"} & mistake.statement_words():
@@ -391,10 +404,11 @@ _RULES: tuple[Callable[[Mistake], Diagnostic | None], ...] = (
     augment_head,
     pretrained,
     _equals,
+    _behind_comma,
+    repeated_head,
     _reserved_word,
     _misplaced,
     iteration_head,
-    repeated_head,
     graph_head,
     axis_pattern,
     phase_head,

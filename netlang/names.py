@@ -10,36 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 
-from netlang import habits, syntax
+from netlang import syntax
 from netlang.diagnostics import Diagnostic, Label, did_you_mean
+from netlang.name_faults import NameFaults
 from netlang.parser import parse_template
-from netlang.placement import NEW_VALUE, beside_entries, misplaced, not_in_augment
+from netlang.placement import beside_entries, misplaced, not_in_augment
 from netlang.pretrained import check_pretrained
 from netlang.scopes import Binding, Scope
 from netlang.source import Span
 from netlang.syntax import Definition, Expr, Module, Name, Node, Parameter, Statement, Use
 
 Exports = Callable[[Use], frozenset[str] | None]
-
-_UNUSED = {  # kinds of names that should be used -> what to do about one that is not
-    "import": "take it out of the `use`",
-    "name": "take it out, or call it `_{name}`",
-    "let": "take it out, or call it `_{name}`",
-    "const": "take it out, or call it `_{name}`",
-    "param": "it would be stored, and never trained",
-    "state": "it would be stored, and never change",
-    "input": "data that nothing uses need not be given",
-    "index": "leave out `as {name}`",
-    "element": "call it `_{name}`",
-}
-
-
-_OF_TRAINING = {  # names that a `train` block reads and has not -> where they come from
-    "loss": "name it: `loss = …; minimize loss`",
-    **dict.fromkeys(
-        ("weight", "bias", "weights"), "a parameter is read from its layer: `let f = linear(4)`, then `f.weight`"
-    ),
-}
 
 
 def check_names(module: Module, builtins: frozenset[str], exports: Exports) -> list[Diagnostic]:
@@ -52,22 +33,14 @@ def check_names(module: Module, builtins: frozenset[str], exports: Exports) -> l
     return sorted(checker.found, key=lambda fault: fault.primary.span.start if fault.primary else 0)
 
 
-class _Checker:
-    """Walks a module; `found` collects what is wrong."""
+class _Checker(NameFaults):
+    """Walks a module."""
 
     def __init__(self, module: Module, builtins: frozenset[str]) -> None:
+        super().__init__(builtins)
         self.module = module
-        self.builtins = builtins
-        self.found: list[Diagnostic] = []
-        self.top = Scope()
-        self.scopes = [self.top]
+        self.top = self.scopes[0]
         self.models: dict[str, Scope] = {}  # what `train` blocks see
-        self.attributes: set[str] = set()  # names read as `x.name`
-        self.kind = ""  # of the definition around the walk: fn, layer, model, entry or train
-        self.lenient = False  # inside the `train` block of a model from another file
-        self.of_iterations: dict[str, Span] = {}  # carries of the `scan`s and `loop`s that the walk has left
-        self.iteration = ""  # the word of the `scan` or `loop` around the walk
-        self.of_phases: dict[str, Span] = {}  # names that the phases of the `train` block have bound so far
 
     def check(self, exports: Exports) -> None:
         declarations = self.module.declarations
@@ -89,7 +62,7 @@ class _Checker:
                 trains.setdefault(model.name, Binding("train", model.span))
                 self._train(declaration)
         self._pretrained()
-        self._report_unused()
+        self._report_unused(self.module.declarations)
 
     # --- Declarations ------------------------------------------------------------------------------------------------
 
@@ -113,7 +86,9 @@ class _Checker:
             again = kind == existing.kind == "import"
             title = f"`{name.name}` is imported twice" if again else f"`{name.name}` is defined twice"
             code = "duplicate-parameter" if kind == existing.kind == "parameter" else "duplicate-name"
-            way_out = f"`{name.name} as …` gives one of them another name" if again else None
+            way_out = None
+            if "import" in (kind, existing.kind):
+                way_out = f"take one of them out, or give the import another name: `{name.name} as …`"
             self._duplicate(code, title, name, existing, way_out)
         scope.bind(name.name, kind, name.span)
 
@@ -303,14 +278,25 @@ class _Checker:
             case syntax.Augment(body):
                 self._augment(body, scope)
             case syntax.Phase(_, targets, repeats, body):
-                for child in (*targets, *((repeats,) if repeats is not None else ())):
-                    self._expression(child, scope)
+                for target in targets:
+                    self._updated(target, scope)
+                if repeats is not None:
+                    self._expression(repeats, scope)
                 own = self._new_scope(scope, body)
                 self._block(body, own)
                 self.of_phases |= {name: own.bindings[name].span for name in own.visible}
             case _:
                 for child in _children(statement):
                     self._expression(child, scope)
+
+    def _updated(self, target: Expr, scope: Scope) -> None:
+        """What a phase updates."""
+        if isinstance(target, Name) and not self._use(target.name, scope):
+            pattern = f'`updates "{target.name}.*"`'
+            way_out = f"layers of a model with entries are known here; of others, a pattern names parameters: {pattern}"
+            self._undefined(target.name, target.span, scope, way_out)
+        elif not isinstance(target, Name):
+            self._expression(target, scope)
 
     def _augment(self, body: syntax.Block, outer: Scope) -> None:
         """The body of `augment`: an assignment to an input gives that a new value, other names are the body's own."""
@@ -434,6 +420,14 @@ class _Checker:
                 for child in _children(node):
                     self._expression(child, scope)
 
+    def _along(self, along: Expr, scope: Scope) -> None:
+        """The dimension of a `scan`."""
+        if isinstance(along, Name) and not self._use(along.name, scope):
+            way_out = "`along` takes a dimension of the sequences, such as `t` of `x: f32[b, t, d]`"
+            self._fault("undefined-name", f"`{along.name}` is not defined", along.span, help=way_out)
+        elif not isinstance(along, Name):
+            self._expression(along, scope)
+
     def _iteration(
         self,
         word: str,
@@ -471,102 +465,6 @@ class _Checker:
         for part in parse_template(message) if message is not None else ():
             if not isinstance(part, str):
                 self._expression(part, scope)
-
-    def _use(self, name: str, scope: Scope) -> bool:
-        """Marks a name as used; whether it means anything."""
-        binding = scope.find(name)
-        if binding is not None:
-            binding.used = True
-        return binding is not None or name in self.builtins or self.lenient
-
-    # --- What is reported --------------------------------------------------------------------------------------------
-
-    def _undefined(self, name: str, span: Span, scope: Scope, otherwise: str | None = None) -> None:
-        later: Span | None = None
-        around: Scope | None = scope
-        while around is not None and later is None:
-            later, around = around.later.get(name), around.outer
-        if later is not None and later.start > span.start:
-            secondary = (Label(later, "defined here"),)
-            self._fault("undefined-name", f"`{name}` is used before it is defined", span, secondary)
-            return
-        if self.kind == "train" and name in self.of_phases:
-            self._of_another_phase(name, span)
-            return
-        if name in self.of_iterations:
-            secondary = (Label(self.of_iterations[name], "known in the body"),)
-            way_out = f"`keep {name}` in the body makes its last value a result"
-            self._fault("undefined-name", f"`{name}` is not defined", span, secondary, help=way_out)
-            return
-        if self.kind == "train" and name in _OF_TRAINING:
-            self._fault("undefined-name", f"`{name}` is not defined", span, help=_OF_TRAINING[name])
-            return
-        near = None if len(name) == 1 else did_you_mean(name, {*scope.names(), *self.builtins})
-        way_out = habits.NAMES.get(name) or near or otherwise
-        if way_out is None and not self.kind:
-            way_out = "a `const` of a file sees no settings; one in a model does"
-        if way_out is None and self.kind == "train":
-            way_out = f"an input of training is declared with its type: `in {name}: f32[…]`"
-        self._fault("undefined-name", f"`{name}` is not defined", span, help=way_out)
-        for meant in scope.names():
-            if way_out is not None and f"`{meant}`" in way_out:
-                self._use(meant, scope)  # and is not reported as unused on top
-
-    def _undefined_dimension(self, name: str, span: Span, scope: Scope) -> None:
-        """A dimension of a result that no input has: functions of like names are not meant."""
-        sizes = [known for known in scope.names() if known not in self.builtins]
-        near = None if len(name) == 1 else did_you_mean(name, sizes)
-        way_out = near or "`_` stands for a dimension that has no name"
-        self._fault("undefined-name", f"`{name}` is not defined", span, help=way_out)
-
-    def _of_another_phase(self, name: str, span: Span) -> None:
-        secondary = (Label(self.of_phases[name], "bound in a phase"),)
-        way_out = "what a phase binds is its own; bind it before the phases, or compute it again"
-        self._fault("undefined-name", f"`{name}` is not defined", span, secondary, help=way_out)
-
-    def _along(self, along: Expr, scope: Scope) -> None:
-        """The dimension of a `scan`."""
-        if isinstance(along, Name) and not self._use(along.name, scope):
-            way_out = "`along` takes a dimension of the sequences, such as `t` of `x: f32[b, t, d]`"
-            self._fault("undefined-name", f"`{along.name}` is not defined", along.span, help=way_out)
-        elif not isinstance(along, Name):
-            self._expression(along, scope)
-
-    def _duplicate(self, code: str, title: str, name: Name, first: Binding, help: str | None = None) -> None:
-        first.used = True  # one fault is enough
-        self._fault(code, title, name.span, (Label(first.span, "first here"),), help)
-
-    def _unused_result(self, statement: syntax.ExpressionStatement) -> None:
-        way_out = NEW_VALUE if self.kind == "augment" else "give it a name, or `return` it"
-        if isinstance(statement.value, syntax.Binary) and statement.value.operator == "==":
-            way_out = "`=` assigns; `assert` states what must hold"
-        elif isinstance(statement.value, syntax.Call) and isinstance(statement.value.function, syntax.Attribute):
-            way_out = habits.ATTRIBUTES.get(statement.value.function.name, way_out)
-        elif isinstance(statement.value, syntax.Scan | syntax.Loop):
-            way_out = "outside of the body nothing changes: `y = …` takes what it is worth, which is its carries"
-        self._fault("unused-result", "the result of this expression is not used", statement.span, help=way_out)
-
-    def _report_unused(self) -> None:
-        has_code = any(isinstance(d, Definition | syntax.Train | syntax.Const) for d in self.module.declarations)
-        for scope in self.scopes:
-            for name, binding in scope.bindings.items():
-                passed_on = binding.kind == "import" and not has_code  # a file of imports exports them
-                if binding.kind not in _UNUSED or binding.used or name.startswith("_") or passed_on:
-                    continue
-                if binding.kind == "let" and name in self.attributes:
-                    continue
-                what = {"import": "imported and", "param": "a parameter that is", "state": "a state that is"}
-                title = f"`{name}` is {what.get(binding.kind, '')} never used".replace("  ", " ")
-                self._warn("unused-name", title, binding.span, help=_UNUSED[binding.kind].format(name=name))
-
-    def _fault(
-        self, code: str, title: str, span: Span, secondary: tuple[Label, ...] = (), help: str | None = None
-    ) -> None:
-        self.found.append(Diagnostic(code, title, Label(span), secondary, help=help))
-
-    def _warn(self, code: str, title: str, span: Span, related: Span | None = None, help: str | None = None) -> None:
-        secondary = () if related is None else (Label(related),)
-        self.found.append(Diagnostic(code, title, Label(span), secondary, help=help, severity="warning"))
 
 
 def _children(node: Node) -> Iterator[Node]:

@@ -13,6 +13,7 @@ from netlang.diagnostics import Diagnostic, Label
 _WINDOW = 160  # characters shown of a longer line
 _LEAD = 60  # of these, before what is pointed at
 _TAB = "    "
+_LONGEST = 2000  # characters shown of a title, a note or a help: a name can be as long as a file
 _FRAMES = 8  # calls shown of a longer trace
 _COLORS = {"error": "1;31", "warning": "1;33", "title": "1", "gutter": "34", "secondary": "36", "help": "32"}
 
@@ -189,7 +190,8 @@ def _apart(marks: Sequence[_Mark]) -> tuple[list[_Mark], list[_Mark]]:
 
 
 def _plain(text: str) -> str:
-    """`text` with tabs widened and without characters that would drive a terminal."""
+    """The beginning of a text, with tabs widened and without characters that would drive a terminal."""
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return re.sub("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", _visible, text)
 
 

@@ -35,12 +35,12 @@ class Scope:
         return self.bindings[name] if name in self.visible else None
 
     def find(self, name: str) -> Binding | None:
-        scope: Scope | None = self
-        while scope is not None:
-            if name in scope.visible:
-                return scope.bindings[name]
-            scope = scope.outer
-        return None
+        """The innermost binding that is visible here."""
+        return next((scope.bindings[name] for scope in self._outwards() if name in scope.visible), None)
+
+    def bound_later(self, name: str) -> Span | None:
+        """The first place, here or further out, that binds the name at all."""
+        return next((scope.later[name] for scope in self._outwards() if name in scope.later), None)
 
     def bind(self, name: str, kind: str, span: Span) -> None:
         """Makes `name` visible; a name that is assigned again stays one binding."""
@@ -50,7 +50,12 @@ class Scope:
         self.visible.add(name)
 
     def names(self) -> Iterator[str]:
+        """All that is visible here."""
+        for scope in self._outwards():
+            yield from scope.visible
+
+    def _outwards(self) -> Iterator[Scope]:
         scope: Scope | None = self
         while scope is not None:
-            yield from scope.visible
+            yield scope
             scope = scope.outer

@@ -10,9 +10,10 @@ from netlang import syntax
 from netlang.diagnostics import fail
 
 from ..ir import Init, Value, Variable
-from .binding import settings_of_values
+from .arguments import Arguments
 from .context import Context, Reported
 from .patterns import split_parameters
+from .settings import settings_of_values
 from .values import Environment, Function, Partial, Poison, describe, is_number
 
 
@@ -52,7 +53,6 @@ def new_averages(
 
 def _function(context: Context, average: Average) -> Partial:
     """The function that makes a mean. Raises type-mismatch for what is none."""
-    from .calls import Arguments
     from .expressions import evaluate
 
     expr = average.statement.value
@@ -69,7 +69,7 @@ def _function(context: Context, average: Average) -> Partial:
 
 
 def _mean(context: Context, average: Average, function: Partial, tensors: list[Value]) -> Value:
-    from .calls import Arguments, call
+    from .calls import call
 
     assert isinstance(function.function, Function)
     span = average.statement.value.span

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from string import ascii_letters
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
@@ -19,12 +19,10 @@ from netlang.dims import Size
 from netlang.source import Span
 
 from ..ir import Value
+from .arguments import Arguments
 from .context import Context
 from .operators import apply_op
 from .values import POISON, Environment, Intrinsic, OpFunction, Poison, describe, is_size, not_applied
-
-if TYPE_CHECKING:
-    from .calls import Arguments
 
 Axes = Sequence[syntax.Axis]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,11 +13,14 @@ from netlang.source import BUILTIN, Span
 
 from ..ir import Value
 from . import binding as bind
+from .arguments import Arguments, check_named_once
 from .context import Context, Frame
 from .differentiation import recomputed, with_gradient
 from .naming import Counter, Prefixed
 from .opcalls import call_op, cast_to
 from .patterns import split_parameters
+from .results import check_result
+from .settings import settings_of_call, settings_of_values
 from .values import (
     CALLABLE,
     POISON,
@@ -37,28 +40,6 @@ from .values import (
 )
 
 
-@dataclass
-class Arguments:
-    """Evaluated arguments of one call, with where they stand."""
-
-    span: Span
-    positional: list[tuple[Any, Span]] = field(default_factory=list)
-    keywords: dict[str, tuple[Any, Span]] = field(default_factory=dict)
-    implicit: bool = False  # not written anywhere: an entry is elaborated for itself
-
-    @property
-    def values(self) -> list[Any]:
-        return [value for value, _ in (*self.positional, *self.keywords.values())]
-
-    @property
-    def poisoned(self) -> bool:
-        return any(isinstance(value, Poison) for value in self.values)
-
-    @property
-    def has_tensor(self) -> bool:
-        return any(isinstance(value, Value) for value in self.values)
-
-
 def call_expression(context: Context, expr: syntax.Call, environment: Environment, binding: str | None) -> Any:
     """The value of `f(…)`; `binding` names a layer that the call creates."""
     from .expressions import evaluate
@@ -69,15 +50,10 @@ def call_expression(context: Context, expr: syntax.Call, environment: Environmen
     check_callable(function, expr.function.span, _hidden(expr.function, environment) or _mistaken(expr))
     if isinstance(function, Function) and function.definition.kind != "fn":
         return create(context, function, expr, environment, binding)
-    arguments = Arguments(expr.span)
-    for argument in expr.arguments:
-        value = evaluate(context, argument.value, environment)
-        if argument.name is None:
-            arguments.positional.append((value, argument.span))
-        elif argument.name in arguments.keywords:
-            raise fail("duplicate-argument", f"`{argument.name}` is given twice", argument.span)
-        else:
-            arguments.keywords[argument.name] = (value, argument.span)
+    check_named_once(expr)
+    given = [(a.name, (evaluate(context, a.value, environment), a.span)) for a in expr.arguments]
+    positional = [item for name, item in given if name is None]
+    arguments = Arguments(expr.span, positional, {name: item for name, item in given if name is not None})
     if arguments.poisoned:
         return POISON
     _check_made_once(function, arguments, expr.function, environment)
@@ -198,7 +174,7 @@ def create(
             if frame.train and definition.kind == "model"
             else "layers have parameters: create them in a `layer` or `model`",
         )
-    settings = bind.settings_of_call(context, function, expr, environment)
+    settings = settings_of_call(context, function, expr, environment)
     if settings is None:
         return POISON
     name = frame.namer.allocate(binding or function.name)
@@ -268,7 +244,7 @@ def _call_function(context: Context, function: Function, arguments: Arguments) -
     names = {parameter.name for parameter in tensors}
     gives_tensor = arguments.has_tensor or any(key in names for key in arguments.keywords)
     if tensors and not gives_tensor and len(arguments.positional) <= len(settings):
-        given = bind.settings_of_values(context, function, arguments)
+        given = settings_of_values(context, function, arguments)
         return Partial(function, given)
     return _run_function(context, function, {}, arguments)
 
@@ -335,4 +311,4 @@ def _execute(context: Context, definition: syntax.Definition, frame: Frame, envi
     if not frame.has_returned:
         raise fail("no-return", f"`{definition.name.name}` does not return anything", definition.name.span,
                    help="end the body with `return …`")  # fmt: skip
-    bind.check_result(context, definition, frame, environment)
+    check_result(context, definition, frame, environment)

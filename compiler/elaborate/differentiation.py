@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, fail
@@ -14,15 +14,12 @@ from .. import control
 from ..autodiff import pull_back
 from ..builder import Builder
 from ..ir import Value
+from .arguments import Arguments
 from .context import Context, Frame, Reported
 from .numbers import adapted
 from .patterns import split_parameters
 from .regions import Bindings, Exports, Region, filled
 from .values import Environment, Poison, describe, is_number
-
-if TYPE_CHECKING:
-    from .calls import Arguments
-
 
 # --- Functions -------------------------------------------------------------------------------------------------------
 

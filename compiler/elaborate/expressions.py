@@ -27,9 +27,11 @@ from .values import (
     Composition,
     Entry,
     Environment,
+    Function,
     Layer,
     Model,
     Namespace,
+    OpFunction,
     Poison,
     describe,
     is_number,
@@ -144,7 +146,8 @@ def _initializer(
         given[key] = float(value)
     missing = [key for key, default in defaults.items() if default is None and key not in given]
     if missing:
-        raise fail("missing-argument", f"the initialiser `{name}` needs `{missing[0]}`", expr.span)
+        raise fail("missing-argument", f"the initialiser `{name}` needs `{missing[0]}`", expr.span,
+                   help=f"write `{name}({', '.join(f'{key} = …' for key in missing)})`")  # fmt: skip
     return Init(name, tuple((key, given.get(key, default)) for key, default in defaults.items()))  # type: ignore[misc]
 
 
@@ -240,6 +243,8 @@ def _alternative(value: Any) -> str | None:
     if isinstance(value, Model):
         entries = [name for name, member in value.environment.names.items() if isinstance(member, Entry)]
         return f"its entries are {', '.join(entries)}"
+    if isinstance(value, Function) and value.definition.kind == "model":
+        return f"in its entries and in `train {value.name}`, what the model has is called by its plain name"
     return None
 
 
@@ -252,6 +257,9 @@ def _pipe(context: Context, expr: syntax.Pipe, environment: Environment) -> Any:
     function = evaluate(context, expr.function, environment)
     if isinstance(value, Poison) or isinstance(function, Poison):
         return POISON
+    if isinstance(value, Layer | Composition) and isinstance(function, Layer | Composition | OpFunction):
+        raise fail("not-a-tensor", "`|>` puts a tensor into a layer, and this is a layer itself", expr.value.span,
+                   describe(value), help="`f >> g` makes one layer of two: `x |> f >> g`")  # fmt: skip
     arguments = value if isinstance(value, tuple) else (value,)
     return calls.apply(context, function, arguments, expr.function.span, (expr.value.span,) * len(arguments))
 

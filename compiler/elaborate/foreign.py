@@ -13,7 +13,7 @@ import binascii
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,12 +27,10 @@ from netlang.source import Span
 from ..builder import Builder
 from ..emit import BASELINE_OPSET, ONNX_DTYPES
 from ..ir import Value
+from .arguments import Arguments
 from .context import Context
 from .numbers import require_fit
 from .values import DType, Intrinsic, Namespace, describe, is_size
-
-if TYPE_CHECKING:
-    from .calls import Arguments
 
 Kind = onnx.defs.OpSchema.AttrType
 
@@ -44,13 +42,14 @@ def sizes(context: Context, arguments: Arguments) -> tuple[Size, ...]:
         if isinstance(value, Value):
             return value.type.shape
         raise fail("not-a-tensor", "`sizes` takes a tensor", span, describe(value))
-    raise fail("missing-argument", "`sizes` takes one tensor", arguments.span)
+    raise fail("missing-argument", "`sizes` takes one tensor", arguments.span, help="write `sizes(x)`")
 
 
 def tensor(context: Context, arguments: Arguments) -> Value:
     """`tensor([[1, 2], [3, 4]])`: a constant of these numbers, f32 or i64; another element type stands behind them."""
     if not 1 <= len(arguments.positional) <= 2 or arguments.keywords:
-        raise fail("missing-argument", "`tensor` takes a list of numbers", arguments.span)
+        raise fail("missing-argument", "`tensor` takes a list of numbers", arguments.span,
+                   help="write `tensor([0.5, 2])`, or `tensor([1, 2], i32)`")  # fmt: skip
     (items, span), *rest = arguments.positional
     dtype = rest[0][0] if rest else None
     if dtype is not None and not isinstance(dtype, DType):

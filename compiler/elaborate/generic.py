@@ -13,13 +13,14 @@ from netlang.types import HolePattern, PackPattern, TensorType
 from ..builder import Builder
 from ..initializers import INITIALIZERS
 from ..ir import Init
-from . import binding
-from .calls import Arguments, call
+from .arguments import Arguments
+from .calls import call
 from .context import Abandoned, Context, Frame, Reported
 from .intrinsics import identity
 from .modules import LoadedModule, Modules
 from .naming import Instance
 from .patterns import callable_like, dim_names, pattern_of, setting_type, split_parameters
+from .settings import default_setting
 from .values import Environment, Function, Intrinsic, Layer, Partial
 
 # fmt: off
@@ -82,7 +83,7 @@ def _stand_in(
     context: Context, definition: syntax.Definition, parameter: syntax.Parameter, environment: Environment
 ) -> Any:
     if parameter.default is not None:
-        return binding.default_setting(context, definition, parameter, environment, parameter.span)
+        return default_setting(context, definition, parameter, environment, parameter.span)
     return {
         "int": symbol(parameter.name),
         "ints": symbol(parameter.name),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,14 +16,15 @@ from netlang.types import TensorType
 from ..builder import Builder
 from ..demands import Comparison, Demand
 from ..ir import Graph, Init, Value
-from . import binding
+from .arguments import Arguments
 from .averaging import average_path
-from .calls import Arguments, call, create_model, entry_of
+from .calls import call, create_model, entry_of
 from .context import Abandoned, Context, Frame, Reported, is_library
 from .modules import LoadedModule, Modules
 from .naming import Instance
 from .patterns import closed_type, dim_names, setting_type, split_parameters
 from .phases import where_split
+from .settings import checked_setting, default_setting
 from .training import TrainPlan, apply_optimizer, parameter_gradients, pending_states, update
 from .values import Entry, Environment, Function, Lazy, Model
 
@@ -121,15 +122,18 @@ def _updates(context: Context, blueprint: Blueprint, plan: TrainPlan) -> list[tu
     return update(context, plan, trained, grads)
 
 
-def gradient_graph(blueprint: Blueprint, dims: Mapping[str, int], row_sites: frozenset[int] = frozenset()) -> Graph:
+def gradient_graph(
+    blueprint: Blueprint, dims: Mapping[str, int], row_sites: frozenset[int] = frozenset(), share: float = 1.0
+) -> Graph:
     """The first half of a step: loss, reports, gradients of the trained parameters, new states.
 
-    For a part of a batch, `row_sites` (of `batching.row_sites`) are the random draws that go on from row to row.
+    For a part of a batch, `row_sites` (of `batching.row_sites`) are the random draws that go on from row to row, and
+    `share` is what the mean loss of the part counts in that of the batch: so much are the gradients of its loss.
     """
     context, model, plan = _run_train(blueprint, dims, "grad", training=True, row_sites=row_sites)
     with _faults(context):
         _require_one_loss(blueprint, plan, "the gradient of a step")
-        trained, grads = parameter_gradients(context, plan)
+        trained, grads = parameter_gradients(context, plan, share=share)
         _losses(context, plan)
         _next_states(context, model)
         for variable, grad in zip(trained, grads, strict=True):
@@ -274,10 +278,25 @@ def _settings(context: Context, function: Function, blueprint: Blueprint) -> dic
         if name not in names:
             raise fail("unknown-argument", f"`{function.name}` has no parameter `{name}`", None,
                        help=did_you_mean(name, names) or f"it has {', '.join(names) or 'none'}")  # fmt: skip
+    _require_settings(function, declared, blueprint)
     environment = Environment(function.environment)
     for parameter in split_parameters(function.definition)[0]:
         _set(context, function.definition, parameter, blueprint, environment)
     return environment.names
+
+
+def _require_settings(function: Function, declared: Sequence[syntax.Parameter], blueprint: Blueprint) -> None:
+    """Raises missing-argument for all settings at once that have no default, and of which nobody says what they are."""
+    needed = [p for p in declared if p.default is None and p.name not in blueprint.settings]
+    if not needed:
+        return
+    names = " and ".join(f"`{parameter.name}`" for parameter in needed)
+    options = " ".join(f"--set {parameter.name}=…" for parameter in needed)
+    keywords = ", ".join(f"{parameter.name} = …" for parameter in needed)
+    way_out = f"give it on the command line, `{options}`, or in a program, `{function.name}({keywords})`"
+    first, *others = (Label(parameter.span, "this has no default") for parameter in needed)
+    raise fail("missing-argument", f"`{function.name}` needs {names}", first.span, first.text, secondary=others,
+               help=way_out)  # fmt: skip
 
 
 def _set(
@@ -288,17 +307,18 @@ def _set(
     environment: Environment,
 ) -> None:
     if parameter.name in blueprint.settings:
-        value = binding.checked_setting(parameter, blueprint.settings[parameter.name], None)
+        value = checked_setting(parameter, blueprint.settings[parameter.name], None)
     else:
-        value = binding.default_setting(context, definition, parameter, environment, parameter.span)
+        value = default_setting(context, definition, parameter, environment, parameter.span)
     environment.set(parameter.name, value)
 
 
 def _entry_inputs(context: Context, entry: Entry, user: Span) -> Arguments:
-    """Declares the inputs of an entry in the graph. Faults of a library model show at the place of the `user`."""
+    """Declares the inputs of an entry in the graph. Faults of a library model show where the `user` names it."""
     environment = Environment(entry.model.environment)
     name = entry.definition.name.span
-    arguments = Arguments(user if is_library(name) else name, implicit=True)
+    borrowed = is_library(name) and not is_library(user)
+    arguments = Arguments(user if borrowed else name, implicit=True)
     settings, tensors = split_parameters(entry.definition)
     own = settings if entry.definition.kind == "entry" else ()
     for parameter in (parameter for group in entry.definition.parameters for parameter in group):
@@ -398,8 +418,9 @@ def _run_train(
             execute_all(context, train.body.statements, environment)
         _settle(context)
         if plan.loss is None:
-            raise fail("no-loss", "this `train` block has nothing to minimize", train.model.span,
-                       help="`minimize cross_entropy(forward(image), label)`, for example")  # fmt: skip
+            computed = isinstance(environment.names.get("loss"), Value)
+            example = "`minimize loss`" if computed else "`minimize cross_entropy(forward(image), label)`, for example"
+            raise fail("no-loss", "this `train` block has nothing to minimize", train.model.span, help=example)
         _order_inputs(context, model)
     return context, model, plan
 

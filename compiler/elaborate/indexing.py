@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netlang import syntax
-from netlang.diagnostics import Diagnostic, DiagnosticError, Label, fail
+from netlang.diagnostics import Diagnostic, DiagnosticError, Label, counted, fail
 from netlang.dims import Size, decide_less
 from netlang.source import Span
 from netlang.types import INTEGERS
@@ -30,7 +30,7 @@ def index(context: Context, expr: syntax.Index, value: Any, environment: Environ
     if len(expr.items) > value.type.rank:
         raise fail(
             "bad-index",
-            f"{len(expr.items)} indices for a tensor of {value.type.rank} dimension{'s' * (value.type.rank != 1)}",
+            f"{len(expr.items)} indices for a tensor of {counted(value.type.rank, 'dimension')}",
             expr.span,
             str(value.type),
         )

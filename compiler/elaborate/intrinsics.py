@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netlang.diagnostics import fail
 from netlang.dims import Size
@@ -11,21 +11,19 @@ from netlang.source import Span
 from netlang.types import TensorType
 
 from ..ir import Value
+from .arguments import Arguments
 from .axis_patterns import rearrange
 from .context import Context
 from .differentiation import grad, jvp, vjp
 from .opcalls import require_sizes
 from .values import Intrinsic, describe, is_size
 
-if TYPE_CHECKING:
-    from .calls import Arguments
-
 
 def identity(context: Context, arguments: Arguments) -> Any:
     """Returns what it is given."""
     values = [value for value, _ in arguments.positional]
     if not values or arguments.keywords:
-        raise fail("missing-argument", "`identity` takes a value", arguments.span)
+        raise fail("missing-argument", "`identity` takes a value", arguments.span, help="write `identity(x)`")
     return values[0] if len(values) == 1 else tuple(values)
 
 
@@ -97,7 +95,8 @@ def normal_like(context: Context, arguments: Arguments) -> Value:
 def bernoulli_like(context: Context, arguments: Arguments) -> Value:
     """`bernoulli_like(x, p)`: f32 ones with probability `p`, zeros otherwise, of the shape of `x`."""
     if len(arguments.positional) != 2:
-        raise fail("missing-argument", "`bernoulli_like` takes a tensor and a probability", arguments.span)
+        raise fail("missing-argument", "`bernoulli_like` takes a tensor and a probability", arguments.span,
+                   help="write `bernoulli_like(x, 0.5)`")  # fmt: skip
     p, span = arguments.positional.pop()
     if not isinstance(p, int | float) or isinstance(p, bool) or not 0 <= p <= 1:
         raise fail("bad-value", "a probability is a number from 0 to 1", span, describe(p))

@@ -276,13 +276,22 @@ def set_carry(context: Context, iteration: Iteration, target: syntax.Next, value
     elif is_number(value) and type_.dtype != "bool":
         value = adapted(context, value, type_, span)
     if not isinstance(value, Value) or value.type != type_:
-        raise _wrong_carry(name, type_, value, span)
+        raise _wrong_carry(context, name, type_, value, span)
     iteration.pending[name] = value
 
 
-def _wrong_carry(name: str, type_: TensorType, value: Any, span: Span) -> DiagnosticError:
+def _is_cut_or_joined(context: Context, value: Value) -> bool:
+    """Whether a tensor is another one with more or fewer elements, so that it would differ in each round."""
+    producer = context.builder.producer(value)
+    return producer is not None and producer.op in ("concat", "slice", "pad")
+
+
+def _wrong_carry(context: Context, name: str, type_: TensorType, value: Any, span: Span) -> DiagnosticError:
     code, way_out = "type-mismatch", None
-    if isinstance(value, Value) and value.type.dtype == type_.dtype:
+    if isinstance(value, Value) and value.type.dtype == type_.dtype and _is_cut_or_joined(context, value):
+        code = "shape-mismatch"
+        way_out = "a carry has one shape in all rounds: `emit …` collects what each round makes"
+    elif isinstance(value, Value) and value.type.dtype == type_.dtype:
         code = "rank-mismatch" if value.type.rank != type_.rank else "shape-mismatch"
         sizes = ", ".join(map(str, value.type.shape))
         way_out = f"let it begin with a tensor of that shape, such as `zeros({sizes})`" if sizes else None
@@ -396,7 +405,21 @@ def _bounds(context: Context, range_: syntax.Range, environment: Environment) ->
             raise fail("type-mismatch", "a `loop` counts whole numbers", node.span, describe(value),
                        expected="a size, or i64", found=describe(value))  # fmt: skip
         ends.append(value)
+    _check_direction(range_)
     return ends[0], ends[1]
+
+
+def _check_direction(range_: syntax.Range) -> None:
+    """Raises bad-value for `from 10 to 0`, which runs no round; between names, that may be what is meant."""
+    first, last = range_.first, range_.last
+    if not isinstance(first, syntax.Number) or not isinstance(last, syntax.Number):
+        return
+    low, high = (last, first) if range_.down else (first, last)
+    if low.value > high.value:
+        to, other = ("down to", "to") if range_.down else ("to", "down to")
+        span = first.span.to(last.span)
+        raise fail("bad-value", f"from {first.value} {to} {last.value} there is nothing to count", span,
+                   help=f"write `from {first.value} {other} {last.value}`")  # fmt: skip
 
 
 def _as_tensor(context: Context, value: Any, node: syntax.Expr) -> Value:

@@ -265,8 +265,14 @@ def builtin_environment() -> Environment:
 
 
 def _is_internal(op: Op) -> bool:
-    """Whether an operator takes what only the compiler can give it: a graph, or a constant."""
-    return any(attribute.type in ("graph", "constant") for attribute in op.signature.attributes)
+    """Whether an operator takes what only the compiler can give it: a graph, or a constant.
+
+    Seen in the text: to parse every signature would take longer than to parse a short program.
+    """
+    return _OF_COMPILER.search(op.text) is not None
+
+
+_OF_COMPILER = re.compile(r": (?:graph|constant)\b")
 
 
 def builtin_names() -> frozenset[str]:

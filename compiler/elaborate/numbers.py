@@ -7,7 +7,7 @@ from typing import Any
 from netlang.diagnostics import fail
 from netlang.dims import Dim
 from netlang.source import Span
-from netlang.types import INTEGERS, TensorType
+from netlang.types import DTYPES, INTEGERS, TensorType, dtype_fits
 
 from ..ir import Value
 from .context import Context
@@ -27,6 +27,14 @@ def natural(context: Context, value: Any, span: Span) -> Value:
     if isinstance(value, bool):
         return context.builder.constant(value)
     return scalar(context, value, "f32" if isinstance(value, float) else "i64", span)
+
+
+def fitting(context: Context, value: Any, dtype: str, span: Span) -> Value:
+    """A number or size as a scalar of a dtype; of a kind of dtypes (`f`, `i`, `n`), its own if that is among them."""
+    if dtype not in DTYPES:
+        own = "f32" if isinstance(value, float) else "i64"
+        dtype = own if dtype_fits(own, dtype) else "f32"
+    return scalar(context, value, dtype, span)
 
 
 def adapted(context: Context, value: Any, type_: TensorType, span: Span) -> Value:

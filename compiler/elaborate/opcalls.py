@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from netlang import habits
-from netlang.diagnostics import fail
+from netlang.diagnostics import counted, fail
 from netlang.dims import Dim, maximum, minimum
 from netlang.source import Span
 from netlang.types import INTEGERS, TensorType
@@ -18,13 +18,11 @@ from ..dtypes import numpy_dtype
 from ..interpret import evaluate
 from ..ir import Value
 from ..op import REQUIRED, AttributeParameter, Op
+from .arguments import Arguments
 from .context import Context
 from .numbers import scalar
 from .operators import apply_op, explained
 from .values import DType, OpFunction, Partial, describe, is_number, is_size, not_applied
-
-if TYPE_CHECKING:
-    from .calls import Arguments
 
 _SIZE_CHOICE = {"maximum": maximum, "minimum": minimum}
 
@@ -41,7 +39,7 @@ def call_op(context: Context, op: Op, arguments: Arguments, given: dict[str, Any
     if len(values) < expected:
         missing = op.signature.tensors[len(values)].name
         raise fail("missing-argument", f"`{op.name}` needs the tensor `{missing}`", arguments.span,
-                   help=f"it is `{op.text}`")  # fmt: skip
+                   help=_usage(op))  # fmt: skip
     _require(op, attrs, arguments.span)
     return apply_op(context, op.name, values, attrs, arguments.span, [span for _, span in operands])
 
@@ -49,7 +47,7 @@ def call_op(context: Context, op: Op, arguments: Arguments, given: dict[str, Any
 def cast_to(context: Context, dtype: str, arguments: Arguments) -> Any:
     """`f32(x)`."""
     if len(arguments.positional) != 1 or arguments.keywords:
-        raise fail("missing-argument", f"`{dtype}` converts one value", arguments.span)
+        raise fail("missing-argument", f"`{dtype}` converts one value", arguments.span, help=f"write `{dtype}(x)`")
     value, span = arguments.positional[0]
     with context.builder.at(arguments.span):
         if isinstance(value, Value):
@@ -76,13 +74,20 @@ def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list
     open_attributes = [a for a in signature.attributes if a.name not in given]
     if len(rest) > len(open_attributes):
         count = len(operands) + len(open_attributes)
-        raise fail("unknown-argument", f"`{op.name}` takes {count} argument{'s' * (count != 1)}; this is one too many",
+        raise fail("unknown-argument", f"`{op.name}` takes {counted(count, 'argument')}; this is one too many",
                    rest[len(open_attributes)][1],
-                   help=f"it is `{op.text}`" + ("; sizes stand in brackets" if _takes_a_list(op) else ""))  # fmt: skip
+                   help=_usage(op) + ("; sizes stand in brackets" if _takes_a_list(op) else ""))  # fmt: skip
     for attribute, (value, span) in zip(open_attributes, rest, strict=False):
         attrs[attribute.name] = _attribute(op, attribute, value, span)
     _keywords(op, arguments, operands, attrs)
     return operands, attrs
+
+
+def _usage(op: Op) -> str:
+    return _WRITTEN.get(op.name) or f"it is `{op.text}`"
+
+
+_WRITTEN = {"einsum": "write `einsum(x, w: b i, o i -> b o)`"}  # operators that have a syntax of their own
 
 
 def _is_tensor_like(value: Any) -> bool:
@@ -104,7 +109,7 @@ def _keywords(op: Op, arguments: Arguments, operands: list[tuple[Any, Span]], at
             operands.append((value, span))
         else:
             raise fail("unknown-argument", f"`{op.name}` has no parameter `{name}`", span,
-                       help=habits.argument(name, [*attributes, *tensors]) or f"it is `{op.text}`")  # fmt: skip
+                       help=habits.argument(name, [*attributes, *tensors]) or _usage(op))  # fmt: skip
 
 
 def _takes_a_list(op: Op) -> bool:
@@ -194,7 +199,7 @@ def _require(op: Op, attrs: dict[str, Any], span: Span) -> None:
     for attribute in op.signature.attributes:
         given = attribute.name in attrs or attribute.name in op.determines
         if attribute.default is REQUIRED and not given:
-            raise fail("missing-argument", f"`{op.name}` needs `{attribute.name}`", span, help=f"it is `{op.text}`")
+            raise fail("missing-argument", f"`{op.name}` needs `{attribute.name}`", span, help=_usage(op))
 
 
 def _operand(context: Context, op: Op, operands: list[tuple[Any, Span]], value: Any, span: Span) -> Any:
@@ -213,7 +218,7 @@ def _compute_now(context: Context, op: Op, operands: list[tuple[Any, Span]], att
     numbers = [value for value, _ in operands]
     if len(numbers) < len(op.signature.tensors):
         raise fail("missing-argument", f"`{op.name}` needs `{op.signature.tensors[len(numbers)].name}`", span,
-                   help=f"it is `{op.text}`")  # fmt: skip
+                   help=_usage(op))  # fmt: skip
     if any(isinstance(value, Dim) for value in numbers):
         if op.name in _SIZE_CHOICE and len(numbers) == 2:
             return _SIZE_CHOICE[op.name](*numbers)

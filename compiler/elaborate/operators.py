@@ -7,16 +7,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from netlang.diagnostics import Diagnostic, DiagnosticError, Label, fail
+from netlang.diagnostics import Diagnostic, DiagnosticError, Label, counted, fail
 from netlang.source import Span
 from netlang.types import DTYPES, INTEGERS, Mismatch, PackPattern, TypePattern
 
 from ..ir import Value
 from ..ops import OPS
-from .binding import MISMATCH_CODES
 from .context import Context
 from .numbers import require_fit
-from .provenance import alike, dtype_origin, size_origin
+from .provenance import MISMATCH_CODES, alike, mismatch_origin
 from .values import describe
 
 
@@ -89,9 +88,9 @@ def _explain(
         for index, (other, operand) in enumerate(zip(spans, operands, strict=False))
         if index != guilty and isinstance(operand, Value)
     ]
-    origin_of = {"size": size_origin, "dtype": dtype_origin}.get(mismatch.kind, lambda *_: None)
-    wanted = next((o for _, x in others if (o := origin_of(context, x, mismatch.expected)) is not None), None)
-    found = origin_of(context, operands[guilty], mismatch.found)
+    origins = (mismatch_origin(context, mismatch, x, mismatch.expected) for _, x in others)
+    wanted = next((origin for origin in origins if origin is not None), None)
+    found = mismatch_origin(context, mismatch, operands[guilty], mismatch.found)
     return fail(
         MISMATCH_CODES[mismatch.kind],
         _title(mismatch, shown, operands, guilty, name),
@@ -125,9 +124,9 @@ def _title(mismatch: Mismatch, shown: str, operands: Sequence[Any], guilty: int,
     if mismatch.kind == "rank" and not mismatch.name:
         dims = _pattern(name, guilty, operands).dims
         packs = sum(isinstance(dim, PackPattern) for dim in dims)
-        wanted = f"{'at least ' if packs else ''}{len(dims) - packs}"
+        wanted = f"{'at least ' if packs else ''}{counted(len(dims) - packs, 'dimension')}"
         rank = operands[guilty].type.rank if isinstance(operands[guilty], Value) else 0
-        return f"{shown} needs {wanted} dimension{'s' * (len(dims) - packs != 1)}, not {rank}"
+        return f"{shown} needs {wanted}, not {rank}"
     if name == "matmul" and mismatch.name == "k":
         return f"{shown} needs as many rows on the right as there are columns on the left"
     sides = "the two sides of" if len(operands) == 2 else "the arguments of"

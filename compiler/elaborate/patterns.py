@@ -36,6 +36,9 @@ _MEANT = {  # names of types elsewhere -> here
     "string": "str",
 }
 
+MAX_RANK = 64
+"""Dimensions of a tensor; NumPy has as many."""
+
 SETTING_TYPES = ("int", "float", "bool", "str", "ints", "floats", "init", "layer", "schedule")
 """Types of compile-time parameters. `layer` takes anything callable, `schedule` a number or a function of the step."""
 
@@ -76,6 +79,8 @@ def pattern_of(type_: syntax.TypeName, environment: Environment) -> TypePattern:
     dims: list[DimPattern] = []
     for dim in type_.dims or ():
         dims.extend(_dim(dim, environment))
+    if len(dims) > MAX_RANK:
+        raise fail("network-too-large", f"a tensor has at most {MAX_RANK} dimensions", type_.span, found=len(dims))
     if sum(isinstance(dim, PackPattern) for dim in dims) > 1:
         raise fail("type-mismatch", "a type can hold only one pack of unknown length", type_.span)
     return TypePattern(type_.name, tuple(dims))

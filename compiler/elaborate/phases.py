@@ -116,6 +116,9 @@ def _target(context: Context, outer: TrainPlan, node: syntax.Expr, environment: 
     """Whether a parameter is among those that one item behind `updates` stands for."""
     from .expressions import evaluate
 
+    if isinstance(node, syntax.Binary) and node.operator in ("and", "+"):
+        raise fail("type-mismatch", "what a phase updates is listed with commas", node.span,
+                   help=f"write `updates {node.left.span.text}, {node.right.span.text}`")  # fmt: skip
     value = evaluate(context, node, environment)
     if isinstance(value, Poison):
         raise Reported

@@ -9,11 +9,15 @@ from typing import Any
 
 from netlang import syntax
 from netlang.source import Span
+from netlang.types import Mismatch
 
 from ..ir import Value
 from .context import Context, is_library
 from .patterns import split_parameters
 from .values import is_size
+
+MISMATCH_CODES = {"dtype": "type-mismatch", "rank": "rank-mismatch", "size": "shape-mismatch"}
+"""The diagnostic code for each kind of mismatch."""
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _CALL = re.compile(r"(\w+)\(([^,()]+)(.*)\)", re.DOTALL)
@@ -48,6 +52,21 @@ def size_origin(context: Context, value: Any, size: str) -> Origin | None:
 def dtype_origin(context: Context, value: Any, dtype: str) -> Origin | None:
     """Where `value` has its element type from, or None where only the library could say."""
     return _origin(context, value, dtype, lambda other: other.type.dtype == dtype)
+
+
+def mismatch_origin(context: Context, mismatch: Mismatch, value: Any, what: str) -> Origin | None:
+    """Where `value` has the size or element type from that disagrees; of numbers of dimensions nothing is known."""
+    origin_of = {"size": size_origin, "dtype": dtype_origin}.get(mismatch.kind)
+    return None if origin_of is None else origin_of(context, value, what)
+
+
+def mismatch_notes(context: Context, mismatch: Mismatch, expected: Any, found: Any) -> list[str]:
+    """Where the two sizes or element types come from that disagree, as far as the user's own files say it."""
+    origins = (
+        mismatch_origin(context, mismatch, expected, mismatch.expected),
+        mismatch_origin(context, mismatch, found, mismatch.found),
+    )
+    return [origin.note(context) for origin in origins if origin is not None]
 
 
 def alike(one: Origin | None, other: Origin | None) -> str | None:
@@ -102,7 +121,7 @@ def _names(context: Context, span: Span) -> list[tuple[str, Any]]:
             value = frame.environment.get(name)
         except KeyError:
             continue
-        if is_size(value) and str(value) != name:
+        if is_size(value) and str(value).partition("#")[0] != name:
             found[name] = value
     return list(found.items())
 

@@ -90,7 +90,11 @@ def _items(value: Any, count: int, expr: syntax.Expr) -> tuple[Any, ...]:
         return value
     found = f"{len(value)} values" if isinstance(value, tuple) else "one value"
     shown = ", ".join(describe(item) for item in (value if isinstance(value, tuple) else (value,)))
-    raise fail("type-mismatch", f"{count} names for {found}", expr.span, shown)
+    way_out = f"this is one tensor: `split(x, {count})` would cut it into {count} along its last axis"
+    if isinstance(value, tuple):
+        way_out = "each value has a name of its own; one that is not needed begins with `_`"
+    raise fail("type-mismatch", f"{count} names for {found}", expr.span, shown,
+               help=way_out if isinstance(value, Value | tuple) else None)  # fmt: skip
 
 
 def require_constant(context: Context, expr: syntax.Expr, value: Any) -> None:
@@ -297,21 +301,25 @@ def _when(context: Context, statement: syntax.WhenTraining, environment: Environ
         execute_all(context, block.statements, environment)
 
 
-def _repeat(context: Context, statement: syntax.Repeat, environment: Environment, recompute: bool = False) -> None:
-    count = evaluate(context, statement.count, environment)
+def _repetitions(context: Context, expr: syntax.Expr, environment: Environment) -> int:
+    """How often a `repeat` runs. Raises not-compile-time, type-mismatch, bad-value, and Reported."""
+    count = evaluate(context, expr, environment)
     if isinstance(count, Poison):
-        _poison(context, statement, environment)
-        return
+        raise Reported
     if isinstance(count, float) and count.is_integer():
         count = int(count)
     if isinstance(count, bool) or not isinstance(count, int):
         code = "not-compile-time" if isinstance(count, Dim | Value) else "type-mismatch"
         help = None if code == "type-mismatch" else "`loop i from 1 to n carry x = … { … }` repeats at run time"
-        raise fail(code, "`repeat` needs a whole number known while compiling", statement.count.span, describe(count),
-                   help=help)  # fmt: skip
+        raise fail(code, "`repeat` needs a whole number known while compiling", expr.span, describe(count), help=help)
     if not 0 <= count <= MAX_REPEAT:
-        raise fail("bad-value", f"`repeat` cannot run {count} times", statement.count.span,
+        raise fail("bad-value", f"`repeat` cannot run {count} times", expr.span,
                    expected=f"0 to {MAX_REPEAT}", found=count)  # fmt: skip
+    return count
+
+
+def _repeat(context: Context, statement: syntax.Repeat, environment: Environment, recompute: bool = False) -> None:
+    count = _repetitions(context, statement.count, environment)
     frame = context.frame
     outer, frame.namer = frame.namer, Repeated(frame.namer)
     lets = [name for inner in statement.body.statements for name in _let_names(inner)]
@@ -370,9 +378,8 @@ def _minimize(context: Context, statement: syntax.Minimize, environment: Environ
         raise fail("duplicate-name", "the loss of a step is minimized once, not in a `repeat`", statement.span,
                    help="training repeats the step: `netlang train FILE --epochs 10`")  # fmt: skip
     if plan.loss is not None:
-        where = "`train` block" if plan.name is None else "phase"
         first = [Label(plan.loss_span, "the first one")]
-        raise fail("duplicate-name", f"a {where} minimizes one loss", statement.span, secondary=first,
+        raise fail("duplicate-name", f"a {plan.word} minimizes one loss", statement.span, secondary=first,
                    help="add the losses up: `minimize a + b`")  # fmt: skip
     value = evaluate(context, statement.loss, environment)
     if isinstance(value, Poison):
@@ -395,8 +402,8 @@ def _report(context: Context, statement: syntax.Report, environment: Environment
 def _optimizer(context: Context, statement: syntax.Optimizer, environment: Environment) -> None:
     plan = _goal(context, statement)
     if plan.optimizer is not None:
-        where = "`train` block" if plan.name is None else "phase"
-        raise fail("duplicate-name", f"a {where} has one optimizer", statement.span)
+        raise fail("duplicate-name", f"a {plan.word} has one optimizer", statement.span,
+                   secondary=[Label(plan.optimizer.span, "the first one")])  # fmt: skip
     plan.optimizer, plan.optimizer_environment = statement.value, environment
 
 
@@ -411,8 +418,7 @@ def _clip(context: Context, statement: syntax.Clip, environment: Environment) ->
 def _average(context: Context, statement: syntax.Average, environment: Environment) -> None:
     plan = _goal(context, statement)
     if plan.average is not None:
-        where = "`train` block" if plan.name is None else "phase"
-        raise fail("duplicate-name", f"a {where} has one average", statement.span,
+        raise fail("duplicate-name", f"a {plan.word} has one average", statement.span,
                    secondary=[Label(plan.average.statement.span, "the first one")])  # fmt: skip
     plan.average = Average(statement, environment)
 

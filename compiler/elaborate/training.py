@@ -14,6 +14,7 @@ from netlang.types import TensorType
 from ..autodiff import gradients
 from ..ir import Value, Variable
 from ..ops import OPS
+from .arguments import Arguments
 from .averaging import Average, new_averages
 from .context import Context, Frame, is_library
 from .naming import Instance
@@ -54,6 +55,11 @@ class TrainPlan:
     current: dict[str, Value] = field(default_factory=dict)
     repetition: tuple[int, int] = (0, 1)
     started: int = 0
+
+    @property
+    def word(self) -> str:
+        """How messages call it."""
+        return "`train` block" if self.name is None else "phase"
 
     def value(self, variable: Variable) -> Value:
         """What a parameter is now."""
@@ -136,9 +142,9 @@ def clip_gradients(context: Context, grads: list[Value], norm: float) -> list[Va
 
 
 def parameter_gradients(
-    context: Context, plan: TrainPlan, trained: list[Variable] | None = None
+    context: Context, plan: TrainPlan, trained: list[Variable] | None = None, share: float = 1.0
 ) -> tuple[list[Variable], list[Value]]:
-    """The parameters to train, by default all that can be, and the gradients of the loss by them."""
+    """The parameters to train, by default all that can be, and the gradients of a share of the loss by them."""
     assert plan.loss is not None
     if trained is None:
         trained = [v for v in context.builder.variables if v.kind == "param" and v.trainable]
@@ -146,7 +152,8 @@ def parameter_gradients(
             raise _nothing_to_train(context, plan)
     values = [plan.value(variable) for variable in trained]
     _check_gradient(context, plan, set(values))
-    return trained, gradients(context.builder, plan.loss, values)
+    b, loss = context.builder, plan.loss
+    return trained, gradients(b, loss, values, None if share == 1 else b.constant(share, loss.type.dtype))
 
 
 def _nothing_to_train(context: Context, plan: TrainPlan) -> DiagnosticError:
@@ -250,7 +257,7 @@ def _optimizer(context: Context, plan: TrainPlan) -> Layer:
 
 def _with_rates(context: Context, plan: TrainPlan, layer: Layer, step: Value) -> dict[str, Any]:
     """The optimizer's settings, with every schedule replaced by its value at this step."""
-    from .calls import Arguments, call
+    from .calls import call
 
     settings = dict(layer.settings)
     for parameter in split_parameters(layer.function.definition)[0]:
@@ -275,7 +282,7 @@ def _tensor_count(function: Any) -> int:
 
 
 def _apply(context: Context, plan: TrainPlan, layer: Layer, variable: Variable, grad: Value, number: Value) -> Value:
-    from .calls import Arguments, call
+    from .calls import call
 
     assert plan.optimizer is not None
     span = plan.optimizer.span

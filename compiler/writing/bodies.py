@@ -466,6 +466,8 @@ class BodyWriter:
             if like is None and dtype == "f32":
                 return Text(number if re.search(r"[.e]|inf", number) else f"{number}.0")
             return Text(number) if dtype in ("bool", like) else call(dtype, [number])
+        if flag:  # `full` takes numbers
+            return call("bool", [call("full", [listed([str(n) for n in array.shape]), str(int(array.flat[0]))]).text])
         sizes = [self._number(place, "constant", i, axis) for axis in range(array.ndim)]
         more = [] if dtype == "f32" else [f"dtype = {dtype}"]
         return call("full", [listed(sizes), number, *more])

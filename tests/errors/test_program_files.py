@@ -62,9 +62,10 @@ def test_an_empty_file_has_no_model() -> None:
         (b"model Net(x: f32) { return x \xff }", "unreadable-file"),
         (b"model Net(x: f32) {\x00 return x }", "unreadable-file"),
         (b"PK\x03\x04", "invalid-character"),
+        (b"const n = 1\x07\n", "invalid-character"),
         (b"# " + b"x" * 2_100_000, "unreadable-file"),
     ],
-    ids=["image", "utf-16", "invalid utf-8", "nul", "archive", "too large"],
+    ids=["image", "utf-16", "invalid utf-8", "nul", "archive", "bell", "too large"],
 )
 def test_what_is_no_text_is_refused(content: bytes, code: str) -> None:
     text = shown(content)
@@ -117,6 +118,22 @@ def test_settings(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(DiagnosticError) as caught:
         load_program(open_source("a.net")[0], load).network(None, settings).elaborate()
     assert render(caught.value.diagnostics) == text
+
+
+def test_settings_without_a_default() -> None:
+    """All at once; those of the `train` block are given in the same way."""
+    Path("a.net").write_text(
+        "model Net(width: int)(x: f32[b, 2]) -> f32[b, width] { param w: f32[2, width] ~ zeros(); return x @ w }\n"
+        "train Net(rate: float) { minimize sum(forward(x)); optimizer sgd(rate) }\n"
+    )
+    with pytest.raises(DiagnosticError) as caught:
+        load_program(open_source("a.net")[0], load).network().elaborate()
+    (fault,) = caught.value.diagnostics
+    assert (fault.code, fault.title) == ("missing-argument", "`Net` needs `width` and `rate`")
+    assert [label.span.line for label in (fault.primary, *fault.secondary) if label] == [1, 2]
+    assert fault.help == (
+        "give it on the command line, `--set width=… --set rate=…`, or in a program, `Net(width = …, rate = …)`"
+    )
 
 
 def test_a_fault_of_the_library_shows_at_the_users_line() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from netlang.runtime.bound_network import BoundNetwork
 
 from netlang.diagnostics import DiagnosticError
 
-from .harness import program
+from .harness import library, program, variables
 
 PROGRAM = """
 use std.layers: conv1d, conv2d
@@ -33,4 +35,21 @@ def test_says_what_is_wrong(type_: str, expression: str, message: str):
     with pytest.raises(DiagnosticError) as caught:
         program(PROGRAM.format(type=type_, expression=expression)).network().graph()
     (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.title) == ("assertion-failed", message)
+
+
+@pytest.mark.parametrize(
+    ("module", "model", "settings"),
+    [
+        ("transformer", "Transformer", {"vocab": 11, "layers": 1, "d": 8, "h": 2, "ff": 8}),
+        ("seq2seq", "Seq2Seq", {"source_vocab": 11, "target_vocab": 11, "d": 8, "n": 6}),
+    ],
+)
+@pytest.mark.parametrize("shape", [(0, 3), (1, 0)])
+def test_nothing_to_translate(module: str, model: str, settings: dict[str, int], shape: tuple[int, int]):
+    network = library(f"std.models.{module}").network(model, settings)
+    with pytest.raises(DiagnosticError) as caught:
+        BoundNetwork(network, variables(network)).translate(np.zeros(shape, np.int64))
+    (diagnostic,) = caught.value.diagnostics
+    message = "the source is empty: give it at least one sentence of one word"
     assert (diagnostic.code, diagnostic.title) == ("assertion-failed", message)

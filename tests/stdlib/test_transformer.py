@@ -16,8 +16,10 @@ from torch.nn import functional
 
 from .cases import sinusoidal
 from .harness import (
+    CHECKED,
     Arrays,
     Parameters,
+    Runner,
     Scope,
     assert_gradients_match_differences,
     assert_near,
@@ -122,6 +124,18 @@ def test_gradients_agree_with_pytorch() -> None:
 def test_gradients_agree_with_differences() -> None:
     network = network_of(layers=1)
     assert_gradients_match_differences(network, variables(network), {"source": SOURCE, "target": TARGET}, h=1e-7)
+
+
+def test_the_plain_loss_is_reported_beside_the_smoothed_one() -> None:
+    network = network_of()
+    values = variables(network)
+    data = {"source": SOURCE, "target": TARGET}
+    found = Runner(network.eval_graph(**CHECKED))({**values, **data})
+    parameters = torch_parameters(network, values, training=False)
+    logits = forward(parameters, torch.tensor(SOURCE), torch.tensor(TARGET[:, :-1])).flatten(0, 1)
+    plain = functional.cross_entropy(logits, torch.tensor(TARGET[:, 1:]).flatten(), ignore_index=PADDING)
+    assert_near(found["plain"], plain, 1e-5)
+    assert_near(found["loss"], loss(parameters, **tensors(data)), 1e-5)
 
 
 def test_padding_changes_nothing() -> None:

@@ -86,6 +86,13 @@ def test_numbers_of_other_types_and_small_tensors():
     )
 
 
+def test_truth_values_that_are_all_the_same():
+    b = Builder()
+    x = b.input("x", tensor(B, dtype="bool"))
+    b.output("y", b.concat(x, np.ones(3, bool), axis=0))
+    assert body(b.graph()) == "return concat(x, bool(full([3], 1)), 0)"
+
+
 def test_large_constants_are_kept_with_the_weights():
     b = Builder()
     x = b.input("x", tensor(B, 40))
