@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .cases import CASES
-from .machine import today
+from .machine import installed_environment, today
 
 DEPTHS = (12, 24, 48, 96)
 """Numbers of layers of the GPT whose compile time must grow no faster than they do."""
@@ -58,7 +58,8 @@ STAGES = ("import", "read", "elaborate", "passes", "emit", "session")
 def measure(name: str) -> dict[str, Any]:
     """The seconds of each stage in a fresh process, and the size of the graph."""
     command = [sys.executable, "-m", "benchmarks.compilation", name]
-    run = subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT)
+    environment = installed_environment()
+    run = subprocess.run(command, check=True, capture_output=True, text=True, cwd=_ROOT, env=environment)
     return {"name": name, "date": today(), **json.loads(run.stdout)}
 
 

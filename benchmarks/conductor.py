@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ import numpy as np
 
 from .cases import Case
 from .frameworks import Framework
-from .machine import Others, today
+from .machine import Others, installed_environment, today
 from .statistics import Comparison, compare
 
 AGREEMENT = 1e-4
@@ -56,8 +55,8 @@ class Worker:
     def __init__(self, runner: Runner, case: Case, threads: int) -> None:
         self.framework = runner.framework
         name = self.framework.name
+        environment = installed_environment(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
         command = [runner.python, "-m", "benchmarks.worker", name, case.name, str(threads), str(time.monotonic())]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, cwd=_ROOT)
         self.process = self._process.pid

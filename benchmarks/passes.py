@@ -23,8 +23,9 @@ from .cases import CASES, Case, case_named
 from .profile import feeds_for
 
 NAMES = (
-    *("algebra", "targets", "transpose", "columns", "masks", "affine"),
-    *("squares", "fit_cache", "serial", "short_sums", "multiply_add"),
+    *("algebra", "targets", "transpose", "columns", "causal", "masks", "affine"),
+    *("squares", "fit_cache", "gradient_windows", "pool_parts", "serial", "short_sums", "panels"),
+    *("scaled_rows", "multiply_add"),
 )
 """Passes that there are for speed; the others are needed by these, or spare them work."""
 

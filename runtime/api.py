@@ -13,7 +13,7 @@ from netlang.source import Source
 from ..compiler import Program
 from .artifacts import compile_network
 from .bound_network import BoundNetwork
-from .job import open_program
+from .loader import open_program
 from .run_directory import trained_network
 from .session import Device
 from .trainer import Trainer

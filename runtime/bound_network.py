@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from netlang.diagnostics import did_you_mean, fail
 from ..compiler import Network
 from ..compiler.ir import Graph
 from .initial_weights import first_weights
-from .inputs import data_inputs
 from .runner import Runner
 from .session import Device
 from .variables import check_weights
@@ -121,10 +121,8 @@ class BoundNetwork:
 
         Raises DiagnosticError (`unknown-entry`, `missing-input`, `wrong-input`, …).
         """
-        graph, weights = self._graph(entry), self.weights
-        if entry not in self._runners:
-            self._runners[entry] = Runner(graph, weights, self.device)
-        return self._runners[entry].run(arrays)
+        runner = self._runner(entry)
+        return dict(zip(runner.results, runner(arrays), strict=True))
 
     def __call__(self, *arrays: Any, **named: Any) -> Result:
         """The results of `forward`, or of the first entry where there is none of that name."""
@@ -135,11 +133,24 @@ class BoundNetwork:
         if name.startswith("_") or name not in self.network.entries:
             raise AttributeError(f"{type(self).__name__} has no attribute `{name}`")
 
-        def call(*arrays: Any, **named: Any) -> Result:
-            results = tuple(self.run(name, {**self._by_position(name, arrays), **named}).values())
-            return results[0] if len(results) == 1 else results
+        return partial(self._call, name)
 
-        return call
+    def _call(self, entry: str, /, *arrays: Any, **named: Any) -> Result:
+        runner = self._runner(entry)
+        if arrays:
+            named |= _by_position(entry, runner.inputs, arrays, named)
+        results = runner(named)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _runner(self, entry: str) -> Runner:
+        """What runs an entry with the present weights."""
+        changed = self._refresh()
+        if changed is not None:
+            self._keep(changed)
+        runner = self._runners.get(entry)
+        if runner is None:
+            runner = self._runners[entry] = Runner(self._graph(entry), self.weights, self.device)
+        return runner
 
     def _graph(self, entry: str) -> Graph:
         """The inference graph of an entry, elaborated once."""
@@ -150,13 +161,19 @@ class BoundNetwork:
             self._graphs[entry] = self.network.graph(entry)
         return self._graphs[entry]
 
-    def _by_position(self, entry: str, arrays: tuple[Any, ...]) -> dict[str, Any]:
-        names = [item.name for item in data_inputs(self._graph(entry))]
-        if len(arrays) > len(names):
-            title = f"`{entry}` takes {len(names)} input{'s' * (len(names) != 1)}"
-            raise fail("wrong-input", title, expected=", ".join(names), found=f"{len(arrays)} arrays")
-        return dict(zip(names, arrays, strict=False))
-
     def __repr__(self) -> str:
         settings = ", ".join(f"{key} = {value!r}" for key, value in self.network.settings.items())
         return f"<{self.name}({settings}): {self.parameter_count:,} parameters, {', '.join(self.entries)}>"
+
+
+def _by_position(entry: str, names: Sequence[str], arrays: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays given by position, by the names of the inputs that come first."""
+    if len(arrays) > len(names):
+        title = f"`{entry}` takes {len(names)} input{'s' * (len(names) != 1)}"
+        raise fail("wrong-input", title, expected=", ".join(names), found=f"{len(arrays)} arrays")
+    given = dict(zip(names, arrays, strict=False))
+    twice = next((name for name in named if name in given), None)
+    if twice is not None:
+        title = f"`{entry}` is given `{twice}` twice: by its name, and by its place"
+        raise fail("wrong-input", title, expected=", ".join(names))
+    return given

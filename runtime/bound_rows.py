@@ -33,8 +33,8 @@ class BoundRows(GradientPass):
     """The segments of a cut graph, for parts that may differ in size."""
 
     def __init__(self, places: Places, cut: Cut, parts: Sequence[Part], threads: int) -> None:
-        self.parts, self.divisor = len(parts), 1
-        self.feeds = Feeds(places.device)
+        self.parts = len(parts)
+        self.feeds = Feeds()
         self._places = places
         self._threads = min(threads, len(parts))
         self._barrier = Barrier(self._threads)

@@ -43,7 +43,8 @@ from .parts import Work, bound_parts, separate_parts
 from .row_updates import RowUpdates
 from .separate_rows import SeparateRows
 from .session import Device
-from .variables import VariableBuffers, check_weights, empty
+from .shared_numbers import bound, shared_numbers
+from .variables import VariableBuffers, check_weights
 
 PIECE = 1 << 15
 """Elements of the flat vectors that the optimizer updates at a time: with its states they fit the same cache."""
@@ -62,15 +63,15 @@ class Step:
 
 @dataclass(eq=False)
 class Optimizer:
-    """The sessions of the second half of a step, for gradients from so many parts, whose sum is divided by a number.
+    """The sessions of the second half of a step, for gradients from so many parts.
 
     step: the graphs, those over pieces without what they compute of numbers alone. sessions: by "combine", or whether
-    weights decay. rates: what computes those numbers, once for all pieces; numbers: where it puts them.
+    weights decay. rates: what computes those numbers, once for all pieces of a group; numbers: where it puts them.
     """
 
     step: FlatStep
     sessions: dict[str, ort.InferenceSession]
-    rates: list[Task]
+    rates: dict[bool, list[Task]]
     numbers: dict[bool, dict[str, np.ndarray]]
 
 
@@ -86,8 +87,9 @@ class FlatEngine(Engine):
         self._single = Device("cpu", 1)
         self._scalars = {role: np.zeros((), np.int64) for role in ("step", "steps", "seed")}
         self._scale = np.ones((), np.float32)
+        self._numbers = {**self._scalars, "scale": self._scale}
         self._steps_by_shape: dict[tuple[tuple[str, int], ...], Step] = {}
-        self._optimizers: dict[tuple[int, int], Optimizer] = {}
+        self._optimizers: dict[int, Optimizer] = {}
         self._lay_out(network)
 
     @staticmethod
@@ -154,14 +156,13 @@ class FlatEngine(Engine):
 
     def _commit(self) -> None:
         step = self._step
-        divisor = step.gradient.divisor
-        optimizer = self._optimizers[step.gradient.parts, divisor]
+        optimizer = self._optimizers[step.gradient.parts]
         clip = optimizer.step.clip
         if clip is not None:
             self._parallel(step.combine)
-            norm = math.sqrt(sum(float(square) for square in step.squares)) / divisor
-            self._scale[...] = min(1.0, clip / (norm + 1e-6)) / divisor
-        _run_all([*optimizer.rates, *step.rates])
+            norm = math.sqrt(sum(float(square) for square in step.squares))
+            self._scale[...] = min(1.0, clip / (norm + 1e-6))
+        _run_all(step.rates)
         self._parallel(step.apply)
         self._others.advance()
 
@@ -186,16 +187,24 @@ class FlatEngine(Engine):
     def _compile(self, sizes: dict[str, int]) -> Step:
         gradient = self._gradient(sizes)
         updates = self._row_updates(gradient)
-        combine, squares, apply = self._optimizer_passes(gradient.parts, gradient.divisor, updates)
-        return Step(gradient, updates.rates, combine, squares, apply)
+        combine, squares, apply = self._optimizer_passes(gradient.parts, updates)
+        rates = [*updates.rates, *self._rates(gradient.parts, updates)]
+        return Step(gradient, rates, combine, squares, apply)
+
+    def _rates(self, parts: int, updates: RowUpdates) -> list[Task]:
+        """What computes the numbers that the pieces share, of those groups that have any besides tables."""
+        groups = [group for group in self._groups if any(group.pieces(PIECE, without=updates.tables))]
+        return [task for group in groups for task in self._optimizer(parts).rates[group.decay]]
 
     def _row_updates(self, gradient: GradientPass) -> RowUpdates:
         """What adds rows to tables, where the pass over the gradient leaves them alone."""
         updates = RowUpdates(gradient.touched, self._scalars)
         for group in self._groups:
-            apply = fixed(self.network.flat_step(1).apply[group.decay], {"scale": 1 / gradient.divisor})
-            for name in group.members.keys() & updates.tables:
-                updates.add(name, self._views[name], apply)
+            tables = [name for name in group.members if name in updates.tables]
+            if tables:
+                apply = fixed(self.network.flat_step(1).apply[group.decay], {"scale": 1.0})
+                for name in tables:
+                    updates.add(name, self._views[name], apply)
         return updates
 
     def _gradient(self, sizes: dict[str, int]) -> GradientPass:
@@ -206,7 +215,8 @@ class FlatEngine(Engine):
         parts = separate_parts(work, self._threads) if self._separate else []
         if len(parts) > 1:
             sites = row_sites(self._open, self._batch)
-            program = self._program({**sizes, self._batch: parts[0].rows}, self._single, sites)
+            sizes = {**sizes, self._batch: parts[0].rows}
+            program = self._program(sizes, self._single, sites, 1 / len(parts))
             return SeparateRows(self._places, program, parts, self._threads)
         return (None if self._separate else self._bound(work)) or self._whole(sizes)
 
@@ -226,17 +236,18 @@ class FlatEngine(Engine):
         parts = bound_parts(work, cut, self._threads)
         return BoundRows(self._places, cut, parts, self._threads) if len(parts) > 1 else None
 
-    def _program(self, sizes: dict[str, int], device: Device, sites: frozenset[int] = frozenset()) -> Program:
-        graph = rows(self.network.gradient_graph(sizes, sites), self._by_rows)
+    def _program(
+        self, sizes: dict[str, int], device: Device, sites: frozenset[int] = frozenset(), share: float = 1.0
+    ) -> Program:
+        graph = rows(self.network.gradient_graph(sizes, sites, share), self._by_rows)
         graph = run(graph, pipeline=further_passes(device.threads))
         return Program(graph, device.session(emit(graph), in_order=recomputes(graph)))
 
     def _optimizer_passes(
-        self, parts: int, divisor: int, updates: RowUpdates
+        self, parts: int, updates: RowUpdates
     ) -> tuple[list[list[Task]], list[np.ndarray], list[list[Task]]]:
         """The passes over all pieces: those that sum and measure the gradients, where they are clipped; the updates."""
-        optimizer = self._optimizer(parts, divisor)
-        sessions = optimizer.sessions
+        optimizer = self._optimizer(parts)
         combine: list[Task] = []
         apply: list[Task] = list(updates.tasks)
         squares: list[np.ndarray] = []
@@ -246,82 +257,65 @@ class FlatEngine(Engine):
                 parts_here = [gradient[piece] for gradient in gradients]
                 if optimizer.step.combine is not None:
                     squares.append(np.zeros((), np.float32))
-                    binding = self._bind_pieces(sessions["combine"], parts_here)
-                    if parts > 1:
-                        binding.bind_ortvalue_output("grad", self.device.place(parts_here[0]))  # over the first part
-                    binding.bind_ortvalue_output("squares", self.device.place(squares[-1]))
-                    combine.append(partial(sessions["combine"].run_with_iobinding, binding))
+                    combine.append(self._combine_piece(optimizer, parts_here, squares[-1]))
                     parts_here = parts_here[:1]
                 apply.append(self._apply_piece(optimizer, group, piece, parts_here))
         return deal(combine, self._threads), squares, deal(apply, self._threads)
 
     def _apply_piece(self, optimizer: Optimizer, group: Group, piece: slice, gradients: list[np.ndarray]) -> Task:
         session, graph = optimizer.sessions[str(group.decay)], optimizer.step.apply[group.decay]
-        binding = self._bind_pieces(session, gradients)
+        binding = bound(session, graph, self._numbers, {**_named(gradients), **optimizer.numbers[group.decay]})
         vectors = {FLAT: group.parameters[piece]}
         for state, name in flat_states(graph).items():
             vectors[name] = group.states[state][piece]
-        self._bind_numbers(binding, graph, optimizer.numbers[group.decay])
         for name, vector in vectors.items():
             binding.bind_ortvalue_input(name, self.device.place(vector))
             binding.bind_ortvalue_output(output_name(name, "next"), self.device.place(vector))
         return partial(session.run_with_iobinding, binding)
 
-    def _bind_pieces(self, session: ort.InferenceSession, gradients: list[np.ndarray]) -> ort.IOBinding:
-        binding = session.io_binding()
-        for part, gradient in enumerate(gradients):
-            binding.bind_ortvalue_input(f"grad.{part}", self.device.place(gradient))
-        return binding
+    def _combine_piece(self, optimizer: Optimizer, gradients: list[np.ndarray], squares: np.ndarray) -> Task:
+        session, graph = optimizer.sessions["combine"], optimizer.step.combine
+        assert graph is not None
+        binding = bound(session, graph, {}, _named(gradients))
+        if len(gradients) > 1:
+            binding.bind_ortvalue_output("grad", self.device.place(gradients[0]))  # over that of the first part
+        binding.bind_ortvalue_output("squares", self.device.place(squares))
+        return partial(session.run_with_iobinding, binding)
 
-    def _bind_numbers(self, binding: ort.IOBinding, graph: Graph, hoisted: Mapping[str, np.ndarray]) -> None:
-        """Binds the inputs that are numbers: those of the run, the scale of the gradient, and what was hoisted."""
-        numbers = {**self._scalars, "scale": self._scale}
-        for item in graph.inputs:
-            array = hoisted.get(item.name, numbers.get(item.role))
-            if array is not None:
-                binding.bind_ortvalue_input(item.name, self.device.place(array))
-
-    def _optimizer(self, parts: int, divisor: int) -> Optimizer:
-        key = parts, divisor
-        if key not in self._optimizers:
-            flat = _simplified(self.network.flat_step(parts), parts, divisor)
+    def _optimizer(self, parts: int) -> Optimizer:
+        if parts not in self._optimizers:
+            flat = _simplified(self.network.flat_step(parts), parts)
             halves = {group.decay: hoist(flat.apply[group.decay], self._scalars) for group in self._groups}
             flat = replace(flat, apply={decay: rest for decay, (_, rest) in halves.items()})
             graphs = {str(decay): graph for decay, graph in flat.apply.items()}
             if flat.combine is not None:
                 graphs["combine"] = flat.combine
             sessions = {name: self._single.session(emit(graph)) for name, graph in graphs.items()}
-            found = self._optimizers[key] = Optimizer(flat, sessions, [], {})
+            found = self._optimizers[parts] = Optimizer(flat, sessions, {}, {})
             for decay, (numbers, _) in halves.items():
-                self._compute_once(found, decay, numbers)
-        return self._optimizers[key]
-
-    def _compute_once(self, optimizer: Optimizer, decay: bool, graph: Graph) -> None:
-        """Adds what computes the numbers that the pieces of a group share."""
-        results = optimizer.numbers[decay] = {output.name: empty(output.value.type) for output in graph.outputs}
-        if results:
-            session = self._single.session(emit(graph))
-            binding = session.io_binding()
-            self._bind_numbers(binding, graph, {})
-            for name, array in results.items():
-                binding.bind_ortvalue_output(name, self.device.place(array))
-            optimizer.rates.append(partial(session.run_with_iobinding, binding))
+                found.numbers[decay], found.rates[decay] = shared_numbers(numbers, self._numbers)
+        return self._optimizers[parts]
 
 
-def _simplified(flat: FlatStep, parts: int, divisor: int) -> FlatStep:
-    """The optimizer's graphs with the scale that is known: 1 / divisor, or where gradients are clipped, 1.
+def _simplified(flat: FlatStep, parts: int) -> FlatStep:
+    """The optimizer's graphs with the scale where it is known: 1, but for `apply` where gradients are clipped.
 
     The gradient of a single part is its own sum, which is not written again.
     """
     pipeline = further_passes(1)
     if flat.combine is None:
-        whole = {decay: fixed(graph, {"scale": 1 / divisor}) for decay, graph in flat.apply.items()}
+        whole = {decay: fixed(graph, {"scale": 1.0}) for decay, graph in flat.apply.items()}
         return replace(flat, apply={decay: run(graph, pipeline=pipeline) for decay, graph in whole.items()})
     combine = fixed(flat.combine, {"scale": 1.0})
     if parts == 1:
         combine = replace(combine, outputs=tuple(output for output in combine.outputs if output.name != "grad"))
     apply = {decay: run(graph, pipeline=pipeline) for decay, graph in flat.apply.items()}
     return replace(flat, combine=run(combine, pipeline=pipeline), apply=apply)
+
+
+def _named(gradients: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """The gradients of the parts of a batch, by the names of the inputs that they are."""
+    return {f"grad.{part}": gradient for part, gradient in enumerate(gradients)}
 
 
 def _run_all(tasks: list[Task]) -> None:

@@ -101,13 +101,12 @@ class Places:
 class GradientPass(ABC):
     """Computes the gradients for batches of one shape.
 
-    parts: how many vectors of gradients it writes; their sum divided by `divisor` is the gradient of the loss.
+    parts: how many vectors of gradients it writes; their sum is the gradient of the loss.
     tasks: for each of the two turns of the states, one list for each thread, which run at the same time.
     touched: the rows that it has found in place of gradients of whole tables.
     """
 
     parts: int
-    divisor: int
     tasks: tuple[list[list[Task]], list[list[Task]]]
     feeds: Feeds
     touched: Sequence[TouchedRows] = ()
@@ -122,12 +121,10 @@ class GradientPass(ABC):
 
 
 class Feeds:
-    """The bindings that get the rows of each batch, and the rows that they have now."""
+    """The bindings that get the rows of each batch, and keep them until the next."""
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
+    def __init__(self) -> None:
         self._bindings: list[tuple[ort.IOBinding, Part | None, list[str]]] = []
-        self._fed: list[ort.OrtValue] = []
 
     def add(self, binding: ort.IOBinding, part: Part | None, graph: Graph) -> None:
         """Gives the data that a graph reads to a binding: the rows of a part, or None for the whole batch."""
@@ -136,11 +133,9 @@ class Feeds:
             self._bindings.append((binding, part, names))
 
     def feed(self, batch: Batch) -> None:
-        self._fed.clear()  # the runtime does not keep the arrays that it is bound to
         for binding, part, names in self._bindings:
             for name in names:
-                self._fed.append(self._device.place(batch[name] if part is None else part.of(batch[name])))
-                binding.bind_ortvalue_input(name, self._fed[-1])
+                binding.bind_cpu_input(name, batch[name] if part is None else part.of(batch[name]))
 
 
 def metric_arrays(graph: Graph) -> dict[str, np.ndarray]:

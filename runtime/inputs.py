@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,38 @@ from ..compiler.ir import Graph, Input, Node, Value
 from ..compiler.shapes import symbol_sources
 
 
+@dataclass(frozen=True, slots=True)
+class _Right:
+    """Arrays that were found right: name, dtype and shape of each, the sizes these settle, and what each one that holds
+    indices may reach: name, limit, the user's line, whether the limit is a size of another input."""
+
+    arrays: tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]
+    sizes: dict[str, int]
+    ranges: tuple[tuple[str, int, Span | None, bool], ...]
+
+    def same(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
+        """The arrays, in the order of the inputs, where nothing but their values is new."""
+        if len(arrays) != len(self.arrays):
+            return None
+        batch: dict[str, np.ndarray] = {}
+        for name, dtype, shape in self.arrays:
+            array = arrays.get(name)
+            if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
+                return None
+            if not array.flags.c_contiguous:
+                return None
+            batch[name] = array
+        return batch
+
+
 class InputCheck:
-    """What a graph demands of the arrays it is fed."""
+    """What a graph demands of the arrays it is fed. Arrays like those before are passed on after one look at each."""
 
     def __init__(self, graph: Graph) -> None:
         self.inputs = data_inputs(graph)
+        self._counts = {item.name: item.size for item in self.inputs if item.size}
         self._limits = tuple(_limits(graph))
+        self._right: _Right | None = None
         self._settled: dict[str, int] | None = None
         self._demands = (*graph.demands, *_sizes_above_zero(graph))
 
@@ -32,17 +59,33 @@ class InputCheck:
 
         Raises DiagnosticError (`missing-input`, `wrong-input`, `index-out-of-range`, and what the program demands).
         """
-        batch = prepare(self.inputs, arrays)
-        sizes = dimensions(self.inputs, batch)
-        self._check_sizes(sizes | {item.size: int(batch[item.name]) for item in self.inputs if item.size})
-        for name, limit, place in self._limits:
-            known = substitute(limit, sizes)
-            if isinstance(known, int):
-                check_range(name, batch[name], known, place, is_open=known is not limit)
-        return batch, sizes
+        right = self._right
+        batch = None if right is None else right.same(arrays)
+        if right is None or batch is None:
+            batch = prepare(self.inputs, arrays)
+            right = self._settle(batch)
+        elif self._counts:
+            self._check_sizes(right.sizes, batch)
+        for name, limit, place, is_open in right.ranges:
+            check_range(name, batch[name], limit, place, is_open)
+        return batch, right.sizes
 
-    def _check_sizes(self, sizes: dict[str, int]) -> None:
+    def _settle(self, batch: Mapping[str, np.ndarray]) -> _Right:
+        """Looks at everything but the values of a batch, and remembers what was right."""
+        sizes = dimensions(self.inputs, batch)
+        self._check_sizes(sizes, batch)
+        limits = [(name, limit, substitute(limit, sizes), place) for name, limit, place in self._limits]
+        ranges = tuple(
+            (name, known, place, known is not limit) for name, limit, known, place in limits if isinstance(known, int)
+        )
+        arrays = tuple((name, array.dtype, array.shape) for name, array in batch.items())
+        self._right = _Right(arrays, sizes, ranges)
+        return self._right
+
+    def _check_sizes(self, sizes: dict[str, int], batch: Mapping[str, np.ndarray]) -> None:
         """Checks what the program demands, unless the sizes are those of the batch before."""
+        if self._counts:
+            sizes = sizes | {size: int(batch[name]) for name, size in self._counts.items()}
         if sizes == self._settled:
             return
         for demand in self._demands:
@@ -159,17 +202,22 @@ def check_range(name: str, array: np.ndarray, limit: int, place: Span | None = N
     """
     if array.size == 0:
         return
+    unsigned = array.view(_UNSIGNED[array.itemsize])  # where numbers below 0 are greater than any index
+    if unsigned.item(unsigned.argmax()) < limit:  # for few numbers, `max` takes four times as long
+        return
     low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= limit:
-        has = f"there are {limit} of what it counts" if is_open else f"the network counts {limit}"
-        help = "set the number of classes or of tokens with `--set` (classes = …), or count the labels from 0"
-        raise fail(
-            "index-out-of-range",
-            f"`{name}` holds {low if low < 0 else high}",
-            place,
-            expected=f"0 to {limit - 1}, since {has}",
-            help="count from 0" if is_open else help,
-        )
+    has = f"there are {limit} of what it counts" if is_open else f"the network counts {limit}"
+    help = "set the number of classes or of tokens with `--set` (classes = …), or count the labels from 0"
+    raise fail(
+        "index-out-of-range",
+        f"`{name}` holds {low if low < 0 else high}",
+        place,
+        expected=f"0 to {limit - 1}, since {has}",
+        help="count from 0" if is_open else help,
+    )
+
+
+_UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
 
 def shape_of(type_: TensorType, sizes: Mapping[str, Size]) -> tuple[Size, ...]:

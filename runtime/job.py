@@ -9,7 +9,7 @@ from typing import Any
 
 from netlang.diagnostics import fail
 
-from ..compiler import Network, Program, load_program
+from ..compiler import Network, Program
 from .artifacts import MANIFEST, describe_export, export
 from .bound_network import BoundNetwork
 from .data import DataOptions, Dataset, Table, TrainingFeed, batches, match, open_data
@@ -18,7 +18,7 @@ from .engine import require_training
 from .evaluate import Evaluator
 from .initial_weights import InitialWeights, initial_weights
 from .inputs import InputCheck
-from .loader import load, open_source
+from .loader import open_program
 from .loop import Callback, Outcome, Plan, check_plan
 from .plot import plot_curves
 from .run_directory import RunConfig, RunDirectory, refuse_occupied, write_json
@@ -105,12 +105,6 @@ class Training:
         if outcome.metrics and evaluated and evaluated[0] == split and self.run.chosen() == "last":
             return split, outcome.metrics
         return split, _metrics(self.run, network, table, self.run.chosen(), self.trainer.engine.device)
-
-
-def open_program(file: str) -> tuple[Program, str | None]:
-    """The program of a FILE argument and the model it names, if it does. Raises DiagnosticError."""
-    source, model = open_source(file)
-    return load_program(source, load), model
 
 
 def open_network(

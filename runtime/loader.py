@@ -10,6 +10,7 @@ from pathlib import Path
 from netlang.diagnostics import did_you_mean, fail
 from netlang.source import Source
 
+from ..compiler import Program, load_program
 from ..compiler.elaborate.modules import ROOT
 from .files import read_text
 from .packages import (
@@ -92,6 +93,12 @@ def open_source(spec: str) -> tuple[Source, str | None]:
         help = suggestion or f"the library has {', '.join(f'`{name}`' for name in index) or 'no models'}"
         raise fail("unknown-model", f"the library has no model `{model}`", help=help)
     return read_source(index[model]), model
+
+
+def open_program(spec: str) -> tuple[Program, str | None]:
+    """The program of a FILE argument and the model it names, if it does. Raises DiagnosticError."""
+    source, model = open_source(spec)
+    return load_program(source, load), model
 
 
 def is_library(name: str) -> bool:

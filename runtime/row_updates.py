@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import onnxruntime as ort
 
 from netlang.types import TensorType
 
@@ -18,6 +17,7 @@ from ..compiler.passes.hoist import hoist
 from ..compiler.passes.rows import PLACES, ROWS, TABLE, row_outputs, row_update
 from .gradient_pass import Task
 from .session import Device
+from .shared_numbers import bound, shared_numbers
 from .variables import empty
 
 
@@ -75,28 +75,10 @@ class RowUpdates:
         graph = row_update(apply, *(TensorType("f32", array.shape) for array in (table, arrays[ROWS])))
         numbers, rest = hoist(run(graph), self._scalars)
         if apply not in self._numbers:
-            self._numbers[apply] = self._computed_once(numbers)
+            self._numbers[apply], rates = shared_numbers(numbers, self._scalars)
+            self.rates += rates
         session = self._device.session(emit(run(rest, pipeline=ONE_THREAD)))
-        binding = self._bound(session, rest, {**arrays, **self._numbers[apply]})
+        binding = bound(session, rest, self._scalars, {**arrays, **self._numbers[apply]})
         binding.bind_ortvalue_input(TABLE, self._device.place(table))
         binding.bind_ortvalue_output(output_name(TABLE, "next"), self._device.place(table))
         return partial(session.run_with_iobinding, binding)
-
-    def _computed_once(self, numbers: Graph) -> dict[str, np.ndarray]:
-        """Where the numbers are that the optimizer computes of the step's number and its like, such as the rate."""
-        results = {output.name: empty(output.value.type) for output in numbers.outputs}
-        if results:
-            session = self._device.session(emit(numbers))
-            binding = self._bound(session, numbers, {})
-            for name, array in results.items():
-                binding.bind_ortvalue_output(name, self._device.place(array))
-            self.rates.append(partial(session.run_with_iobinding, binding))
-        return results
-
-    def _bound(self, session: ort.InferenceSession, graph: Graph, given: Mapping[str, np.ndarray]) -> ort.IOBinding:
-        binding = session.io_binding()
-        for item in graph.inputs:
-            array = given.get(item.name, self._scalars.get(item.role))
-            assert array is not None
-            binding.bind_ortvalue_input(item.name, self._device.place(array))
-        return binding

@@ -10,11 +10,14 @@ from .row_updates import touched_rows
 
 
 class SeparateRows(GradientPass):
-    """One program for all parts, which have as many rows each. The rows of a single part need not be independent."""
+    """One program for all parts, which have as many rows each: it computes the gradients of their share of the loss.
+
+    The rows of a single part need not be independent.
+    """
 
     def __init__(self, places: Places, program: Program, parts: Sequence[Part], threads: int) -> None:
-        self.parts = self.divisor = len(parts)
-        self.feeds = Feeds(places.device)
+        self.parts = len(parts)
+        self.feeds = Feeds()
         self._metrics = [metric_arrays(program.graph) for _ in parts]
         touched = [touched_rows(program.graph) for _ in parts]
         self.touched = [rows for each in touched for rows in each]

@@ -43,7 +43,7 @@ def command(
 
 def _check(spec: str) -> list[Diagnostic]:
     """Errors and warnings of one file and what it uses."""
-    from ..job import open_program
+    from ..loader import open_program
 
     try:
         return open_program(spec)[0].check()

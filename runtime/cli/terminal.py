@@ -39,7 +39,8 @@ def show(diagnostics: Sequence[Diagnostic], style: str = "text", stream: TextIO 
     from netlang.render import render
 
     target = stream or sys.stdout
-    text = render(diagnostics, style=style, color=style == "text" and colored(target))
+    in_color = style == "text" and bool(diagnostics) and colored(target)  # Rich takes a while to import
+    text = render(diagnostics, style=style, color=in_color)
     if text:
         print(text, file=target)
 

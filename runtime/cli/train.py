@@ -153,7 +153,7 @@ def _prepare(
 
 def next_run(file: str, model: str | None, parent: Path = Path("runs")) -> Path:
     """The first of `runs/MODEL-1`, `runs/MODEL-2`, … that is not there."""
-    from ..job import open_program
+    from ..loader import open_program
 
     program, named = open_program(file)
     name = program.network(model or named).name
