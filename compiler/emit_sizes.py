@@ -88,6 +88,8 @@ class SizeEmitter:
         wanted = [0 if axis in kept and isinstance(size, Dim) else size for axis, size in enumerate(to_shape)]
         still_open = [axis for axis, size in enumerate(wanted) if isinstance(size, Dim)]
         if len(still_open) == 1:
+            if len(ones := _ones(from_shape, to_shape)) and any(isinstance(to_shape[axis], Dim) for axis in kept):
+                return self.node("Squeeze", name, self.constant(np.array(ones)))  # -1 fails where what is kept is 0
             wanted[still_open[0]] = -1
         elif still_open:  # sizes that may turn out to be 0
             return self.node("Reshape", name, self.sizes(to_shape), allowzero=1)
@@ -172,3 +174,15 @@ class SizeEmitter:
 
     def _number(self, value: int) -> str:
         return self.constant(np.array([value], np.int64))
+
+
+def _ones(from_shape: Sequence[Size], to_shape: Sequence[Size]) -> list[int]:
+    """The axes of size 1 without which the first shape is the second; none where more is needed."""
+    axes: list[int] = []
+    left = list(to_shape)
+    for axis, size in enumerate(from_shape):
+        if left and size == left[0]:
+            left.pop(0)
+        else:
+            axes.append(axis)
+    return axes if not left and all(from_shape[axis] == 1 for axis in axes) else []

@@ -119,9 +119,26 @@ def _scan_onnx(e: Emitter, node: Node, *inputs: str) -> Any:
     with e.nested("no_rounds") as then:
         e.give([*inputs[:carries], *(_no_rows(e, type_) for type_ in types[carries:])], types)
     with e.nested("rounds") as otherwise:
-        results = _scan_node(e, node, inputs)
+        results = _scan_node(e, node, _with_own_weights(e, node, inputs))
         e.give(results if isinstance(results, tuple) else [results], types)
     return e.node("If", nothing, outputs=len(types), then_branch=then, else_branch=otherwise)
+
+
+def _with_own_weights(e: Emitter, node: Node, inputs: Sequence[str]) -> list[str]:
+    """The inputs of a scan behind a question, with matrices among its captures that belong to the branch.
+
+    ONNX Runtime lays weights out for its kernels once, but only those of the graph right around a body. It folds a
+    reshape of a weight into a weight of the branch; a reshape of anything else costs nothing.
+    """
+    own = node.attributes["carries"] + node.attributes["sequences"]
+    return [
+        e.node("Reshape", name, e.sizes(value.type.shape)) if index >= own and _is_matrix(value.type) else name
+        for index, (name, value) in enumerate(zip(inputs, node.inputs, strict=True))
+    ]
+
+
+def _is_matrix(type_: TensorType) -> bool:
+    return type_.rank == 2 and type_.dtype == "f32" and all(isinstance(size, int) for size in type_.shape)
 
 
 def _no_rows(e: Emitter, type_: TensorType) -> str:

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from netlang.dims import Size
 from netlang.types import TensorType
 
+from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
 from .common import bad_value, shape_mismatch
 from .reference import torch
@@ -244,17 +247,17 @@ def sides(
 
 
 def _lstm(
-    b: Builder, x: Value, w: Value, r: Value, bias: Value, h: Value, c: Value, direction: str
+    b: Builder, x: Value, w: Value, r: Value, bias: Value, h: Value, c: Value, *lengths: Value, direction: str
 ) -> tuple[Value, ...]:
     options = [Options((sigmoid, tanh, tanh))] * 2
-    return recurrent(b, lstm_cell, x, sides(b, direction, options, w, r, bias), (h, c))
+    return recurrent(b, lstm_cell, x, sides(b, direction, options, w, r, bias), (h, c), *lengths)
 
 
 def _gru(
-    b: Builder, x: Value, w: Value, r: Value, bias: Value, h: Value, direction: str, reset_after: bool
+    b: Builder, x: Value, w: Value, r: Value, bias: Value, h: Value, *lengths: Value, direction: str, reset_after: bool
 ) -> tuple[Value, ...]:
     options = [Options((sigmoid, tanh), reset_after=reset_after)] * 2
-    return recurrent(b, gru_cell, x, sides(b, direction, options, w, r, bias), (h,))
+    return recurrent(b, gru_cell, x, sides(b, direction, options, w, r, bias), (h,), *lengths)
 
 
 def _rnn(
@@ -264,28 +267,68 @@ def _rnn(
     return recurrent(b, simple_cell, x, sides(b, direction, options, w, r, bias), (h,))
 
 
-def _shape(x: TensorType, w: TensorType, r: TensorType, bias: TensorType, *states: TensorType, direction: str,
-           activation: str = "tanh", **attrs: Any) -> tuple[TensorType, ...]:  # fmt: skip
+def _shape(
+    x: TensorType, w: TensorType, r: TensorType, bias: TensorType, *others: TensorType, direction: str,
+    activation: str = "tanh", reset_after: bool = True,
+) -> tuple[TensorType, ...]:  # fmt: skip
     if direction not in DIRECTIONS:
         raise bad_value("no such direction", '"forward", "reverse" or "bidirectional"', f'"{direction}"')
     if activation not in ("tanh", "relu"):
         raise bad_value("no such activation", '"tanh" or "relu"', f'"{activation}"')
     if w.shape[0] != len(DIRECTIONS[direction]):
         raise shape_mismatch("one set of weights for each direction", len(DIRECTIONS[direction]), w.shape[0])
+    states = [type_ for type_ in others if type_.rank == 3]
     return TensorType(x.dtype, (x.shape[0], *states[0].shape)), *states
 
 
 def _onnx(op_type: str) -> Callable[..., Any]:
-    def lower(e: Emitter, node: Node, x: str, w: str, r: str, bias: str, *states: str) -> tuple[str, ...]:
-        attributes = node.attributes
-        known: dict[str, Any] = {"direction": attributes["direction"], "hidden_size": node.inputs[2].type.shape[-1]}
-        if op_type == "GRU":
-            known["linear_before_reset"] = int(attributes["reset_after"])
-        if op_type == "RNN":
-            known["activations"] = [attributes["activation"].capitalize()] * len(DIRECTIONS[attributes["direction"]])
-        return e.node(op_type, x, w, r, bias, "", *states, outputs=len(node.outputs), **known)
+    """The operator; where there may be nothing to run over, by which ONNX Runtime's kernels end, behind a question."""
+
+    def lower(e: Emitter, node: Node, *inputs: str) -> Sequence[str]:
+        count = len(node.outputs) - 1
+        states, lengths = inputs[4 : 4 + count], inputs[4 + count :]
+        steps, rows = node.inputs[0].type.shape[:2]
+        types = [value.type for value in node.outputs]
+        if 0 in (steps, rows):
+            return _of_nothing(e, types[0]), *states
+        if isinstance(steps, int) and isinstance(rows, int):
+            return _kernel(e, op_type, node, inputs[:4], states, lengths)
+        nothing = e.node("Equal", e.size(steps * rows), e.constant(np.array(0)))
+        with e.nested("nothing") as then:
+            e.give([_of_nothing(e, types[0]), *states], types)
+        with e.nested("rounds") as otherwise:
+            e.give(_kernel(e, op_type, node, inputs[:4], states, lengths), types)
+        return e.node("If", nothing, outputs=len(types), then_branch=then, else_branch=otherwise)
 
     return lower
+
+
+def _of_nothing(e: Emitter, type_: TensorType) -> str:
+    return e.node("Expand", e.constant(np.zeros((), numpy_dtype(type_.dtype))), e.sizes(type_.shape))
+
+
+def _kernel(
+    e: Emitter, op_type: str, node: Node, weights: Sequence[str], states: Sequence[str], lengths: Sequence[str]
+) -> tuple[str, ...]:
+    attributes = node.attributes
+    known: dict[str, Any] = {"direction": attributes["direction"], "hidden_size": node.inputs[2].type.shape[-1]}
+    if op_type == "GRU":
+        known["linear_before_reset"] = int(attributes["reset_after"])
+    if op_type == "RNN":
+        known["activations"] = [attributes["activation"].capitalize()] * len(DIRECTIONS[attributes["direction"]])
+    counts = _counts(e, node, *lengths) if lengths else ""
+    output, *last = e.node(op_type, *weights, counts, *states, outputs=len(node.outputs), **known)
+    if lengths:
+        some = e.node("Greater", e.node("Unsqueeze", counts, e.constant(np.array([1]))), e.constant(np.int32(0)))
+        last = [e.node("Where", some, after, before) for after, before in zip(last, states, strict=True)]
+    return output, *last
+
+
+def _counts(e: Emitter, node: Node, lengths: str) -> str:
+    """The lengths as the kernel takes them: i32, none above the number of steps."""
+    longest = e.size(node.inputs[0].type.shape[0])
+    within = e.node("Clip", lengths, e.constant(np.array(0)), longest)
+    return e.node("Cast", within, to=e.onnx_dtype("i32"))
 
 
 def _torch(name: str, order: tuple[int, ...]) -> Any:
@@ -313,6 +356,12 @@ def _torch(name: str, order: tuple[int, ...]) -> Any:
 
 _LSTM = (0, 2, 3, 1)
 _GRU = (1, 0, 2)
+
+_LENGTHS = np.array([6, 0, 2])
+_RAGGED = (
+    "`{}` of sequences that have lengths: past its length, which is at most t, a sequence keeps its states and gives "
+    "zeros; backward, each runs from its own end."
+)
 
 OPERATORS: tuple[Op, ...] = (
     Op(
@@ -380,6 +429,31 @@ OPERATORS: tuple[Op, ...] = (
             S((3, 2, 4), (2, 3, 4), (2, 3, 3), (2, 6), (2, 2, 3), direction="bidirectional", torch=_torch("RNN", (0,))),
             S((3, 2, 4), (1, 3, 4), (1, 3, 3), (1, 6), (1, 2, 3), activation="relu", direction="reverse"),
             Bad((3, 2, 4), (1, 5, 4), (1, 5, 5), (1, 10), (1, 2, 5), activation="gelu", code="bad-value"),
+        ),
+    ),
+    Op(
+        "ragged_lstm(x: f[t, b, i], w: f[d, 4*n, i], r: f[d, 4*n, n], bias: f[d, 8*n], h: f[d, b, n], c: f[d, b, n], "
+        'lengths: i64[b], direction: str = "forward") -> (f[t, d, b, n], f[d, b, n], f[d, b, n])',
+        doc=_RAGGED.format("lstm"),
+        body=_lstm,
+        shape=_shape,
+        onnx=_onnx("LSTM"),
+        samples=(
+            S((3, 2, 4), (1, 20, 4), (1, 20, 5), (1, 40), (1, 2, 5), (1, 2, 5), np.array([2, 3])),
+            S((4, 3, 2), (2, 12, 2), (2, 12, 3), (2, 24), (2, 3, 3), (2, 3, 3), _LENGTHS, direction="bidirectional"),
+            Bad((3, 2, 4), (1, 20, 4), (1, 20, 5), (1, 40), (1, 2, 5), (1, 2, 5), _LENGTHS, code="shape-mismatch"),
+        ),
+    ),
+    Op(
+        "ragged_gru(x: f[t, b, i], w: f[d, 3*n, i], r: f[d, 3*n, n], bias: f[d, 6*n], h: f[d, b, n], lengths: i64[b], "
+        'direction: str = "forward", reset_after: bool = false) -> (f[t, d, b, n], f[d, b, n])',
+        doc=_RAGGED.format("gru"),
+        body=_gru,
+        shape=_shape,
+        onnx=_onnx("GRU"),
+        samples=(
+            S((4, 3, 2), (1, 9, 2), (1, 9, 3), (1, 18), (1, 3, 3), _LENGTHS, direction="reverse", reset_after=True),
+            S((4, 3, 2), (2, 9, 2), (2, 9, 3), (2, 18), (2, 3, 3), _LENGTHS, direction="bidirectional"),
         ),
     ),
 )

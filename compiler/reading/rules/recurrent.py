@@ -52,8 +52,13 @@ def read(kind: Kind, reader: Reader, call: Call) -> Sequence[Value | None]:
     batch_first = bool(call.attribute("layout", 0))
     _check(reader, kind, call)
     operands = _operands(reader, kind, call, batch_first)
-    attrs = _plain(reader, kind, call)
-    results = _in_full(reader, kind, call, operands) if attrs is None else getattr(b, kind.op)(*operands, **attrs)
+    attrs, lengths = _plain(reader, kind, call), _lengths(reader, call)
+    if attrs is None or (lengths is not None and kind is RNN):
+        results = _in_full(reader, kind, call, operands)
+    elif lengths is None:
+        results = getattr(b, kind.op)(*operands, **attrs)
+    else:
+        results = getattr(b, f"ragged_{kind.op}")(*operands, b.cast(lengths, dtype="i64"), **attrs)
     if not batch_first:
         return results
     y, *last = results
@@ -99,7 +104,7 @@ def _plain(reader: Reader, kind: Kind, call: Call) -> dict[str, Any] | None:
     unusual = {"clip", "activation_alpha", "activation_beta"} & call.attributes.keys() or call.attribute("input_forget")
     given = call.inputs[0]
     assert given is not None
-    if unusual or call.input(7) is not None or given.type.dtype != "f32" or _lengths(reader, call) is not None:
+    if unusual or call.input(7) is not None or given.type.dtype != "f32":
         return None
     attrs: dict[str, Any] = {"direction": direction}
     if kind is RNN and set(names) == {"relu"}:
