@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
 DOMAIN = "com.microsoft.nchwc"
 SIZES = (16, 8)
@@ -75,11 +75,18 @@ def _convolutions(model: onnx.ModelProto) -> Iterator[tuple[str, _Convolution]]:
     for node in graph.node:
         if node.op_type not in ("Conv", "ConvTranspose") or node.domain or node.input[1] in constant:
             continue
-        weights = known.get(node.input[1])
-        if weights is not None and weights.elem_type == TensorProto.FLOAT and len(weights.shape.dim) == 4:
-            convolution = _convolution(node, [dim.dim_value for dim in weights.shape.dim])
-            if convolution is not None:
-                yield node.output[0], convolution
+        weights, result = (known.get(name) for name in (node.input[1], node.output[0]))
+        if weights is None or weights.elem_type != TensorProto.FLOAT or len(weights.shape.dim) != 4:
+            continue
+        convolution = _convolution(node, [dim.dim_value for dim in weights.shape.dim])
+        if convolution is not None and not (result and _sums_places(convolution, result)):
+            yield node.output[0], convolution
+
+
+def _sums_places(convolution: _Convolution, result: TypeProto.Tensor) -> bool:
+    """Whether a window is longer than the result, which then is a gradient of weights: kernels in blocks would read all
+    windows again for each row of it."""
+    return convolution.kernel[0] > result.shape.dim[2].dim_value > 0
 
 
 def _convolution(node: NodeProto, weights: Sequence[int]) -> _Convolution | None:

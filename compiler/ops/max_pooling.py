@@ -35,7 +35,7 @@ def _max_pool_numpy(x: np.ndarray, **geometry: Any) -> np.ndarray:
 
 def _max_pool_vjp(b: Builder, g: Value, y: Value, x: Value, **geometry: Any) -> tuple[Value]:
     window = pooling_window(**geometry)
-    return (_tiled_maximum(b, g, y, x, window) if window.tiles else _overlapping_maximum(b, g, y, x, window),)
+    return (_tiled_maximum(b, g, y, x, window) if window.tiles else overlapping_maximum(b, g, y, x, window),)
 
 
 def _tiled_maximum(b: Builder, g: Value, y: Value, x: Value, window: Window) -> Value:
@@ -51,7 +51,8 @@ def _tiled_maximum(b: Builder, g: Value, y: Value, x: Value, window: Window) -> 
     return b.pad(put, before=(0,) * x.type.rank, after=(0, 0, *missing))
 
 
-def _overlapping_maximum(b: Builder, g: Value, y: Value, x: Value, window: Window) -> Value:
+def overlapping_maximum(b: Builder, g: Value, y: Value, x: Value, window: Window) -> Value:
+    """The gradient of y, the largest elements of the windows of x, where windows may overlap: g is that of y."""
     before, after = (0, 0, *window.begin), (0, 0, *window.end)
     wide = b.pad(x, before=before, after=after, value=-math.inf)
     geometry = {"kernel": window.kernel, "stride": window.stride, "dilation": window.dilation}

@@ -15,7 +15,9 @@ channels read, size, kernel, channels made; the chosen ones are marked:
 | 16    | 64, 56², 3×3 by 2, 128|       | 42     | 27 *     | 32      |
 | 16    | 256, 14², 3×3 by 2, 512|      | 42     | 15 *     | 20      |
 
-A convolution with x and g in exchanged roles loses everywhere, at 1×1 kernels by eighty times.
+A convolution with x and g in exchanged roles loses everywhere, at 1×1 kernels by eighty times, unless the channels lie
+innermost: then it wins everywhere on the processor (`passes/gradient_windows.py`). What is exported keeps to these, for
+which every provider has fast kernels.
 """
 
 from __future__ import annotations
@@ -49,13 +51,6 @@ def choose(channels: int, results: tuple[Size, ...], stride: Ints, groups: int) 
     if any(step > 1 for step in stride):
         return "identity"
     return "slices" if groups == 1 and channels < NARROW else "offsets"
-
-
-def reads_often(node: Node) -> bool:
-    """Whether the lowering of a `conv_weight_gradient` reads the images once for each element of the window."""
-    stride, kernel, groups = (node.attributes[name] for name in ("stride", "kernel", "groups"))
-    x, g = (value.type for value in node.inputs)
-    return product(kernel) != 1 and choose(x.shape[1] // groups, g.shape[2:], stride, groups) == "offsets"
 
 
 def weight_gradient_onnx(e: Emitter, node: Node, x: str, g: str) -> str:
