@@ -14,16 +14,29 @@ import onnx
 from onnx import NodeProto, TensorProto, helper
 
 from ..compiler.ir import Graph
-from ..compiler.passes import CPU, ONE_THREAD, Pipeline
+from ..compiler.passes import CPU, ONE_THREAD, Pipeline, run
 from ..compiler.passes.multiply_add import DOMAIN, multiply_add
-from ..compiler.passes.serial import SHORT, short_sums
+from ..compiler.passes.panels import panels
+from ..compiler.passes.scaled_rows import scaled_rows
+from ..compiler.passes.serial import SHORT, serial, short_sums
+from .panel_width import panel_width
 from .session import Device
 
 
 def further_passes(threads: int | None) -> Pipeline:
     """What follows the passes for everyone, for sessions of so many threads on the processor."""
     own = ONE_THREAD if threads == 1 else (*CPU, ("short_sums", partial(_short_sums, threads=threads)))
-    return (*own, ("multiply_add", multiply_add)) if adds_products() else own
+    if width := panel_width():
+        own = (*own, ("panels", partial(panels, width=width)))
+    return (*own, ("scaled_rows", scaled_rows), ("multiply_add", multiply_add)) if adds_products() else own
+
+
+def with_fast_sums(graph: Graph, device: Device) -> Graph:
+    """An inference graph with sums at positions as the processor computes them fastest; on other devices, as it is."""
+    if device.name != "cpu":
+        return graph
+    own = ("serial", serial) if device.threads == 1 else ("short_sums", partial(_short_sums, threads=device.threads))
+    return run(graph, pipeline=(own,))
 
 
 def _short_sums(graph: Graph, threads: int | None) -> Graph:

@@ -10,7 +10,9 @@ import onnxruntime as ort
 from ..compiler import Network
 from ..compiler.initializers import materialise
 from ..compiler.ir import Graph
+from ..compiler.passes import run
 from .engine import SPECIALISED_LIMIT, Engine, all_variables, replaced_variables
+from .further_passes import further_passes
 from .metric_session import MetricSession
 from .session import Device
 from .variables import VariableBuffers
@@ -20,7 +22,7 @@ Step = tuple[MetricSession, tuple[ort.IOBinding, ort.IOBinding]]
 
 
 class WholeEngine(Engine):
-    """Runs the graph that `train.onnx` holds, on any device.
+    """Runs the graph that `train.onnx` holds, on any device; on a processor with what is faster there.
 
     A step is compiled for each shape of batch that occurs (the usual one, and the last partial one): known sizes make
     faster kernels. All of them work on the same two sets of buffers.
@@ -65,6 +67,8 @@ class WholeEngine(Engine):
         return found
 
     def _compile(self, graph: Graph) -> Step:
+        if self.device.name == "cpu":
+            graph = run(graph, pipeline=further_passes(self.device.threads))
         session = MetricSession(graph, self.device)
         first, second = self.buffers.set(0), self.buffers.set(1)
         return session, (session.bind(first, second), session.bind(second, first))
