@@ -233,13 +233,18 @@ class Network:
         return run(graphs.train_graph(self.blueprint, dims or {}), **options)
 
     def gradient_graph(
-        self, dims: Mapping[str, int] | None = None, row_sites: frozenset[int] = frozenset(), **options: Any
+        self,
+        dims: Mapping[str, int] | None = None,
+        row_sites: frozenset[int] = frozenset(),
+        share: float = 1.0,
+        **options: Any,
     ) -> Graph:
-        """The first half of the step: loss and gradients; of a part of a batch where `row_sites` are given.
+        """The first half of the step: loss and gradients; of a part of a batch where `row_sites` are given, whose loss
+        counts so much: the gradients of the parts add up to that of the batch.
 
         Raises DiagnosticError (`several-phases`) where the step has several losses, as do the other halves.
         """
-        return run(graphs.gradient_graph(self.blueprint, dims or {}, row_sites), **options)
+        return run(graphs.gradient_graph(self.blueprint, dims or {}, row_sites, share), **options)
 
     def apply_graph(self, **options: Any) -> Graph:
         """The second half of the step: from gradients to new parameters."""

@@ -127,6 +127,14 @@ def test_nothing_that_drives_a_terminal_gets_through() -> None:
     assert "\x7f" not in text
 
 
+def test_a_name_as_long_as_a_file_is_cut() -> None:
+    name = "y" * 1_000_000
+    source = Source("a.net", f"x = {name}")
+    text = render([Diagnostic("c", f"`{name}` is not defined", Label(at(source, name)))])
+    assert text.startswith("error[c]: `yyy")
+    assert len(text) < 3000
+
+
 def test_long_notes_and_traces() -> None:
     frames = tuple(Label(at(GPT, "skip"), f"`f{i}`") for i in range(20))
     lines = render([Diagnostic("c", "t", None, notes=("one\ntwo",), help="three\nfour", trace=frames)]).splitlines()
