@@ -284,8 +284,8 @@ def _eps(node: Node) -> dict[str, Any]:
 
 def _embedding(finder: Finder, node: Node) -> None:
     table, index = node.inputs
-    first = not node.attributes.get("axis")
-    if first and finder.own(table) and table.type.rank == 2 and index.type.dtype == "i64":
+    first, chosen = not node.attributes.get("axis"), index not in finder.constants
+    if first and chosen and finder.own(table) and table.type.rank == 2 and index.type.dtype == "i64":
         rows, width = table.type.shape
         finder.found([node], "embedding", index, {"rows": rows, "d": width}, {"weight": Stored(table)})
 

@@ -112,7 +112,7 @@ class _Structure:
                 total = self._facts.uses[value]
                 if self._facts.is_stored(value) and value not in made and body.uses[value] == total:
                     made.add(value)
-                    if not _as_table(value, step):
+                    if not _as_table(value, step, self._facts):
                         declared.append(_declaration(value, step, self._facts))
             declared.append(step)
         for value in dict.fromkeys(outputs):
@@ -121,12 +121,17 @@ class _Structure:
         body.steps = declared
 
 
-def _as_table(value: Value, user: Step) -> bool:
+def _as_table(value: Value, user: Step, facts: Facts) -> bool:
     """Makes an embedding of the rows that the first user of a matrix takes from it; the others use its weight."""
     if user.callee != "gather" or user.settings or user.inputs[0] is not value or user.inputs[1] is value:
         return False
     index = user.inputs[1]
-    if value.type.rank != 2 or value.type.dtype != "f32" or index.type.dtype != "i64":
+    if (
+        facts.literal(index) is not None
+        or value.type.rank != 2
+        or value.type.dtype != "f32"
+        or index.type.dtype != "i64"
+    ):
         return False
     rows, width = value.type.shape
     parts = [stem(part) for part in value.name.split(".")[:-1]]

@@ -1,4 +1,4 @@
-"""LSTM and GRU with lengths are read as one operator, and mean what they mean in ONNX Runtime."""
+"""Recurrences with lengths mean what they mean in ONNX Runtime; LSTM and GRU are read as one operator."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ def model(op: str, gates: int, direction: str) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
-@pytest.mark.parametrize(("op", "gates"), [("LSTM", 4), ("GRU", 3)])
+@pytest.mark.parametrize(("op", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
 def test_lengths(op: str, gates: int, direction: str) -> None:
     theirs = model(op, gates, direction)
     ours = nl.from_onnx(theirs)
-    assert f"ragged_{op.lower()}" in {node.op for node in ours.network.graph(ours.entries[0]).nodes}
+    operators = {node.op for node in ours.network.graph(ours.entries[0]).nodes}
+    assert (f"ragged_{op.lower()}" if op != "RNN" else "scan_over") in operators
     x = np.random.default_rng(1).standard_normal((6, 3, 4)).astype(np.float32)
     lengths = np.array([6, 0, 2], np.int32)
     expected = onnxruntime.InferenceSession(theirs.SerializeToString(), providers=["CPUExecutionProvider"]).run(

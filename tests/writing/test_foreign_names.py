@@ -19,7 +19,7 @@ def run(body: str, result: str = "f32[3]", **arrays: Any) -> np.ndarray:
     text = f"model M(x: f32[3]) -> {result} {{\n{body}\n}}\n"
     graph = load_program(Source("m.net", text), loader.load).network().graph()
     x = np.array([1.5, -2.0, 0.5], np.float32)
-    return Runner(graph, {}).run({"x": x} | arrays)["output"]
+    return Runner(graph, {})({"x": x} | arrays)[0]
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,10 @@ def test_through_onnx(name: str):
     case = rewritten(reading.graph, name, reading.weights)
     assert case.network.parameter_count == network.parameter_count
     arrays = feeds(graph)
-    expected = Runner(graph, weights).run(arrays)
+    expected = Runner(graph, weights)(arrays)
     again = load_program(Source("again.net", case.text), loader.load).network().graph()
-    found = Runner(again, case.written.weights).run({new.name: arrays[new.name] for new in again.inputs})
-    for one, other in zip(expected.values(), found.values(), strict=True):
+    found = Runner(again, case.written.weights)({new.name: arrays[new.name] for new in again.inputs})
+    for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
 
 
