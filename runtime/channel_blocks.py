@@ -23,6 +23,8 @@ import onnx
 import onnxruntime as ort
 from onnx import NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
+from .session_options import session_options
+
 DOMAIN = "com.microsoft.nchwc"
 SIZES = (16, 8)
 """Blocks that there are: as many f32 as a register holds, with AVX-512 and with AVX."""
@@ -205,7 +207,6 @@ def _computes(block: int) -> bool:
 
 
 def _run(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> Any:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    source = model.SerializeToString()
+    session = ort.InferenceSession(source, session_options(), providers=["CPUExecutionProvider"])
     return session.run(None, dict(feeds))[0]

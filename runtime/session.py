@@ -13,6 +13,7 @@ import onnxruntime as ort
 from netlang.diagnostics import DiagnosticError, fail
 
 from .channel_blocks import blocked
+from .session_options import session_options
 
 DEVICES = ("cpu", "cuda")
 
@@ -20,7 +21,6 @@ _CUDA_OPTIONS = {
     "use_tf32": "0",  # full float32, so that CPU and CUDA agree
     "cudnn_conv_algo_search": "HEURISTIC",  # the exhaustive search may choose another algorithm each time
 }
-_FATAL_ONLY = 4  # errors are exceptions already
 _SLOWER = ["SkipLayerNormFusion"]  # its kernel takes 1.8 ms for 16×128×256, where a sum and a normalisation take 0.8
 
 
@@ -59,14 +59,11 @@ class Device:
         runtime's own order does so long before, but takes 6 to 15 % less time for networks of convolutions.
         `profile` is how the path of the file begins that `end_profiling` writes: how long each node takes.
         """
-        options = ort.SessionOptions()
-        options.log_severity_level = _FATAL_ONLY
+        options = session_options()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.use_deterministic_compute = True
         if in_order:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
-        # Exponentials of masked scores underflow; the processor takes 8 times as long over numbers below 1e-38.
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         _make_shared_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
         if self.threads is not None:
