@@ -23,9 +23,9 @@ import onnx
 import onnxruntime as ort
 from onnx import NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
+from ..compiler.passes.panels import DOMAIN
 from .session_options import session_options
 
-DOMAIN = "com.microsoft.nchwc"
 SIZES = (16, 8)
 """Blocks that there are: as many f32 as a register holds, with AVX-512 and with AVX."""
 
@@ -139,7 +139,8 @@ class _Rewriter:
         result.graph.node.extend(self.nodes)
         for name, array in self._constants.items():
             result.graph.initializer.append(numpy_helper.from_array(array, name))
-        result.opset_import.add(domain=DOMAIN, version=1)
+        if DOMAIN not in {opset.domain for opset in result.opset_import}:  # products in panels import it, too
+            result.opset_import.add(domain=DOMAIN, version=1)
         return result
 
     def _in_blocks(self, x: str) -> str:

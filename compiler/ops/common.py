@@ -71,3 +71,11 @@ def number(e: Emitter, size: Size, dtype: str) -> str:
     if isinstance(size, int):
         return e.constant(np.array(size, numpy_dtype(dtype)))
     return e.node("Cast", e.size(size), to=e.onnx_dtype(dtype))
+
+
+def total(b: Builder, values: Sequence[Value]) -> Value:
+    """The sum of some values, of which there is at least one."""
+    first, *others = values
+    for value in others:
+        first = b.add(first, value)
+    return first

@@ -9,7 +9,7 @@ import numpy as np
 from netlang.types import TensorType
 
 from ..op import Bad, Op, S
-from .common import divided, normal_axis
+from .common import divided, normal_axis, total
 from .reference import torch
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def _layer_normalize_vjp(
         tilts.append(b.neg(divided(b, b.mul(g_inverse, b.mul(square, inverse)), count)))
     terms += offsets
     if tilts:
-        terms.append(b.mul(centred, _total(b, tilts)))
-    return b.expand(_total(b, terms), shape=x.type.shape), g_scale, g_shift
+        terms.append(b.mul(centred, total(b, tilts)))
+    return b.expand(total(b, terms), shape=x.type.shape), g_scale, g_shift
 
 
 def _row_means(b: Builder, x: Value, weights: Value) -> Value:
@@ -111,13 +111,6 @@ def _row_means(b: Builder, x: Value, weights: Value) -> Value:
     rows = x if x.type.rank > 1 else b.reshape(x, shape=(1, count))
     column = b.reshape(divided(b, weights, count), shape=(count, 1))
     return b.reshape(b.matmul(rows, column), shape=(*x.type.shape[:-1], 1))
-
-
-def _total(b: Builder, values: list[Value]) -> Value:
-    total = values[0]
-    for value in values[1:]:
-        total = b.add(total, value)
-    return total
 
 
 def _layer_normalize_onnx(e: Emitter, node: Node, *inputs: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..builder import Builder
 from ..ir import Graph, Node, Value
+from ..ops.common import total
 from .algebra_common import made_by, number, swaps_last
 from .dead import dead
 from .rebuild import Results, rebuild
@@ -188,15 +189,8 @@ def _is_large_square(x: Value) -> bool:
 def _transposed_product(b: Builder, parts: Blocks, y: Value) -> Value:
     """xᵀ y of a matrix in blocks: each block of rows of the result is a sum over this and the later blocks of x."""
     bounds = _bounds(_columns(parts[-1]))
-    products = [b.matmul(_transposed(b, part), _rows(b, y, *bound)) for part, bound in zip(parts, bounds, strict=True)]
-    return b.concat(*(_sum(b, [_rows(b, x, *bounds[i]) for x in products[i:]]) for i in range(BLOCKS)), axis=-2)
-
-
-def _sum(b: Builder, terms: Sequence[Value]) -> Value:
-    total = terms[0]
-    for term in terms[1:]:
-        total = b.add(total, term)
-    return total
+    products = [b.matmul(b.t(part), _rows(b, y, *bound)) for part, bound in zip(parts, bounds, strict=True)]
+    return b.concat(*(total(b, [_rows(b, x, *bounds[i]) for x in products[i:]]) for i in range(BLOCKS)), axis=-2)
 
 
 def _columns(x: Value) -> int:
@@ -212,7 +206,7 @@ def _rows(b: Builder, x: Value, start: int, end: int) -> Value:
 def _first_columns(b: Builder, x: Value, end: int) -> Value:
     """Columns up to `end`; of a transpose, so that it stays one, which products read as it is."""
     source = _turned(b, x)
-    return _cut(b, x, -1, 0, end) if source is None else _transposed(b, _rows(b, source, 0, end))
+    return _cut(b, x, -1, 0, end) if source is None else b.t(_rows(b, source, 0, end))
 
 
 def _cut(b: Builder, x: Value, axis: int, start: int, end: int) -> Value:
@@ -225,8 +219,3 @@ def _turned(b: Builder, x: Value) -> Value | None:
     """What x is the transpose of."""
     node = made_by(b, x, "transpose")
     return node.inputs[0] if node is not None and swaps_last(node.attributes["perm"]) else None
-
-
-def _transposed(b: Builder, x: Value) -> Value:
-    rank = x.type.rank
-    return b.transpose(x, perm=(*range(rank - 2), rank - 1, rank - 2))

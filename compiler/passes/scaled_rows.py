@@ -13,6 +13,7 @@ from netlang.types import TensorType
 
 from ..builder import Builder
 from ..ir import Graph, Node, Value
+from ..ops.common import total
 from ..ops.windows import whole
 from .algebra_common import made_by
 from .dead import dead
@@ -103,9 +104,9 @@ class _Terms:
         """What the other products are added to, and these."""
         if not self.rows:
             first, *others = self.others or [b.mul(*self.products[0])]
-            return _total(b, [first, *others]), self.products if self.others else self.products[1:]
+            return total(b, [first, *others]), self.products if self.others else self.products[1:]
         (x, scale), *rest = self.products
-        return _total(b, [*self.others, self._shifted(b, x, scale, _total(b, self.rows))]), rest
+        return total(b, [*self.others, self._shifted(b, x, scale, total(b, self.rows))]), rest
 
     def _shifted(self, b: Builder, x: Value, scale: Value, shift: Value) -> Value:
         """x · scale + shift."""
@@ -121,10 +122,3 @@ class _Terms:
         """A row's factors with an element for each row, and a last axis of size 1."""
         shape = (*self.type.shape[:-1], 1)
         return row if row.type.shape == shape else b.expand(row, shape=shape)
-
-
-def _total(b: Builder, values: list[Value]) -> Value:
-    total = values[0]
-    for value in values[1:]:
-        total = b.add(total, value)
-    return total
