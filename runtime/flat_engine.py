@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -38,8 +38,9 @@ from .engine import SPECIALISED_LIMIT, Engine, replaced_variables
 from .explained import explained
 from .flat_layout import Group, copies, flat_states, initial_state, state_suffix
 from .further_passes import further_passes
-from .gradient_pass import GradientPass, Part, Places, Program, Task, deal
+from .gradient_pass import GradientPass, Part, Places, Program, Task, deal, in_turn
 from .parts import Work, bound_parts, separate_parts
+from .row_sums import RowSums
 from .row_updates import RowUpdates
 from .separate_rows import SeparateRows
 from .session import Device
@@ -49,16 +50,27 @@ from .variables import VariableBuffers, check_weights
 PIECE = 1 << 15
 """Elements of the flat vectors that the optimizer updates at a time: with its states they fit the same cache."""
 
+Piece = tuple[slice, list[np.ndarray]]
+"""Where it lies in the vectors of its group, and the gradients whose sum is its own."""
+
+Pieces = Mapping[bool, list[Piece]]
+"""Of each group, by whether its weights decay."""
+
 
 @dataclass(eq=False)
 class Step:
-    """Everything that runs for batches of one shape. `combine` and `apply` have one list of tasks for each thread."""
+    """Everything that runs for batches of one shape: lists of tasks for each thread, but for the `rates`.
+
+    add_rows, clear_rows: what fills the gradients of RowSums after the pass over the batch, and what empties them.
+    """
 
     gradient: GradientPass
+    add_rows: list[list[Task]]
     rates: list[Task]
     combine: list[list[Task]]
     squares: list[np.ndarray]
     apply: list[list[Task]]
+    clear_rows: list[list[Task]]
 
 
 @dataclass(eq=False)
@@ -81,7 +93,7 @@ class FlatEngine(Engine):
     def __init__(self, network: Network, device: Device | None = None, seed: int = 0, steps: int | None = None) -> None:
         super().__init__(network, device, seed, steps)
         self._threads = self.device.threads or available_cores()
-        self._pool = ThreadPoolExecutor(self._threads, "netlang") if self._threads > 1 else None
+        self._helpers = ThreadPoolExecutor(max(1, self._threads - 1), "netlang")  # which starts threads when asked
         self._batch = batch_symbol(self._open)
         self._separate = why_mixed(self._open) is None
         self._single = Device("cpu", 1)
@@ -113,8 +125,17 @@ class FlatEngine(Engine):
         apply = network.flat_step(1).apply
         self._groups = [Group.of(trained, decay, flat_states(graph)) for decay, graph in apply.items()]
         self._groups = [group for group in self._groups if group.length]
-        linear = [g for g in self._groups if network.flat_step(1).clip is None and adds_multiple(apply[g.decay])]
-        self._by_rows = frozenset(name for group in linear for name in group.members)
+        self._clip = network.flat_step(1).clip
+        linear = [g for g in self._groups if self._clip is None and adds_multiple(apply[g.decay])]
+        self._linear = frozenset(name for group in linear for name in group.members)
+        self._sums = RowSums(
+            {
+                name: shape
+                for group in self._groups
+                if group not in linear
+                for name, shape in group.tables(PIECE).items()
+            }
+        )
         others = [v for v in network.variables if v.name not in names]
         states = replaced_variables(self._open)
         self._others = VariableBuffers(others, states, self.device)
@@ -156,23 +177,26 @@ class FlatEngine(Engine):
 
     def _commit(self) -> None:
         step = self._step
-        optimizer = self._optimizers[step.gradient.parts]
-        clip = optimizer.step.clip
-        if clip is not None:
-            self._parallel(step.combine)
-            norm = math.sqrt(sum(float(square) for square in step.squares))
-            self._scale[...] = min(1.0, clip / (norm + 1e-6))
-        _run_all(step.rates)
-        self._parallel(step.apply)
+        with self._sums.in_use():
+            self._parallel(step.add_rows)
+            if self._clip is not None:
+                self._parallel(step.combine)
+                norm = math.sqrt(sum(float(square) for square in step.squares))
+                self._scale[...] = min(1.0, self._clip / (norm + 1e-6))
+            in_turn(step.rates)
+            self._parallel(step.apply)
+            self._parallel(step.clear_rows)
         self._others.advance()
 
     def _parallel(self, tasks: list[list[Task]]) -> None:
-        """Runs one list of tasks on each thread."""
-        if self._pool is None or len(tasks) == 1:
-            for work in tasks:
-                _run_all(work)
-        else:
-            list(self._pool.map(_run_all, tasks))
+        """Runs one list of tasks on each thread: the first on this one, which need not be woken for it."""
+        others = [self._helpers.submit(in_turn, work) for work in tasks[1:]]
+        try:
+            in_turn(tasks[0] if tasks else [])
+        finally:
+            wait(others)
+        for other in others:
+            other.result()
 
     # --- Compiling -------------------------------------------------------------------------------------------------
 
@@ -187,18 +211,34 @@ class FlatEngine(Engine):
     def _compile(self, sizes: dict[str, int]) -> Step:
         gradient = self._gradient(sizes)
         updates = self._row_updates(gradient)
-        combine, squares, apply = self._optimizer_passes(gradient.parts, updates)
-        rates = [*updates.rates, *self._rates(gradient.parts, updates)]
-        return Step(gradient, rates, combine, squares, apply)
+        summed = [rows for rows in gradient.touched if rows.table in self._sums.tables]
+        add_rows, clear_rows = (deal(tasks, self._threads) for tasks in self._sums.tasks(summed))
+        pieces = {group.decay: list(self._pieces(group, gradient)) for group in self._groups}
+        combine, squares, apply = self._optimizer_passes(pieces, updates)
+        rates = [*updates.rates, *self._rates(pieces)]
+        return Step(gradient, add_rows, rates, combine, squares, apply, clear_rows)
 
-    def _rates(self, parts: int, updates: RowUpdates) -> list[Task]:
-        """What computes the numbers that the pieces share, of those groups that have any besides tables."""
-        groups = [group for group in self._groups if any(group.pieces(PIECE, without=updates.tables))]
-        return [task for group in groups for task in self._optimizer(parts).rates[group.decay]]
+    def _pieces(self, group: Group, gradient: GradientPass) -> Iterator[Piece]:
+        """Parts of the vectors that fit the cache, with their gradients: of each part of the batch, or their sum."""
+        touched = {rows.table for rows in gradient.touched}
+        for place in group.pieces(PIECE, without=touched):
+            yield place, [vector[place] for vector in group.parts(gradient.parts)]
+        for name, whole in group.members.items():
+            if name not in touched or name not in self._sums.tables:
+                continue
+            total = self._sums.of(name).reshape(-1)
+            for start in range(0, len(total), PIECE):
+                there = slice(start, min(start + PIECE, len(total)))
+                yield slice(whole.start + there.start, whole.start + there.stop), [total[there]]
+
+    def _rates(self, pieces: Pieces) -> list[Task]:
+        """What computes the numbers that the pieces of a group share."""
+        counts = {(decay, len(gradients)): None for decay, found in pieces.items() for _, gradients in found}
+        return [task for decay, count in counts for task in self._optimizer(count).rates[decay]]
 
     def _row_updates(self, gradient: GradientPass) -> RowUpdates:
         """What adds rows to tables, where the pass over the gradient leaves them alone."""
-        updates = RowUpdates(gradient.touched, self._scalars)
+        updates = RowUpdates([rows for rows in gradient.touched if rows.table in self._linear], self._scalars)
         for group in self._groups:
             tables = [name for name in group.members if name in updates.tables]
             if tables:
@@ -239,27 +279,26 @@ class FlatEngine(Engine):
     def _program(
         self, sizes: dict[str, int], device: Device, sites: frozenset[int] = frozenset(), share: float = 1.0
     ) -> Program:
-        graph = rows(self.network.gradient_graph(sizes, sites, share), self._by_rows)
+        most = {**dict.fromkeys(self._linear, 2.0), **dict.fromkeys(self._sums.tables, 1.0)}
+        graph = rows(self.network.gradient_graph(sizes, sites, share), most)
         graph = run(graph, pipeline=further_passes(device.threads))
         return Program(graph, device.session(emit(graph), in_order=recomputes(graph)))
 
     def _optimizer_passes(
-        self, parts: int, updates: RowUpdates
+        self, pieces: Pieces, updates: RowUpdates
     ) -> tuple[list[list[Task]], list[np.ndarray], list[list[Task]]]:
         """The passes over all pieces: those that sum and measure the gradients, where they are clipped; the updates."""
-        optimizer = self._optimizer(parts)
         combine: list[Task] = []
         apply: list[Task] = list(updates.tasks)
         squares: list[np.ndarray] = []
         for group in self._groups:
-            gradients = group.parts(parts)
-            for piece in group.pieces(PIECE, without=updates.tables):
-                parts_here = [gradient[piece] for gradient in gradients]
+            for place, gradients in pieces[group.decay]:
+                optimizer = self._optimizer(len(gradients))
                 if optimizer.step.combine is not None:
                     squares.append(np.zeros((), np.float32))
-                    combine.append(self._combine_piece(optimizer, parts_here, squares[-1]))
-                    parts_here = parts_here[:1]
-                apply.append(self._apply_piece(optimizer, group, piece, parts_here))
+                    combine.append(self._combine_piece(optimizer, gradients, squares[-1]))
+                total = gradients if optimizer.step.combine is None else gradients[:1]
+                apply.append(self._apply_piece(optimizer, group, place, total))
         return deal(combine, self._threads), squares, deal(apply, self._threads)
 
     def _apply_piece(self, optimizer: Optimizer, group: Group, piece: slice, gradients: list[np.ndarray]) -> Task:
@@ -316,11 +355,6 @@ def _simplified(flat: FlatStep, parts: int) -> FlatStep:
 def _named(gradients: list[np.ndarray]) -> dict[str, np.ndarray]:
     """The gradients of the parts of a batch, by the names of the inputs that they are."""
     return {f"grad.{part}": gradient for part, gradient in enumerate(gradients)}
-
-
-def _run_all(tasks: list[Task]) -> None:
-    for task in tasks:
-        task()
 
 
 def available_cores() -> int:

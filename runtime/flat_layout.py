@@ -67,6 +67,11 @@ class Group:
                 yield slice(start, min(start + size, left_out.start))
             begin = -(-left_out.stop // ALIGNMENT) * ALIGNMENT
 
+    def tables(self, least: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the members with rows and more than `least` elements, by name."""
+        large = (name for name, place in self.members.items() if place.stop - place.start > least)
+        return {name: self.shapes[name] for name in large if len(self.shapes[name]) > 1}
+
     def view(self, vector: np.ndarray, name: str) -> np.ndarray:
         """The member `name` of a vector of this group; writing to it writes to the vector."""
         return vector[self.members[name]].reshape(self.shapes[name])

@@ -146,3 +146,9 @@ def metric_arrays(graph: Graph) -> dict[str, np.ndarray]:
 def deal(tasks: Sequence[Task], threads: int) -> list[list[Task]]:
     """One list of tasks for each thread that has any."""
     return [dealt for start in range(threads) if (dealt := list(tasks[start::threads]))]
+
+
+def in_turn(tasks: Sequence[Task]) -> None:
+    """Runs tasks one after the other."""
+    for task in tasks:
+        task()

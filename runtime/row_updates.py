@@ -15,7 +15,7 @@ from ..compiler.ir import Graph
 from ..compiler.passes import ONE_THREAD, run
 from ..compiler.passes.hoist import hoist
 from ..compiler.passes.rows import PLACES, ROWS, TABLE, row_outputs, row_update
-from .gradient_pass import Task
+from .gradient_pass import Task, in_turn
 from .session import Device
 from .shared_numbers import bound, shared_numbers
 from .variables import empty
@@ -62,12 +62,7 @@ class RowUpdates:
     def add(self, name: str, table: np.ndarray, apply: Graph) -> None:
         """Updates a table by the optimizer's flat step `apply`, of which `adds_multiple` holds."""
         updates = [self._update(rows, table, apply) for rows in self._touched if rows.table == name]
-
-        def task() -> None:
-            for update in updates:
-                update()
-
-        self.tasks.append(task)
+        self.tasks.append(partial(in_turn, updates))
 
     def _update(self, rows: TouchedRows, table: np.ndarray, apply: Graph) -> Task:
         arrays = rows.arrays

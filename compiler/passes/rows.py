@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 
 from netlang.types import TensorType
 
@@ -18,20 +18,20 @@ Sum = list[tuple[Value, Value]]
 """Of rows at positions: (values, index), as scatter_rows takes them."""
 
 
-def rows(graph: Graph, names: Collection[str]) -> Graph:
-    """Puts, for the gradients of tables in `names` that are sums of rows at positions, these in their place.
+def rows(graph: Graph, tables: Mapping[str, float]) -> Graph:
+    """Puts, for the gradients of `tables` that are sums of rows at positions, these in their place.
 
     `grad.NAME` becomes `grad.NAME.places.0`, `grad.NAME.rows.0`, …: a pair for each use of the table. Where there would
-    be more rows than the table has, the gradient stays: most of them are touched then.
+    be more rows than as many times those of the table as `tables` says, the gradient stays.
     """
     b = Builder(graph.name)
     b.differentiated = graph.differentiated
     b.demands.extend(graph.demands)
     b.adopt(graph)
     for output in graph.outputs:
-        wanted = output.role == "gradient" and output.name.removeprefix("grad.") in names
-        found = _sum_of_rows(b, output.value) if wanted else None
-        if found and _count(found) <= 2 * math.prod(output.value.type.shape[:1]):  # type: ignore[arg-type]
+        most = tables.get(output.name.removeprefix("grad.")) if output.role == "gradient" else None
+        found = None if most is None else _sum_of_rows(b, output.value)
+        if found and most and _count(found) <= most * math.prod(output.value.type.shape[:1]):  # type: ignore[arg-type]
             b.outputs.extend(_as_rows(b, output.name, found))
         else:
             b.outputs.append(output)
@@ -114,9 +114,7 @@ def row_update(apply: Graph, table: TensorType, values: TensorType) -> Graph:
     factor.
     """
     b = Builder(ROWS)
-    old = b.variable(TABLE, table, "param", Init("zeros"))
-    places = b.input(PLACES, TensorType("i64", (values.shape[0], 1)), "data")
-    given = b.input(ROWS, values, "data")
+    old, places, given = _table_and_rows(b, table, values)
     known = {apply.variables[0].value: b.constant(0.0)}
     for item in apply.inputs:
         numeric = item.role != "gradient"
@@ -128,3 +126,18 @@ def row_update(apply: Graph, table: TensorType, values: TensorType) -> Graph:
     change = b.mul(given, known[output.value])
     b.output(TABLE, b.scatter_nd(old, places, change, reduction="add"), "next")
     return b.graph()
+
+
+def row_writes(table: TensorType, values: TensorType, reduction: str) -> Graph:
+    """From the table, `places` i64[k, 1] and `rows` f32[k, n] to the new table: with the rows added to its own ("add"),
+    or in their place ("none").
+    """
+    b = Builder(ROWS)
+    b.output(TABLE, b.scatter_nd(*_table_and_rows(b, table, values), reduction=reduction), "next")
+    return b.graph()
+
+
+def _table_and_rows(b: Builder, table: TensorType, values: TensorType) -> tuple[Value, Value, Value]:
+    old = b.variable(TABLE, table, "param", Init("zeros"))
+    places = b.input(PLACES, TensorType("i64", (values.shape[0], 1)), "data")
+    return old, places, b.input(ROWS, values, "data")

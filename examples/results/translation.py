@@ -1,11 +1,12 @@
 """Trains a translator of the library and the same network of torch.nn on Multi30k, side by side on the same batches.
 
-python examples/results/translation.py multi30k --model Transformer --steps 3200 --out runs/multi30k
+python examples/results/translation.py multi30k --model Transformer --steps 2400 --seeds 3 --out runs/multi30k
 
 German to English. Each has a process and a thread of its own. Both begin with the same weights; dropout is of each
 one's own. From time to time the perplexity of the words of the 1,000 test sentences of 2016 is taken, and the weights
-are kept in `--out`: netlang's as a run, that `bleu.py` translates with, PyTorch's as safetensors. Ctrl-C
-ends both; the last test that both have done counts.
+are kept in `--out`, a folder for each seed: netlang's as a run, that `bleu.py` translates with, PyTorch's as
+safetensors. Ctrl-C ends both, and the seeds after them; the last test that all have done counts. A seed that `--out`
+already has is not trained again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -179,20 +180,67 @@ def perplexity(logits_of: Logits, batches: list[Batch]) -> float:
     return math.exp(total / count)
 
 
-def draw(courses: Mapping[str, Course], path: Path) -> None:
-    """The losses of training, and the perplexities of the test, by step."""
+def trained(steps: int, options: Options) -> dict[str, Course]:
+    """Both trainings of a seed: run now, or read from where they are kept. Raises SystemExit for half a training."""
+    kept = options.out / "courses.json"
+    if kept.exists():
+        return {name: read_course(told) for name, told in json.loads(kept.read_text("utf-8")).items()}
+    if options.out.exists():
+        raise SystemExit(f"{options.out} holds a training that was cut off; move it away or name another --out")
+    options.out.mkdir(parents=True)
+    courses = side_by_side(work, list(SIDES), steps, options)
+    kept.write_text(json.dumps({name: asdict(course) for name, course in courses.items()}), "utf-8")
+    return courses
+
+
+def read_course(told: dict[str, Any]) -> Course:
+    """What `asdict` wrote; JSON knows no whole numbers as keys."""
+    return Course(**told | {"tested": {int(step): figure for step, figure in told["tested"].items()}})
+
+
+def last_test(seeds: Sequence[Mapping[str, Course]]) -> int:
+    """The last step after which every training of every seed was tested. Raises SystemExit where there is none."""
+    common = set.intersection(*(set(course.tested) for courses in seeds for course in courses.values()))
+    if not common:
+        raise SystemExit("no test was done")
+    return max(common)
+
+
+def report(seeds: Sequence[Mapping[str, Course]]) -> list[str]:
+    """Each side's perplexity: the mean over the seeds, and its deviation where there are several."""
+    step, lines = last_test(seeds), []
+    for name in SIDES:
+        tested = np.array([courses[name].tested[step] for courses in seeds])
+        seconds = np.mean([courses[name].seconds / len(courses[name].losses) for courses in seeds])
+        spread = "" if len(tested) == 1 else f" ± {tested.std(ddof=1):.3f}, {len(tested)} seeds"
+        each = ", ".join(f"{figure:.3f}" for figure in tested)
+        lines.append(
+            f"{name}: perplexity {tested.mean():.3f}{spread} ({each}) after {step:,} steps "
+            f"of {seconds:.3f} processor seconds"
+        )
+    return lines
+
+
+def draw(seeds: Sequence[Mapping[str, Course]], path: Path) -> None:
+    """The losses of training and the perplexities of the test, by step: a line for each seed."""
     figure, (losses, tests) = panels(2)
-    for (name, course), colour in zip(courses.items(), COLOURS, strict=False):
-        width = min(50, len(course.losses))
-        smooth = np.convolve(course.losses, np.ones(width) / width, "valid")
-        losses.plot(range(width, len(course.losses) + 1), smooth, color=colour, label=name, linewidth=1)
-        tests.plot(list(course.tested), list(course.tested.values()), "o-", color=colour, label=name, markersize=3)
+    for name, colour, line in zip(SIDES, COLOURS, ("-", "--"), strict=False):
+        for number, courses in enumerate(seeds):
+            course, label = courses[name], name if number == 0 else None
+            width = min(50, len(course.losses))
+            smooth = np.convolve(course.losses, np.ones(width) / width, "valid")
+            losses.plot(
+                range(width, len(course.losses) + 1), smooth, color=colour, label=label, linestyle=line, linewidth=1
+            )
+            steps, figures = list(course.tested), list(course.tested.values())
+            tests.plot(steps, figures, f"o{line}", color=colour, label=label, markersize=3, linewidth=1)
     losses.set_title("loss on Multi30k, mean of 50 steps", loc="left", fontsize=11)
     tests.set_title("perplexity of the test sentences", loc="left", fontsize=11)
     tests.set_yscale("log")
     for formatter in (tests.yaxis.set_major_formatter, tests.yaxis.set_minor_formatter):
         formatter("{x:g}")
     for panel in (losses, tests):
+        panel.set_xlim(0, last_test(seeds) * 1.02)
         panel.set_xlabel("step")
         panel.legend(frameon=False)
     save(figure, path)
@@ -202,26 +250,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder with train.de.gz, train.en.gz, …")
     parser.add_argument("--model", choices=LESSONS, default="Transformer")
-    parser.add_argument("--steps", type=int, default=3200)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1, metavar="COUNT", help="one after the other, from seed 0")
     parser.add_argument("--test-every", type=int, default=400, metavar="STEPS")
-    parser.add_argument("--out", type=Path, required=True, help="a new folder for the weights")
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the weights")
     parser.add_argument("--picture", type=Path, default=Path("translation.png"))
-    given = vars(parser.parse_args())
-    steps, picture = given.pop("steps"), given.pop("picture")
-    options = Options(**given)
-    options.out.mkdir(parents=True)
-    courses = side_by_side(work, list(SIDES), steps, options)
-    kept = {name: asdict(course) for name, course in courses.items()}
-    (options.out / "courses.json").write_text(json.dumps(kept), "utf-8")
-    last = max(set.intersection(*(set(course.tested) for course in courses.values())), default=None)
-    if last is None:
-        raise SystemExit("no test was done")
-    for name, course in courses.items():
-        each = course.seconds / len(course.losses)
-        print(f"{name}: perplexity {course.tested[last]:.3f} after {last:,} steps of {each:.3f} processor seconds")
-    draw(courses, picture)
+    given = parser.parse_args()
+    seeds = []
+    for seed in range(given.seeds):
+        folder = given.out / f"seed-{seed}"
+        options = Options(given.data, given.model, given.batch, seed, given.test_every, folder)
+        seeds.append(trained(given.steps, options))
+        if min(len(course.losses) for course in seeds[-1].values()) < given.steps:
+            break  # Ctrl-C
+    print("\n".join(report(seeds)))
+    draw(seeds, given.picture)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,6 +82,22 @@ def test_side_by_side_gathers_what_each_tells(capsys: pytest.CaptureFixture[str]
 def test_side_by_side_ends_both_where_one_fails():
     with pytest.raises(SystemExit, match="two ended early"):
         script("side_by_side").side_by_side(counted, ["one", "two"], 3, None)
+
+
+def test_seeds_that_are_there_are_read_and_averaged(tmp_path: Path):
+    translation = script("translation")
+    for seed, perplexities in enumerate(((16.0, 17.0), (18.0, 17.5))):
+        sides = dict(zip(translation.SIDES, perplexities, strict=True))
+        told = {name: {"losses": [9.0, 8.0], "tested": {"2": tested}, "seconds": 3.0} for name, tested in sides.items()}
+        (tmp_path / f"seed-{seed}").mkdir()
+        (tmp_path / f"seed-{seed}" / "courses.json").write_text(json.dumps(told))
+    options = [translation.Options(tmp_path, "Seq2Seq", 8, seed, 2, tmp_path / f"seed-{seed}") for seed in range(3)]
+    ours, theirs = translation.report([translation.trained(2, each) for each in options[:2]])
+    assert ours.startswith("netlang: perplexity 17.000 ± 1.414, 2 seeds (16.000, 18.000) after 2 steps of 1.500")
+    assert theirs.startswith("PyTorch: perplexity 17.250 ± 0.354, 2 seeds")
+    (tmp_path / "seed-2").mkdir()
+    with pytest.raises(SystemExit, match="holds a training that was cut off"):
+        translation.trained(2, options[2])
 
 
 def test_perplexity_of_a_guess_is_the_number_of_words():

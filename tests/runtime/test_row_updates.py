@@ -70,16 +70,55 @@ def test_rows_that_were_not_read_keep_their_bits() -> None:
     assert set(np.flatnonzero(changed)) == {*given["word"], *given["near"][:, 0]}
 
 
+LARGE = 5000
+"""Words, so many that their tables have gradients of their own."""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    ("optimizer", "more"), [("adam(0.1)", ""), ("sgd(0.1, momentum = 0.9)", ""), ("sgd(0.1)", "clip 0.1")]
+    ("optimizer", "more"),
+    [("adam(0.1)", ""), ("sgd(0.1, momentum = 0.9)", ""), ("sgd(0.1)", "clip 0.1"), ("adamw(0.1)", "clip 0.1")],
 )
-def test_optimizers_that_need_the_whole_gradient_get_it(optimizer: str, more: str) -> None:
-    flat = FlatEngine(network(optimizer, more), Device("cpu", 1), 0, 10)
-    whole = WholeEngine(network(optimizer, more), Device("cpu", 1), 0, 10)
-    for step in range(3):
-        flat.step(batch(step))
-        whole.step(batch(step))
-    assert not tables(flat)
+def test_optimizers_that_need_the_whole_gradient_get_it(optimizer: str, more: str, threads: int) -> None:
+    flat, whole = engines(optimizer, more, threads)
+    for step in range(4):
+        flat.step(batch(step, 24 if step != 2 else 16))
+        whole.step(batch(step, 24 if step != 2 else 16))
+    assert tables(flat) == TABLES
+    assert flat._step.gradient.parts == threads
+    assert all(not flat._sums.of(name).any() for name in TABLES), "0 between the steps"
+    for name, expected in whole.variables().items():
+        np.testing.assert_allclose(flat.variables()[name], expected, rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+def engines(optimizer: str, more: str, threads: int) -> tuple[FlatEngine, WholeEngine]:
+    def large() -> Network:
+        text = TEXT.replace("vocab: int = 300", f"vocab: int = {LARGE}")
+        return load_program(Source("test.net", text.format(optimizer=optimizer, more=more)), load).network()
+
+    return FlatEngine(large(), Device("cpu", threads), 0, 10), WholeEngine(large(), Device("cpu", 1), 0, 10)
+
+
+def test_small_tables_have_gradients_like_all_else() -> None:
+    engine = FlatEngine(network("adam(0.1)"), Device("cpu", 1))
+    engine.step(batch(0))
+    assert not tables(engine)
+
+
+def test_a_step_that_is_cut_off_leaves_no_rows_behind() -> None:
+    flat, whole = engines("sgd(0.1, momentum = 0.9)", "", 1)
+    flat.step(batch(0)), whole.step(batch(0))
+    step, apply = flat._step, flat._step.apply
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    step.apply = [[interrupted]]
+    with pytest.raises(KeyboardInterrupt):
+        flat.step(batch(1))
+    step.apply = apply
+    assert flat._sums.of("words.weight").any()
+    flat.step(batch(2)), whole.step(batch(2))
     for name, expected in whole.variables().items():
         np.testing.assert_allclose(flat.variables()[name], expected, rtol=2e-4, atol=2e-6, err_msg=name)
 
