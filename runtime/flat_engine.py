@@ -42,6 +42,7 @@ from .gradient_pass import GradientPass, Part, Places, Program, Task, deal, in_t
 from .parts import Work, bound_parts, separate_parts
 from .row_sums import RowSums
 from .row_updates import RowUpdates
+from .row_writes import RowWriter
 from .separate_rows import SeparateRows
 from .session import Device
 from .shared_numbers import bound, shared_numbers
@@ -102,6 +103,7 @@ class FlatEngine(Engine):
         self._numbers = {**self._scalars, "scale": self._scale}
         self._steps_by_shape: dict[tuple[tuple[str, int], ...], Step] = {}
         self._optimizers: dict[int, Optimizer] = {}
+        self._writer = RowWriter()
         self._lay_out(network)
 
     @staticmethod
@@ -128,14 +130,9 @@ class FlatEngine(Engine):
         self._clip = network.flat_step(1).clip
         linear = [g for g in self._groups if self._clip is None and adds_multiple(apply[g.decay])]
         self._linear = frozenset(name for group in linear for name in group.members)
-        self._sums = RowSums(
-            {
-                name: shape
-                for group in self._groups
-                if group not in linear
-                for name, shape in group.tables(PIECE).items()
-            }
-        )
+        tables = {name: shape for group in self._groups for name, shape in group.tables(PIECE).items()}
+        self._large = frozenset(tables)
+        self._sums = RowSums({name: tables[name] for name in tables if name not in self._linear}, self._writer)
         others = [v for v in network.variables if v.name not in names]
         states = replaced_variables(self._open)
         self._others = VariableBuffers(others, states, self.device)
@@ -257,11 +254,12 @@ class FlatEngine(Engine):
             sites = row_sites(self._open, self._batch)
             sizes = {**sizes, self._batch: parts[0].rows}
             program = self._program(sizes, self._single, sites, 1 / len(parts))
-            return SeparateRows(self._places, program, parts, self._threads)
+            return SeparateRows(self._places, program, parts, self._threads, self._writer)
         return (None if self._separate else self._bound(work)) or self._whole(sizes)
 
     def _whole(self, sizes: dict[str, int]) -> GradientPass:
-        return SeparateRows(self._places, self._program(sizes, self.device), [Part(0, 0, 0)], self._threads)
+        program = self._program(sizes, self.device)
+        return SeparateRows(self._places, program, [Part(0, 0, 0)], self._threads, self._writer)
 
     def _bound(self, work: Work) -> GradientPass | None:
         """Parts that wait for each other's sums; None where the graph cannot be cut so, or is not worth it."""
@@ -280,9 +278,9 @@ class FlatEngine(Engine):
         self, sizes: dict[str, int], device: Device, sites: frozenset[int] = frozenset(), share: float = 1.0
     ) -> Program:
         most = {**dict.fromkeys(self._linear, 2.0), **dict.fromkeys(self._sums.tables, 1.0)}
-        graph = rows(self.network.gradient_graph(sizes, sites, share), most)
+        graph = rows(self.network.gradient_graph(sizes, sites, share), most, beside=self._large)
         graph = run(graph, pipeline=further_passes(device.threads))
-        return Program(graph, device.session(emit(graph), in_order=recomputes(graph)))
+        return Program(graph, device.session(emit(graph), in_order=recomputes(graph), yields=True))
 
     def _optimizer_passes(
         self, pieces: Pieces, updates: RowUpdates

@@ -51,12 +51,19 @@ class Device:
         return [cpu] if self.name == "cpu" else [("CUDAExecutionProvider", _CUDA_OPTIONS), cpu]
 
     def session(
-        self, model: onnx.ModelProto | str, *, in_order: bool = False, profile: str | None = None
+        self,
+        model: onnx.ModelProto | str,
+        *,
+        in_order: bool = False,
+        yields: bool = False,
+        profile: str | None = None,
     ) -> ort.InferenceSession:
         """A session for a model, or for the model file at a path (which may have its weights in other files).
 
         `in_order` keeps to the order of the graph, which computes what `@recompute` marks not before it is needed. The
         runtime's own order does so long before, but takes 6 to 15 % less time for networks of convolutions.
+        `yields` frees the cores at the end of each run, where the runtime's threads would look out for more work for a
+        while: for what other threads follow.
         `profile` is how the path of the file begins that `end_profiling` writes: how long each node takes.
         """
         options = session_options()
@@ -68,6 +75,10 @@ class Device:
         options.add_session_config_entry("session.use_env_allocators", "1")
         if self.threads is not None:
             options.intra_op_num_threads = self.threads
+        import os
+
+        if os.environ.get("STOPSPIN"):
+            options.add_session_config_entry("session.force_spinning_stop", "1")
         if profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = profile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from netlang.types import TensorType
 
@@ -18,36 +18,47 @@ Sum = list[tuple[Value, Value]]
 """Of rows at positions: (values, index), as scatter_rows takes them."""
 
 
-def rows(graph: Graph, tables: Mapping[str, float]) -> Graph:
+def rows(graph: Graph, tables: Mapping[str, float], beside: Collection[str] = ()) -> Graph:
     """Puts, for the gradients of `tables` that are sums of rows at positions, these in their place.
 
     `grad.NAME` becomes `grad.NAME.places.0`, `grad.NAME.rows.0`, …: a pair for each use of the table. Where there would
-    be more rows than as many times those of the table as `tables` says, the gradient stays.
+    be more rows than as many times those of the table as `tables` says, the gradient stays. Of the tables `beside`,
+    gradients to which something else adds as well lose these rows to results beside them.
     """
     b = Builder(graph.name)
     b.differentiated = graph.differentiated
     b.demands.extend(graph.demands)
     b.adopt(graph)
     for output in graph.outputs:
-        most = tables.get(output.name.removeprefix("grad.")) if output.role == "gradient" else None
-        found = None if most is None else _sum_of_rows(b, output.value)
-        if found and most and _count(found) <= most * math.prod(output.value.type.shape[:1]):  # type: ignore[arg-type]
+        name = output.name.removeprefix("grad.") if output.role == "gradient" else ""
+        found, rest = _split(b, output.value) if name in tables or name in beside else ([], output.value)
+        if found and rest is None and _count(found) <= tables.get(name, 0) * _length(output.value):
+            b.outputs.extend(_as_rows(b, output.name, found))
+        elif found and rest is not None and name in beside and _count(found) < math.inf:
+            b.outputs.append(Output(output.name, rest, output.role))
             b.outputs.extend(_as_rows(b, output.name, found))
         else:
             b.outputs.append(output)
     return dead(b.graph(**graph.metadata))
 
 
-def _sum_of_rows(b: Builder, x: Value) -> Sum | None:
-    """What x is the sum of, where it is one of rows alone."""
+def _split(b: Builder, x: Value) -> tuple[Sum, Value | None]:
+    """The rows at positions that add to x, and the rest, if there is any."""
     node = b.producer(x)
     if node is not None and node.op == "scatter_rows":
         values, index = node.inputs
-        return [(values, index)]
-    if node is None or node.op != "add":
-        return None
-    one, other = (_sum_of_rows(b, term) for term in node.inputs)
-    return one + other if one and other else None
+        return [(values, index)], None
+    if node is None or node.op != "add" or any(term.type != x.type for term in node.inputs):
+        return [], x
+    (one, first), (other, second) = (_split(b, term) for term in node.inputs)
+    if not one and not other:
+        return [], x
+    return one + other, second if first is None else first if second is None else b.add(first, second)
+
+
+def _length(table: Value) -> float:
+    size = table.type.shape[0]
+    return size if isinstance(size, int) else 0
 
 
 def _count(found: Sum) -> float:

@@ -74,11 +74,12 @@ def test_own_optimizers_that_do(body: str, expected: bool) -> None:
 
 def program(*, dense: bool = False) -> Program:
     """A table of which two uses have gradients, and one that is used as a whole too."""
-    p = Program(index=one_of(500, 7, 5), other=one_of(500, 20), values=normal(7, 5, 3), more=normal(20, 3))
-    b, (index, other, values, more) = p.b, p.values
+    arrays = {"values": normal(7, 5, 3), "more": normal(20, 3), "whole": normal(500, 3)}
+    p = Program(index=one_of(500, 7, 5), other=one_of(500, 20), **arrays)
+    b, (index, other, values, more, whole) = p.b, p.values
     total = b.add(b.scatter_rows(values, index, rows=500), b.scatter_rows(more, other, rows=500))
     if dense:
-        total = b.add(total, 1.0)
+        total = b.add(total, b.neg(whole))
     b.output("grad.table", total, "gradient")
     b.output("loss", b.sum(more), "loss")
     return p
@@ -102,6 +103,20 @@ def test_rows_at_positions_are_the_gradient() -> None:
 def test_other_gradients_stay(dense: bool) -> None:
     tables = {"table": 2.0} if dense else {"another": 2.0}
     assert not list(row_outputs(rows(program(dense=dense).b.graph(), tables)))
+
+
+def test_rows_beside_another_gradient() -> None:
+    p = program(dense=True)
+    (expected, _), graph = results(p.b.graph(), p.feeds), rows(p.b.graph(), {}, beside={"table"})
+    verify(graph)
+    assert [table for table, *_ in row_outputs(graph)] == ["table", "table"]
+    found = dict(zip((output.name for output in graph.outputs), results(graph, p.feeds), strict=True))
+    total = found["grad.table"].copy()
+    np.testing.assert_array_equal(total, -p.feeds["whole"])
+    for number in range(2):
+        places, values = found[f"grad.table.{PLACES}.{number}"], found[f"grad.table.{ROWS}.{number}"]
+        np.add.at(total, places[:, 0], values.reshape(len(places), -1))
+    np.testing.assert_allclose(total, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("positions", "expected"), [(1000, True), (1001, False)])

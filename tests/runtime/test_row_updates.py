@@ -99,6 +99,40 @@ def engines(optimizer: str, more: str, threads: int) -> tuple[FlatEngine, WholeE
     return FlatEngine(large(), Device("cpu", threads), 0, 10), WholeEngine(large(), Device("cpu", 1), 0, 10)
 
 
+TIED = """
+use std.layers: embedding, linear
+
+model Tied(vocab: int = 3000)(word: i64[b, 5]) -> f32[b, vocab] {{
+  let words = embedding(vocab, 16)
+  hidden = mean(words(word), 1) |> linear(16) |> tanh
+  return hidden @ words.weight.T
+}}
+
+train Tied {{
+  in y: i64[b]
+  minimize cross_entropy(forward(word), y)
+  optimizer {optimizer}
+}}
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("optimizer", ["adam(0.01)", "sgd(0.5)"])
+def test_rows_are_added_to_what_the_rest_of_the_network_gives_a_table(optimizer: str, threads: int) -> None:
+    def tied() -> Network:
+        return load_program(Source("test.net", TIED.format(optimizer=optimizer)), load).network()
+
+    flat, whole = FlatEngine(tied(), Device("cpu", threads)), WholeEngine(tied(), Device("cpu", 1))
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        given = {"word": rng.integers(0, 40, (24, 5)), "y": rng.integers(0, 3000, 24)}
+        assert flat.step(given)["loss"] == pytest.approx(whole.step(given)["loss"], rel=1e-5)
+    assert not tables(flat)
+    assert any(output.name == "grad.words.weight.rows.0" for output in flat._step.gradient.program.graph.outputs)
+    for name, expected in whole.variables().items():
+        np.testing.assert_allclose(flat.variables()[name], expected, rtol=2e-4, atol=2e-6, err_msg=name)
+
+
 def test_small_tables_have_gradients_like_all_else() -> None:
     engine = FlatEngine(network("adam(0.1)"), Device("cpu", 1))
     engine.step(batch(0))
