@@ -11,8 +11,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
@@ -23,20 +22,19 @@ from ..compiler import Network
 from ..compiler.barriers import cut_at_barriers
 from ..compiler.batching import batch_symbol, row_sites, why_mixed
 from ..compiler.control import recomputes
-from ..compiler.elaborate.graphs import FLAT, FlatStep
-from ..compiler.emit import emit, output_name
+from ..compiler.emit import emit
 from ..compiler.in_place import is_elementwise, may_overwrite
 from ..compiler.initializers import materialise
 from ..compiler.ir import Graph
 from ..compiler.passes import run
 from ..compiler.passes.fixed import fixed
-from ..compiler.passes.hoist import hoist
 from ..compiler.passes.rows import adds_multiple, rows
 from ..compiler.row_rules import Mixed
 from .bound_rows import BoundRows
 from .engine import SPECIALISED_LIMIT, Engine, replaced_variables
 from .explained import explained
 from .flat_layout import Group, copies, flat_states, initial_state, state_suffix
+from .flat_optimizer import PIECE, FlatOptimizer, Passes, Piece
 from .further_passes import further_passes
 from .gradient_pass import GradientPass, Part, Places, Program, Task, deal, in_turn
 from .parts import Work, bound_parts, separate_parts
@@ -45,47 +43,22 @@ from .row_updates import RowUpdates
 from .row_writes import RowWriter
 from .separate_rows import SeparateRows
 from .session import Device
-from .shared_numbers import bound, shared_numbers
 from .variables import VariableBuffers, check_weights
-
-PIECE = 1 << 15
-"""Elements of the flat vectors that the optimizer updates at a time: with its states they fit the same cache."""
-
-Piece = tuple[slice, list[np.ndarray]]
-"""Where it lies in the vectors of its group, and the gradients whose sum is its own."""
-
-Pieces = Mapping[bool, list[Piece]]
-"""Of each group, by whether its weights decay."""
 
 
 @dataclass(eq=False)
 class Step:
-    """Everything that runs for batches of one shape: lists of tasks for each thread, but for the `rates`.
+    """Everything that runs for batches of one shape.
 
-    add_rows, clear_rows: what fills the gradients of RowSums after the pass over the batch, and what empties them.
+    add_rows, clear_rows: what fills the gradients of RowSums after the pass over the batch, and what empties them: one
+    list of tasks for each thread. rates: what computes numbers for the updates of rows.
     """
 
     gradient: GradientPass
     add_rows: list[list[Task]]
     rates: list[Task]
-    combine: list[list[Task]]
-    squares: list[np.ndarray]
-    apply: list[list[Task]]
+    optimizer: Passes
     clear_rows: list[list[Task]]
-
-
-@dataclass(eq=False)
-class Optimizer:
-    """The sessions of the second half of a step, for gradients from so many parts.
-
-    step: the graphs, those over pieces without what they compute of numbers alone. sessions: by "combine", or whether
-    weights decay. rates: what computes those numbers, once for all pieces of a group; numbers: where it puts them.
-    """
-
-    step: FlatStep
-    sessions: dict[str, ort.InferenceSession]
-    rates: dict[bool, list[Task]]
-    numbers: dict[bool, dict[str, np.ndarray]]
 
 
 class FlatEngine(Engine):
@@ -100,11 +73,11 @@ class FlatEngine(Engine):
         self._single = Device("cpu", 1)
         self._scalars = {role: np.zeros((), np.int64) for role in ("step", "steps", "seed")}
         self._scale = np.ones((), np.float32)
-        self._numbers = {**self._scalars, "scale": self._scale}
         self._steps_by_shape: dict[tuple[tuple[str, int], ...], Step] = {}
-        self._optimizers: dict[int, Optimizer] = {}
         self._writer = RowWriter()
         self._lay_out(network)
+        numbers = {**self._scalars, "scale": self._scale}
+        self._optimizer = FlatOptimizer(network, self._groups, numbers, self._threads)
 
     @staticmethod
     def suits(network: Network, device: Device) -> bool:
@@ -173,15 +146,15 @@ class FlatEngine(Engine):
         return step.gradient.metrics()
 
     def _commit(self) -> None:
-        step = self._step
+        step, passes = self._step, self._step.optimizer
         with self._sums.in_use():
             self._parallel(step.add_rows)
             if self._clip is not None:
-                self._parallel(step.combine)
-                norm = math.sqrt(sum(float(square) for square in step.squares))
+                self._parallel(passes.combine)
+                norm = math.sqrt(sum(float(square) for square in passes.squares))
                 self._scale[...] = min(1.0, self._clip / (norm + 1e-6))
-            in_turn(step.rates)
-            self._parallel(step.apply)
+            in_turn([*step.rates, *passes.rates])
+            self._parallel(passes.apply)
             self._parallel(step.clear_rows)
         self._others.advance()
 
@@ -211,27 +184,21 @@ class FlatEngine(Engine):
         summed = [rows for rows in gradient.touched if rows.table in self._sums.tables]
         add_rows, clear_rows = (deal(tasks, self._threads) for tasks in self._sums.tasks(summed))
         pieces = {group.decay: list(self._pieces(group, gradient)) for group in self._groups}
-        combine, squares, apply = self._optimizer_passes(pieces, updates)
-        rates = [*updates.rates, *self._rates(pieces)]
-        return Step(gradient, add_rows, rates, combine, squares, apply, clear_rows)
+        passes = self._optimizer.passes(pieces, updates.tasks)
+        return Step(gradient, add_rows, updates.rates, passes, clear_rows)
 
     def _pieces(self, group: Group, gradient: GradientPass) -> Iterator[Piece]:
         """Parts of the vectors that fit the cache, with their gradients: of each part of the batch, or their sum."""
         touched = {rows.table for rows in gradient.touched}
         for place in group.pieces(PIECE, without=touched):
-            yield place, [vector[place] for vector in group.parts(gradient.parts)]
+            yield Piece(place, [vector[place] for vector in group.parts(gradient.parts)])
         for name, whole in group.members.items():
             if name not in touched or name not in self._sums.tables:
                 continue
             total = self._sums.of(name).reshape(-1)
             for start in range(0, len(total), PIECE):
-                there = slice(start, min(start + PIECE, len(total)))
-                yield slice(whole.start + there.start, whole.start + there.stop), [total[there]]
-
-    def _rates(self, pieces: Pieces) -> list[Task]:
-        """What computes the numbers that the pieces of a group share."""
-        counts = {(decay, len(gradients)): None for decay, found in pieces.items() for _, gradients in found}
-        return [task for decay, count in counts for task in self._optimizer(count).rates[decay]]
+                stop = min(start + PIECE, len(total))
+                yield Piece(slice(whole.start + start, whole.start + stop), [total[start:stop]])
 
     def _row_updates(self, gradient: GradientPass) -> RowUpdates:
         """What adds rows to tables, where the pass over the gradient leaves them alone."""
@@ -281,78 +248,6 @@ class FlatEngine(Engine):
         graph = rows(self.network.gradient_graph(sizes, sites, share), most, beside=self._large)
         graph = run(graph, pipeline=further_passes(device.threads))
         return Program(graph, device.session(emit(graph), in_order=recomputes(graph), yields=True))
-
-    def _optimizer_passes(
-        self, pieces: Pieces, updates: RowUpdates
-    ) -> tuple[list[list[Task]], list[np.ndarray], list[list[Task]]]:
-        """The passes over all pieces: those that sum and measure the gradients, where they are clipped; the updates."""
-        combine: list[Task] = []
-        apply: list[Task] = list(updates.tasks)
-        squares: list[np.ndarray] = []
-        for group in self._groups:
-            for place, gradients in pieces[group.decay]:
-                optimizer = self._optimizer(len(gradients))
-                if optimizer.step.combine is not None:
-                    squares.append(np.zeros((), np.float32))
-                    combine.append(self._combine_piece(optimizer, gradients, squares[-1]))
-                total = gradients if optimizer.step.combine is None else gradients[:1]
-                apply.append(self._apply_piece(optimizer, group, place, total))
-        return deal(combine, self._threads), squares, deal(apply, self._threads)
-
-    def _apply_piece(self, optimizer: Optimizer, group: Group, piece: slice, gradients: list[np.ndarray]) -> Task:
-        session, graph = optimizer.sessions[str(group.decay)], optimizer.step.apply[group.decay]
-        binding = bound(session, graph, self._numbers, {**_named(gradients), **optimizer.numbers[group.decay]})
-        vectors = {FLAT: group.parameters[piece]}
-        for state, name in flat_states(graph).items():
-            vectors[name] = group.states[state][piece]
-        for name, vector in vectors.items():
-            binding.bind_ortvalue_input(name, self.device.place(vector))
-            binding.bind_ortvalue_output(output_name(name, "next"), self.device.place(vector))
-        return partial(session.run_with_iobinding, binding)
-
-    def _combine_piece(self, optimizer: Optimizer, gradients: list[np.ndarray], squares: np.ndarray) -> Task:
-        session, graph = optimizer.sessions["combine"], optimizer.step.combine
-        assert graph is not None
-        binding = bound(session, graph, {}, _named(gradients))
-        if len(gradients) > 1:
-            binding.bind_ortvalue_output("grad", self.device.place(gradients[0]))  # over that of the first part
-        binding.bind_ortvalue_output("squares", self.device.place(squares))
-        return partial(session.run_with_iobinding, binding)
-
-    def _optimizer(self, parts: int) -> Optimizer:
-        if parts not in self._optimizers:
-            flat = _simplified(self.network.flat_step(parts), parts)
-            halves = {group.decay: hoist(flat.apply[group.decay], self._scalars) for group in self._groups}
-            flat = replace(flat, apply={decay: rest for decay, (_, rest) in halves.items()})
-            graphs = {str(decay): graph for decay, graph in flat.apply.items()}
-            if flat.combine is not None:
-                graphs["combine"] = flat.combine
-            sessions = {name: self._single.session(emit(graph)) for name, graph in graphs.items()}
-            found = self._optimizers[parts] = Optimizer(flat, sessions, {}, {})
-            for decay, (numbers, _) in halves.items():
-                found.numbers[decay], found.rates[decay] = shared_numbers(numbers, self._numbers)
-        return self._optimizers[parts]
-
-
-def _simplified(flat: FlatStep, parts: int) -> FlatStep:
-    """The optimizer's graphs with the scale where it is known: 1, but for `apply` where gradients are clipped.
-
-    The gradient of a single part is its own sum, which is not written again.
-    """
-    pipeline = further_passes(1)
-    if flat.combine is None:
-        whole = {decay: fixed(graph, {"scale": 1.0}) for decay, graph in flat.apply.items()}
-        return replace(flat, apply={decay: run(graph, pipeline=pipeline) for decay, graph in whole.items()})
-    combine = fixed(flat.combine, {"scale": 1.0})
-    if parts == 1:
-        combine = replace(combine, outputs=tuple(output for output in combine.outputs if output.name != "grad"))
-    apply = {decay: run(graph, pipeline=pipeline) for decay, graph in flat.apply.items()}
-    return replace(flat, combine=run(combine, pipeline=pipeline), apply=apply)
-
-
-def _named(gradients: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """The gradients of the parts of a batch, by the names of the inputs that they are."""
-    return {f"grad.{part}": gradient for part, gradient in enumerate(gradients)}
 
 
 def available_cores() -> int:
