@@ -125,6 +125,7 @@ class Emitter(SizeEmitter):
         self._counters: dict[str, int] = {}
         self._constants: dict[Constant, str] = {}
         self._known: dict[str, np.ndarray] = {}
+        self._transposed: dict[str, tuple[int, ...]] = {}
         self._types: dict[TensorType, onnx.TypeProto] = {}
         self._label = ""
         self._line = ""
@@ -138,6 +139,8 @@ class Emitter(SizeEmitter):
         results = [name] if outputs == 1 else [self.unique(f"{name}.{i}") for i in range(outputs)]
         proto = helper.make_node(op_type, inputs, results, name=name, doc_string=self._line or None, **attributes)
         self._proto.node.append(proto)
+        if op_type == "Transpose":
+            self._transposed[name] = tuple(attributes["perm"])
         return name if outputs == 1 else tuple(results)
 
     def constant(self, array: np.ndarray | np.generic) -> str:
@@ -153,6 +156,10 @@ class Emitter(SizeEmitter):
     def known(self, name: str) -> np.ndarray | None:
         """The content of a constant; None for any other value."""
         return self._known.get(name)
+
+    def transposition(self, name: str) -> tuple[int, ...] | None:
+        """The permutation of a Transpose that gives this; None for the result of anything else."""
+        return self._transposed.get(name)
 
     def onnx_dtype(self, dtype: str) -> int:
         """ONNX's number for a dtype of the language."""

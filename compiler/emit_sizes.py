@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import reduce
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -76,24 +77,20 @@ class SizeEmitter:
         return self.node("Squeeze", self.sizes([size]), self.constant(np.zeros(1, np.int64)))
 
     def reshape(self, name: str, from_shape: Sequence[Size], to_shape: Sequence[Size]) -> str:
-        """`name`, of shape `from_shape`, with the shape `to_shape`.
+        """`name`, of shape `from_shape`, with the shape `to_shape`; any open size may turn out to be 0.
 
-        Open sizes need no computation where the size stays at its axis (0 copies it) or only one is left (-1).
+        Sizes are computed only where ONNX finds them in none of three ways: a constant pattern (`_pattern`), dropping
+        axes of size 1, or adding some.
         """
         if tuple(from_shape) == tuple(to_shape):
             return name
-        if 0 in to_shape:  # here 0 means 0
-            return self.node("Reshape", name, self.sizes(to_shape), allowzero=1)
-        kept = [axis for axis, size in enumerate(to_shape) if axis < len(from_shape) and size == from_shape[axis]]
-        wanted = [0 if axis in kept and isinstance(size, Dim) else size for axis, size in enumerate(to_shape)]
-        still_open = [axis for axis, size in enumerate(wanted) if isinstance(size, Dim)]
-        if len(still_open) == 1:
-            if len(ones := _ones(from_shape, to_shape)) and any(isinstance(to_shape[axis], Dim) for axis in kept):
-                return self.node("Squeeze", name, self.constant(np.array(ones)))  # -1 fails where what is kept is 0
-            wanted[still_open[0]] = -1
-        elif still_open:  # sizes that may turn out to be 0
-            return self.node("Reshape", name, self.sizes(to_shape), allowzero=1)
-        return self.node("Reshape", name, self.sizes(wanted))
+        pattern = _pattern(from_shape, to_shape)
+        if pattern is not None:
+            return self.node("Reshape", name, self.sizes(pattern))
+        for op_type, longer, shorter in (("Squeeze", from_shape, to_shape), ("Unsqueeze", to_shape, from_shape)):
+            if ones := _ones(longer, shorter):
+                return self.node(op_type, name, self.constant(np.array(ones)))
+        return self.node("Reshape", name, self.sizes(to_shape), allowzero=1)
 
     def _vector(self, sizes: tuple[Size, ...]) -> str:
         pieces = [self._piece(run) for run in self._runs(sizes)]
@@ -174,6 +171,21 @@ class SizeEmitter:
 
     def _number(self, value: int) -> str:
         return self.constant(np.array([value], np.int64))
+
+
+def _pattern(from_shape: Sequence[Size], to_shape: Sequence[Size]) -> list[int] | None:
+    """The second shape as Reshape reads it: 0 for a size that stays at its axis, -1 for one that the others tell.
+
+    None where that says too little. Beside a copied size there is no -1: nothing can be divided by a batch of 0.
+    """
+    if 0 in to_shape:  # which would be read as a copy
+        return None
+    kept = [size == before for size, before in zip_longest(to_shape, from_shape[: len(to_shape)])]
+    sizes = [0 if same and isinstance(size, Dim) else size for size, same in zip(to_shape, kept, strict=True)]
+    known = [size for size in sizes if isinstance(size, int)]
+    if len(known) < len(sizes) - 1 or (len(known) < len(sizes) and 0 in known):
+        return None
+    return [size if isinstance(size, int) else -1 for size in sizes]
 
 
 def _ones(from_shape: Sequence[Size], to_shape: Sequence[Size]) -> list[int]:

@@ -13,6 +13,7 @@ from netlang.diagnostics import Diagnostic, DiagnosticError, did_you_mean, fail
 from netlang.source import Source
 
 from .elaborate import graphs
+from .elaborate.checking import check_model
 from .elaborate.generic import check_layers
 from .elaborate.graphs import Blueprint, FlatStep
 from .elaborate.modules import LoadedModule, Loader, Modules
@@ -103,18 +104,9 @@ class Program:
 
     def _check_model(self, name: str) -> list[Diagnostic]:
         try:
-            missing = [p for p in self.parameters(name).values() if p.default is REQUIRED]
-            if missing:
-                return []
-            network = self.network(name)
-            for entry in network.entries:
-                network.elaborate(entry)
-            if network.trains:
-                graphs.train_graph(network.blueprint, {})
-                graphs.eval_graph(network.blueprint, {})
+            return check_model(self._blueprint(name, {}))
         except DiagnosticError as error:
             return list(error.diagnostics)
-        return []
 
     def _blueprint(self, model: str | None, settings: Mapping[str, Any]) -> Blueprint:
         name = model or self._default_model()
@@ -198,6 +190,10 @@ class Network:
             for variable in graph.variables:
                 found.setdefault(variable.name, variable)
         return tuple(found.values())
+
+    def check_settings(self) -> None:
+        """Raises DiagnosticError for settings that the model does not have, lacks, or has of another type."""
+        graphs.settings(self.blueprint)
 
     def check_frozen(self) -> None:
         """Raises DiagnosticError (`bad-value`) for a pattern of frozen parameters that none has."""

@@ -44,6 +44,12 @@ class DiagnosticError(Exception):
         super().__init__("\n".join(f"{d.code}: {d.title}" for d in diagnostics))
         self.diagnostics = diagnostics
 
+    def __str__(self) -> str:
+        """As the command line shows it: this is what Python prints of an error that nobody catches."""
+        from netlang.render import render
+
+        return render(self.diagnostics)
+
     def within(self, frame: Label) -> DiagnosticError:
         """The same error seen from one call further out."""
         return DiagnosticError(*(replace(d, trace=(frame, *d.trace)) for d in self.diagnostics))

@@ -95,6 +95,11 @@ class Dim:
         return other - self * floor_divide(other, self)
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
+        """Kept, for the order of terms goes by it, and sizes of convolutions nest one in the other."""
         parts: list[str] = []
         for monomial, coefficient in sorted(self.terms, key=_display_order):
             factors = [_factor_atom(atom, power) for atom, power in monomial]

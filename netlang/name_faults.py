@@ -93,6 +93,11 @@ class NameFaults:
             return "a `const` of a file sees no settings; one in a model does"
         return f"an input of training is declared with its type: `in {name}: f32[…]`" if self.kind == "train" else None
 
+    def _undefined_function(self, function: Name, scope: Scope) -> None:
+        """What is called or piped into, and means nothing."""
+        way_out = f"`netlang doc` lists what there is; `fn {function.name}(…) -> … {{ … }}` defines what there is not"
+        self._undefined(function.name, function.span, scope, way_out)
+
     def _undefined_dimension(self, name: str, span: Span, scope: Scope) -> None:
         """A dimension of a result that no input has: functions of like names are not meant."""
         sizes = [known for known in scope.names() if known not in self.builtins]

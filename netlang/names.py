@@ -373,6 +373,13 @@ class _Checker(NameFaults):
             case Name(name) | syntax.Pack(name):
                 if not self._use(name, scope):
                     self._undefined(name, node.span, scope)
+            case syntax.Call(Name(name) as function, arguments) if not self._use(name, scope):
+                self._undefined_function(function, scope)
+                for argument in arguments:
+                    self._expression(argument, scope)
+            case syntax.Pipe(value, Name(name) as function) if not self._use(name, scope):
+                self._expression(value, scope)
+                self._undefined_function(function, scope)
             case syntax.Next(name):
                 self._next(name, node.span, scope)
             case syntax.Conditional(condition, then, otherwise):

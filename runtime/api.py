@@ -27,7 +27,7 @@ class Models(Mapping[str, "Model"]):
 
     def __getitem__(self, name: str) -> Model:
         if name not in self.program.models:
-            raise KeyError(name)
+            raise KeyError(f"`{self.program.source.name}` has no model `{name}`; it has {', '.join(self)}")
         return Model(self.program, name)
 
     def __iter__(self) -> Iterator[str]:
@@ -52,9 +52,10 @@ class Model:
     ) -> BoundNetwork:
         """The network with these settings (of the model and its `train` block) and initial weights for `seed`.
 
-        Raises DiagnosticError (`unknown-setting`, `missing-argument`, `shape-mismatch`, …).
+        Raises DiagnosticError (`unknown-argument`, `missing-argument`, `type-mismatch`, …).
         """
         network = self.program.network(self.name, settings)
+        network.check_settings()
         return BoundNetwork(network, seed=seed, device=Device(device, threads))
 
     def __repr__(self) -> str:

@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from netlang.diagnostics import did_you_mean, fail
 from netlang.types import TensorType
 
 from ..compiler import Network
 from ..compiler.emit import External, emit, output_name
 from ..compiler.ir import Graph, Input, Variable
-from .bound_network import BoundNetwork
+from .bound_network import BoundNetwork, known_entry, main_entry
 from .checkpoint import save_tensors, tensor_offsets
-from .files import atomic_file, make_directory
-from .run_directory import write_json
+from .files import atomic_file, make_directory, write_json
 from .runner import INLINE_LIMIT, weight_bytes
 from .versions import versions
 
@@ -50,7 +48,8 @@ def compile_network(
 
     Raises DiagnosticError (`unknown-entry`, `opset-unsupported`, `disk-full`, `unwritable-file`).
     """
-    artifacts = _artifacts(network.network, _entries(network.network, entries))
+    known = network.entries if entries is None else [known_entry(network.network, entry) for entry in entries]
+    artifacts = _artifacts(network.network, known)
     make_directory(directory)
     weights = dict(network.weights)
     paths = [directory / WEIGHTS]
@@ -71,7 +70,7 @@ def export(network: BoundNetwork, path: Path, *, entry: str | None = None, opset
 
     Weights above 1.5 GB go into a file beside it, `<name>.safetensors`. Raises DiagnosticError as `compile_network`.
     """
-    (name,) = _entries(network.network, [entry or _main_entry(network.network)])
+    name = known_entry(network.network, entry or main_entry(network.network))
     artifact = _inference(network.network, name, path.name)
     weights = {v.name: network.weights[v.name] for v in artifact.graph.variables}
     beside = path.with_suffix(".safetensors")
@@ -86,7 +85,7 @@ def export(network: BoundNetwork, path: Path, *, entry: str | None = None, opset
 
 def describe_export(network: BoundNetwork, path: Path, entry: str | None = None) -> dict[str, Any]:
     """The manifest of a model that `export` wrote."""
-    artifact = _inference(network.network, entry or _main_entry(network.network), path.name)
+    artifact = _inference(network.network, entry or main_entry(network.network), path.name)
     model = onnx.load(str(path), load_external_data=False)
     return manifest(network.network, {path.name: _describe(artifact, model)})
 
@@ -123,7 +122,7 @@ def manifest(network: Network, files: Mapping[str, Any], **more: Any) -> dict[st
     }
 
 
-def _artifacts(network: Network, entries: list[str]) -> list[Artifact]:
+def _artifacts(network: Network, entries: Iterable[str]) -> list[Artifact]:
     found = [_inference(network, entry, f"{entry}.onnx") for entry in entries]
     if network.trains:
         found.append(Artifact("train.onnx", network.train_graph(), False, "one training step"))
@@ -154,19 +153,6 @@ def _model(
     if weight_bytes(used) <= INLINE_LIMIT:
         return emit(artifact.graph, weights=used, opset=opset)
     return emit(artifact.graph, external={name: external[name] for name in used}, opset=opset)
-
-
-def _entries(network: Network, asked: Iterable[str] | None) -> list[str]:
-    known = list(network.entries)
-    for entry in asked or ():
-        if entry not in known:
-            help = did_you_mean(entry, known) or f"it has {', '.join(f'`{name}`' for name in known)}"
-            raise fail("unknown-entry", f"`{network.name}` has no entry `{entry}`", help=help)
-    return known if asked is None else list(asked)
-
-
-def _main_entry(network: Network) -> str:
-    return "forward" if "forward" in network.entries else network.entries[0]
 
 
 def _describe(artifact: Artifact, model: onnx.ModelProto) -> dict[str, Any]:

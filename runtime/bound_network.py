@@ -126,8 +126,7 @@ class BoundNetwork:
 
     def __call__(self, *arrays: Any, **named: Any) -> Result:
         """The results of `forward`, or of the first entry where there is none of that name."""
-        entry = "forward" if "forward" in self.entries else self.entries[0]
-        return getattr(self, entry)(*arrays, **named)
+        return self._call(main_entry(self.network), *arrays, **named)
 
     def __getattr__(self, name: str) -> Callable[..., Result]:
         if name.startswith("_") or name not in self.network.entries:
@@ -154,16 +153,27 @@ class BoundNetwork:
 
     def _graph(self, entry: str) -> Graph:
         """The inference graph of an entry, elaborated once."""
-        if entry not in self.entries:
-            help = did_you_mean(entry, self.entries) or f"it has {', '.join(f'`{name}`' for name in self.entries)}"
-            raise fail("unknown-entry", f"`{self.name}` has no entry `{entry}`", help=help)
         if entry not in self._graphs:
-            self._graphs[entry] = self.network.graph(entry)
+            self._graphs[entry] = self.network.graph(known_entry(self.network, entry))
         return self._graphs[entry]
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key} = {value!r}" for key, value in self.network.settings.items())
         return f"<{self.name}({settings}): {self.parameter_count:,} parameters, {', '.join(self.entries)}>"
+
+
+def main_entry(network: Network) -> str:
+    """The entry that is meant where none is named: `forward`, or else the first."""
+    return "forward" if "forward" in network.entries else network.entries[0]
+
+
+def known_entry(network: Network, entry: str) -> str:
+    """The name of an entry that the network has. Raises DiagnosticError (`unknown-entry`)."""
+    if entry not in network.entries:
+        known = ", ".join(f"`{name}`" for name in network.entries)
+        help = did_you_mean(entry, network.entries) or f"it has {known}"
+        raise fail("unknown-entry", f"`{network.name}` has no entry `{entry}`", help=help)
+    return entry
 
 
 def _by_position(entry: str, names: Sequence[str], arrays: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:

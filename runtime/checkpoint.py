@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from netlang.diagnostics import DiagnosticError, fail
 
 from ..compiler.dtypes import dtype_name
 from .files import Chunk, unreadable, write_atomically
+from .records import from_json
 
 _KEY = "netlang"
 _FORMAT = 1
@@ -52,12 +53,14 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], Progress]:
     tensors, metadata = load_tensors(path)
     if metadata is None:
         raise _bad(path, "it holds weights, but no progress of a training")
-    if metadata.pop("format", None) != _FORMAT:
+    if not isinstance(metadata, dict) or metadata.get("format") != _FORMAT:
         raise _bad(path, "it was written by another version of netlang")
     try:
-        progress = Progress(**{field.name: metadata[field.name] for field in fields(Progress)})
-    except KeyError as error:
-        raise _bad(path, f"it does not say {error}") from None
+        progress = from_json(Progress, metadata)
+    except ValueError as error:
+        raise _bad(path, str(error)) from None
+    if progress.step < 0:
+        raise _bad(path, f"it is of step {progress.step}")
     return tensors, progress
 
 
@@ -66,8 +69,8 @@ def save_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mappin
     write_atomically(path, _serialised(tensors, metadata))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """Arrays of a safetensors file and its metadata, None where netlang did not write it.
+def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], Any]:
+    """Arrays of a safetensors file and its metadata (some JSON), None where netlang did not write it.
 
     The header's sizes are compared with the file's before anything is read. Raises DiagnosticError
     (`bad-checkpoint`, `unreadable-file`).
@@ -81,7 +84,7 @@ def load_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | No
         return tensors, json.loads(texts[_KEY]) if _KEY in texts else None
     except OSError as error:
         raise unreadable(path, error) from None
-    except (SafetensorError, ValueError, TypeError) as error:
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise _bad(path, str(error).removeprefix("Error while deserializing header: ")) from None
 
 
@@ -127,5 +130,5 @@ def _bad(path: Path, why: str) -> DiagnosticError:
     return fail(
         "bad-checkpoint",
         f"`{path}` is no checkpoint that can be used: {why}",
-        help="use another one: a run keeps `checkpoints/last.safetensors` and `checkpoints/best.safetensors`",
+        help="a run keeps `best` and `last`: name the other by `--checkpoint`; `--resume` takes it if this one is gone",
     )

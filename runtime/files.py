@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from netlang.diagnostics import DiagnosticError, fail
 
 Chunk = bytes | memoryview
 Result = TypeVar("Result")
 
+_UNFINISHED = ".tmp"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -31,7 +33,7 @@ def unwritable(path: Path | str, error: OSError) -> DiagnosticError:
             "disk-full",
             f"no space left to write `{path}`",
             notes=["nothing was lost: the previous version of the file is untouched"],
-            help="free some space, then go on with `--resume`",
+            help="free some space and do it again; a training that has begun goes on with `--resume`",
         )
     return fail("unwritable-file", f"cannot write `{path}`: {(error.strerror or str(error)).lower()}")
 
@@ -46,7 +48,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
         os.close(descriptor)
         temporary = Path(name)
         yield temporary
@@ -66,6 +68,18 @@ def write_atomically(path: Path, chunks: Iterable[Chunk]) -> None:
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         for chunk in chunks:
             file.write(chunk)
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Removes what processes that were killed had begun to write. Nobody may be writing there."""
+    for path in directory.glob(f".*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):  # where nothing can be removed, the next file cannot be written, and says so
+            path.unlink()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON for people and programs, atomically. Raises DiagnosticError."""
+    write_atomically(path, [json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"])
 
 
 def make_directory(path: Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 
 from netlang.diagnostics import DiagnosticError, Label, fail
 from netlang.syntax import String
-from netlang.types import TensorType
+from netlang.types import FLOATS, TensorType
 
 from ..compiler import Network
 from ..compiler.dtypes import numpy_dtype
@@ -51,19 +51,29 @@ def initial_weights(network: Network, path: Path, seed: int) -> InitialWeights:
     """The weights of `network` from a safetensors file; what that does not have is drawn from `seed`.
 
     Where the file has other names than the network and there is a `pretrained` declaration, its rules say which is
-    which, and every weight must be filled. Otherwise all that fit by name and type are taken. Raises DiagnosticError:
+    which, and every weight must be filled. Otherwise all that fit by name and shape are taken. Raises DiagnosticError:
     `wrong-weights` where nothing in the file fits, `bad-weights`, `unreadable-file`, `incomplete-weights`, ….
     """
     file = WeightFile(path)
     own = [v for v in network.variables if v.name in file.types]
     if network.pretrained is not None and len(own) < len(network.variables):
         return _pretrained(network, network.pretrained, [file], seed)
-    fitting = {v.name: np.array(file.read(v.name)) for v in own if file.types[v.name] == v.value.type}
+    fitting = {v.name: _as(v.value.type, file.read(v.name)) for v in own if _fits(file.types[v.name], v.value.type)}
     if not fitting:
-        names = [v.name for v in network.variables]
-        raise fail("wrong-weights", f"no weight of `{path}` is one of `{network.name}`", expected=", ".join(names[:3]),
-                   found=", ".join(list(file.types)[:3]))  # fmt: skip
+        title = f"no weight of `{path}` is one of `{network.name}`"
+        wanted = {variable.name: variable.value.type for variable in network.variables}
+        raise fail("wrong-weights", title, expected=_first_of(wanted), found=_first_of(file.types))
     return _completed(network, fitting, path, seed)
+
+
+def _fits(stored: TensorType, own: TensorType) -> bool:
+    """Whether a tensor of a file can be a weight; floats are converted, as by the rules of `pretrained`."""
+    return stored.shape == own.shape and (stored.dtype == own.dtype or {stored.dtype, own.dtype} <= set(FLOATS))
+
+
+def _first_of(types: Mapping[str, TensorType], count: int = 3) -> str:
+    shown = ", ".join(f"{name}: {type_}" for name, type_ in list(types.items())[:count])
+    return shown + (", …" if len(types) > count else "") or "nothing"
 
 
 def _named(plan: Pretrained, file: String) -> WeightFile:

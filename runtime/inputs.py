@@ -20,8 +20,8 @@ from ..compiler.shapes import symbol_sources
 
 
 @dataclass(frozen=True, slots=True)
-class _Right:
-    """Arrays that were found right: name, dtype and shape of each, the sizes these settle, and what each one that holds
+class _Accepted:
+    """Arrays that fit the inputs: name, dtype and shape of each, the sizes these settle, and what each one that holds
     indices may reach: name, limit, the user's line, whether the limit is a size of another input."""
 
     arrays: tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]
@@ -50,7 +50,7 @@ class InputCheck:
         self.inputs = data_inputs(graph)
         self._counts = {item.name: item.size for item in self.inputs if item.size}
         self._limits = tuple(_limits(graph))
-        self._right: _Right | None = None
+        self._accepted: _Accepted | None = None
         self._settled: dict[str, int] | None = None
         self._demands = (*graph.demands, *_sizes_above_zero(graph))
 
@@ -59,19 +59,19 @@ class InputCheck:
 
         Raises DiagnosticError (`missing-input`, `wrong-input`, `index-out-of-range`, and what the program demands).
         """
-        right = self._right
-        batch = None if right is None else right.same(arrays)
-        if right is None or batch is None:
+        accepted = self._accepted
+        batch = None if accepted is None else accepted.same(arrays)
+        if accepted is None or batch is None:
             batch = prepare(self.inputs, arrays)
-            right = self._settle(batch)
+            accepted = self._settle(batch)
         elif self._counts:
-            self._check_sizes(right.sizes, batch)
-        for name, limit, place, is_open in right.ranges:
+            self._check_sizes(accepted.sizes, batch)
+        for name, limit, place, is_open in accepted.ranges:
             check_range(name, batch[name], limit, place, is_open)
-        return batch, right.sizes
+        return batch, accepted.sizes
 
-    def _settle(self, batch: Mapping[str, np.ndarray]) -> _Right:
-        """Looks at everything but the values of a batch, and remembers what was right."""
+    def _settle(self, batch: Mapping[str, np.ndarray]) -> _Accepted:
+        """Looks at everything but the values of a batch, and remembers what it accepted."""
         sizes = dimensions(self.inputs, batch)
         self._check_sizes(sizes, batch)
         limits = [(name, limit, substitute(limit, sizes), place) for name, limit, place in self._limits]
@@ -79,8 +79,8 @@ class InputCheck:
             (name, known, place, known is not limit) for name, limit, known, place in limits if isinstance(known, int)
         )
         arrays = tuple((name, array.dtype, array.shape) for name, array in batch.items())
-        self._right = _Right(arrays, sizes, ranges)
-        return self._right
+        self._accepted = _Accepted(arrays, sizes, ranges)
+        return self._accepted
 
     def _check_sizes(self, sizes: dict[str, int], batch: Mapping[str, np.ndarray]) -> None:
         """Checks what the program demands, unless the sizes are those of the batch before."""
@@ -258,6 +258,7 @@ def wrong_input(item: Input, array: np.ndarray, sizes: Mapping[str, int] | None 
 
 
 def quoted(items: Iterable[Input]) -> str:
+    """The names of inputs, for a message."""
     return ", ".join(f"`{item.name}`" for item in items)
 
 

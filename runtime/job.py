@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from netlang.diagnostics import fail
+from netlang.diagnostics import DiagnosticError, fail
 
 from ..compiler import Network, Program
 from .artifacts import MANIFEST, describe_export, export
@@ -16,12 +16,14 @@ from .data import DataOptions, Dataset, Table, TrainingFeed, batches, match, ope
 from .data.vocabulary import MARK_SETTINGS
 from .engine import require_training
 from .evaluate import Evaluator
+from .files import write_json
 from .initial_weights import InitialWeights, initial_weights
 from .inputs import InputCheck
 from .loader import open_program
 from .loop import Callback, Outcome, Plan, check_plan
 from .plot import plot_curves
-from .run_directory import RunConfig, RunDirectory, refuse_occupied, write_json
+from .run_config import RunConfig
+from .run_directory import RunDirectory, refuse_occupied
 from .session import Device
 from .trainer import Trainer, choose_split, evaluation_split
 from .variables import place_all
@@ -88,7 +90,7 @@ class Training:
         """Trains, and then evaluates, exports and draws. Raises DiagnosticError (`not-finite`, `disk-full`, …)."""
         outcome = self.trainer.train(self.plan, self.dataset, callbacks)
         curves = self.run.path / "curves.png"
-        note = plot_curves(self.run.records(), curves)
+        note = _draw(self.run, curves)
         notes = (note,) if note else ()
         files = (curves,) if curves.exists() else ()
         if outcome.state == "interrupted":
@@ -179,7 +181,7 @@ def prepare(request: TrainingRequest) -> Training:
         log_every=plan.log_every,
         evaluate_every=plan.evaluate_every,
         data=request.data,
-        data_options=asdict(request.data_options),
+        data_options=request.data_options,
         rows=matched.rows(),
         weights=None if request.weights is None else str(request.weights),
     )
@@ -211,15 +213,8 @@ def _decided(network: Network, dataset: Dataset, settings: Mapping[str, Any]) ->
     return (f"{', '.join(shown)}, as the data has it",) if shown else ()
 
 
-def resume(
-    path: Path,
-    *,
-    data: str | None = None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    checkpoint: str = "last",
-) -> Training:
-    """The training of a run directory from a checkpoint on, or from the beginning where there is none yet.
+def resume(path: Path, *, data: str | None = None, epochs: int | None = None, steps: int | None = None) -> Training:
+    """The training of a run directory from its last checkpoint on, or the one it has, or else from the beginning.
 
     `epochs` or `steps` extend the plan, which schedules follow; `data` says where the data is now. Raises
     DiagnosticError: `changed-data` where its rows are not those that the run was trained on, …
@@ -228,16 +223,15 @@ def resume(
     config = run.config
     if config.batch is None or config.steps is None or config.data is None:
         raise fail("bad-run", f"`{path}` was trained by hand, step by step", help="go on with it from Python")
-    started = any(run.checkpoint(name).exists() for name in ("last", "best"))
-    trainer = Trainer.restore(path, checkpoint) if started else _afresh(run)
-    source = open_data(data or config.data, DataOptions(**config.data_options), run.vocabularies())
-    dataset = match(source, trainer.network.network)
+    run.clear()
+    checkpoint = next((name for name in ("last", "best") if run.checkpoint(name).exists()), None)
+    trainer = Trainer.restore(path, checkpoint) if checkpoint else _afresh(run)
+    dataset = match(_data_of(run, data, config.data_options), trainer.network.network)
     if dataset.rows() != config.rows:
         raise fail("changed-data", f"`{dataset.name}` is not what the run was trained on", expected=config.rows,
                    found=dataset.rows())  # fmt: skip
     if epochs is not None or steps is not None:
-        check_plan(epochs, steps, config.batch)
-        run.write_config(steps=Plan.make(config.rows["train"], config.batch, epochs=epochs, steps=steps).steps)
+        run.write_config(steps=_extended(config, trainer.step_count, epochs, steps))
     plan = Plan.make(
         config.rows["train"],
         config.batch,
@@ -246,6 +240,17 @@ def resume(
         evaluate_every=config.evaluate_every,
     )
     return Training(trainer, run, plan, dataset)
+
+
+def _extended(config: RunConfig, done: int, epochs: int | None, steps: int | None) -> int:
+    """The steps of another plan for a run. Raises DiagnosticError (`bad-value`) where it has done more than these."""
+    assert config.batch is not None
+    check_plan(epochs, steps, config.batch)
+    planned = Plan.make(config.rows["train"], config.batch, epochs=epochs, steps=steps).steps
+    if planned < done:
+        help = "epochs and steps count from the beginning of the training"
+        raise fail("bad-value", f"the run has done {done:,} steps already, more than {planned:,}", help=help)
+    return planned
 
 
 def evaluate_run(
@@ -264,25 +269,43 @@ def evaluate_run(
     """
     network = run.network()
     require_training(network)
-    source = data or run.config.data
-    if source is None:
-        raise fail("unknown-source", f"`{run.path}` does not say what it was trained on", help="name it: `--data`")
     if options is None:
-        options = DataOptions(**run.config.data_options) if data is None else DataOptions()
-    dataset = match(open_data(source, options, run.vocabularies()), network)
+        options = run.config.data_options if data is None else DataOptions()
+    dataset = match(_data_of(run, data, options), network)
     name, table = choose_split(dataset, split)
     return name, _metrics(run, network, table, checkpoint or run.chosen(), device or run.device())
 
 
-def export_run(run: RunDirectory, checkpoint: str | None = None) -> tuple[Path, ...]:
-    """Writes `model.onnx` with the weights of a checkpoint into the run, and its manifest; the paths written."""
-    return _export(run, run.trained(checkpoint))
+def _data_of(run: RunDirectory, other: str | None, options: DataOptions) -> Dataset:
+    """The data of a run, or other data, read with its vocabularies.
+
+    Raises DiagnosticError, which says what to do where the run and its data have been parted.
+    """
+    source = other or run.config.data
+    if source is None:
+        raise fail("unknown-source", f"`{run.path}` does not say what it was trained on", help="name it: `--data`")
+    try:
+        return open_data(source, options, run.vocabularies())
+    except DiagnosticError as error:
+        if other is not None or error.diagnostics[0].code not in ("unreadable-file", "unknown-source"):
+            raise
+        help = f"the run was trained on `{source}`: say where that is now, with `--data`"
+        raise DiagnosticError(*(replace(each, help=help) for each in error.diagnostics)) from None
 
 
 def _export(run: RunDirectory, network: BoundNetwork) -> tuple[Path, ...]:
+    """Writes `model.onnx` into the run, and its manifest; the paths written."""
     paths = export(network, run.path / "model.onnx")
     write_json(run.path / MANIFEST, describe_export(network, paths[0]))
     return (*paths, run.path / MANIFEST)
+
+
+def _draw(run: RunDirectory, path: Path) -> str | None:
+    """Draws the curves of a run; what to tell the user where they cannot be, which must not cost the network."""
+    try:
+        return plot_curves(run.records(), path)
+    except DiagnosticError as error:
+        return f"no curves were drawn: {error.diagnostics[0].title}"
 
 
 def _metrics(run: RunDirectory, network: Network, table: Table, checkpoint: str, device: Device) -> dict[str, float]:

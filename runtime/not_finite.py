@@ -48,6 +48,8 @@ def cause_of(network: Network, variables: Arrays, batch: Arrays, scalars: Mappin
 
     The loss is computed once more, with every tensor on the way as a result; `scalars` are step, steps and seed.
     """
+    if batch and all(array.size == 0 for array in batch.values()):
+        return Cause(notes=("the batch is empty",))
     for kind, arrays in (("input", batch), ("parameter", variables)):
         for name, array in arrays.items():
             if _worst(array) > 0:

@@ -11,11 +11,12 @@ curves.png
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import math
+import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,53 +31,22 @@ from .bound_network import BoundNetwork
 from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .data.vocabulary import Vocabulary
 from .data.vocabulary_file import read_vocabularies, vocabularies_json
-from .files import make_directory, read_text, unreadable, unwritable, write_atomically
+from .files import (
+    make_directory,
+    read_text,
+    reading,
+    remove_unfinished,
+    unreadable,
+    unwritable,
+    write_atomically,
+    write_json,
+)
 from .loader import SOURCE_LIMIT, is_library, recorded
 from .loop import Evaluated, Event, Logged
+from .run_config import RunConfig, all_sources
 from .session import Device
-from .versions import versions
 
-_FORMAT = 1
-_CONFIG_LIMIT = 100_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class RunConfig:
-    """What `config.json` holds. Fields about data and plan are None where arrays were fed by hand.
-
-    file: the source named by the user. model, settings: the network, defaults included. digest: of the two and of all
-    sources. sources: where the copy of each is. rows: of each split. weights: the file that the training began with.
-    frozen: patterns of parameters that are not trained.
-    """
-
-    file: str
-    model: str
-    settings: dict[str, Any]
-    digest: str
-    sources: dict[str, str]
-    seed: int
-    device: str = "cpu"
-    threads: int | None = None
-    steps: int | None = None
-    batch: int | None = None
-    log_every: int | None = None
-    evaluate_every: int | None = None
-    data: str | None = None
-    data_options: dict[str, Any] = field(default_factory=dict)
-    rows: dict[str, int] = field(default_factory=dict)
-    weights: str | None = None
-    frozen: list[str] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=versions)
-    format: int = _FORMAT
-
-    @classmethod
-    def of(cls, network: Network, **how: Any) -> RunConfig:
-        """The configuration of a run that trains this network."""
-        sources = all_sources(network)
-        files = {name: f"{i:02}-{Path(name).name.removesuffix('.net')}.net" for i, name in enumerate(sources)}
-        digest = network_digest(network)
-        frozen = list(network.blueprint.frozen)
-        return cls(network.source.name, network.name, dict(network.settings), digest, files, frozen=frozen, **how)
+_LOG_LIMIT = 100_000_000
 
 
 class RunDirectory:
@@ -95,29 +65,32 @@ class RunDirectory:
         Raises DiagnosticError: `run-exists` and `foreign-run` where the directory holds something, `disk-full`, ….
         """
         refuse_occupied(path, config)
-        make_directory(path / "sources")
-        for name, source in all_sources(network).items():
-            write_atomically(path / "sources" / config.sources[name], [source.text.encode()])
         run = cls(path, config)
-        if vocabularies:
-            write_json(run.vocabulary, vocabularies_json(vocabularies))
-        run.write_config()
+        try:
+            run._describe(network, vocabularies or {})
+        except BaseException:  # half of a run can neither be gone on with nor be begun again
+            shutil.rmtree(run.sources, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                run.vocabulary.unlink(missing_ok=True)
+                path.rmdir()
+            raise
         return run
+
+    def _describe(self, network: Network, vocabularies: Mapping[str, Vocabulary]) -> None:
+        """Writes everything that is known before the first step."""
+        make_directory(self.sources)
+        for name, source in all_sources(network).items():
+            write_atomically(self.sources / self.config.sources[name], [source.text.encode()])
+        if vocabularies:
+            write_json(self.vocabulary, vocabularies_json(vocabularies))
+        self.write_config()
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
         """The run in a directory. Raises DiagnosticError (`no-run`, `bad-run`, `unreadable-file`)."""
         if not (path / "config.json").is_file():
             raise fail("no-run", f"`{path}` is no directory of a run", help="a run is what `netlang train` leaves")
-        try:
-            values = json.loads(read_text(path / "config.json", _CONFIG_LIMIT, "configuration"))
-            known = {item.name for item in fields(RunConfig)}
-            config = RunConfig(**{key: value for key, value in values.items() if key in known})
-        except (ValueError, TypeError, AttributeError) as error:
-            raise fail("bad-run", f"`{path / 'config.json'}` is damaged: {str(error).splitlines()[0]}") from None
-        if config.format != _FORMAT:
-            raise fail("bad-run", f"`{path}` is a run of another version of netlang")
-        return cls(path, config)
+        return cls(path, RunConfig.read(path / "config.json"))
 
     def write_config(self, **changes: Any) -> None:
         """Writes `config.json`, with changes to what it said."""
@@ -126,15 +99,19 @@ class RunDirectory:
 
     def network(self) -> Network:
         """The network, from the run's own copies of its sources. Raises DiagnosticError (`bad-run`)."""
-        folder = self.path / "sources"
         sources = {
-            name: Source(name, read_text(folder / file, SOURCE_LIMIT, "source file"), library=is_library(name))
+            name: Source(name, read_text(self.sources / file, SOURCE_LIMIT, "source file"), library=is_library(name))
             for name, file in self.config.sources.items()
         }
         if self.config.file not in sources:
             raise fail("bad-run", f"`{self.path}` does not say where its copy of `{self.config.file}` is")
         program = load_program(sources[self.config.file], recorded(sources))
         return program.network(self.config.model, self.config.settings, self.config.frozen)
+
+    @property
+    def sources(self) -> Path:
+        """The folder with the copies of the sources."""
+        return self.path / "sources"
 
     @property
     def vocabulary(self) -> Path:
@@ -199,6 +176,10 @@ class RunDirectory:
         """Replaces the checkpoint called `name`, "last" or "best". Raises DiagnosticError (`disk-full`, …)."""
         save_checkpoint(self.checkpoint(name), variables, progress)
 
+    def clear(self) -> None:
+        """Removes half-written checkpoints, which a killed training left. Nobody may be training here."""
+        remove_unfinished(self.path / "checkpoints")
+
     @property
     def log(self) -> Path:
         """The log: lines of JSON with `kind` "train" or "evaluation", `step`, `epoch` and metrics."""
@@ -214,19 +195,17 @@ class RunDirectory:
                 self._append({"kind": "evaluation", "split": split, "step": step, "epoch": epoch}, metrics)
 
     def forget_after(self, step: int) -> None:
-        """Takes from the log what came after a step: a resumed run goes through it again."""
-        if not self.log.exists():
+        """Takes from the log what came after a step, which a resumed run goes through again, and what a crash left."""
+        if not self.log.exists() or reading(self.log, lambda lines: all(_step_of(line) <= step for line in lines)):
             return
-        lines = read_text(self.log, _CONFIG_LIMIT, "log").splitlines(keepends=True)
-        kept = [line for line in lines if _step_of(line) <= step]
-        if len(kept) < len(lines):
-            write_atomically(self.log, [line.encode() for line in kept])
+        with self.log.open("rb") as lines:
+            write_atomically(self.log, (line for line in lines if _step_of(line) <= step))
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of the log."""
+        """The lines of the log. Raises DiagnosticError (`unreadable-file`), also where they are very many."""
         if not self.log.exists():
             return []
-        lines = read_text(self.log, _CONFIG_LIMIT, "log").splitlines()
+        lines = read_text(self.log, _LOG_LIMIT, "log").splitlines()
         return [json.loads(line) for line in lines if _step_of(line) < _NEVER]
 
     def _append(self, record: dict[str, Any], metrics: Mapping[str, float]) -> None:
@@ -242,12 +221,13 @@ class RunDirectory:
 _NEVER = 2**63
 
 
-def _step_of(line: str) -> int:
+def _step_of(line: str | bytes) -> int:
     """The step of a line of the log; later than any for one that a crash cut short."""
     try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return _NEVER
+    return step if isinstance(step, int) else _NEVER
 
 
 def refuse_occupied(path: Path, config: RunConfig) -> None:
@@ -280,30 +260,6 @@ def _difference(ours: RunConfig, other: RunConfig) -> str:
     if different:
         return f" with {', '.join(f'{key} = {other.settings[key]}' for key in different)}"
     return " as it read then"
-
-
-def network_digest(network: Network) -> str:
-    """A hash of what makes a network: its sources, which model of them, and its settings."""
-    content = {
-        "model": network.name,
-        "settings": dict(network.settings),
-        "sources": {name: source.text for name, source in all_sources(network).items()},
-        **({"frozen": network.blueprint.frozen} if network.blueprint.frozen else {}),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def all_sources(network: Network) -> dict[str, Source]:
-    """Every file that a network is made of; all its graphs have been elaborated, so that all are known."""
-    _ = network.variables  # elaborates every entry and the training step
-    if network.trains:
-        network.eval_graph()
-    return dict(sorted(network.program.sources.items()))
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON for people and programs, atomically. Raises DiagnosticError."""
-    write_atomically(path, [json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"])
 
 
 def trained_network(path: Path, checkpoint: str | None = None, device: Device | None = None) -> BoundNetwork:

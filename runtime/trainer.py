@@ -18,7 +18,8 @@ from .data.vocabulary import Vocabulary
 from .engines import make_engine
 from .evaluate import Evaluator
 from .loop import Callback, Outcome, Plan, TrainingLoop, check_plan
-from .run_directory import RunConfig, RunDirectory, network_digest
+from .run_config import RunConfig, network_digest
+from .run_directory import RunDirectory
 from .session import Device
 
 
@@ -30,7 +31,8 @@ class Trainer:
     >>> outcome = trainer.fit("digits", epochs=20)
 
     Everything is determined by the network, the seed, the data, and on the CPU the number of threads: the same again
-    gives the same weights, bit for bit, also when it was saved and restored in between.
+    gives the same weights, bit for bit, also when it was saved and restored in between. Trainers may work side by side
+    in threads; one trainer and its network belong to one thread at a time.
     """
 
     def __init__(
@@ -174,8 +176,13 @@ class Trainer:
         config = run.config
         variables, progress = run.load(checkpoint)
         own = run.network()
-        network = BoundNetwork(own, {variable.name: variables[variable.name] for variable in own.variables})
+        network = BoundNetwork(own, {v.name: variables[v.name] for v in own.variables if v.name in variables})
         trainer = cls(network, config.seed, device or config.device, threads or config.threads, progress.steps)
+        missing = next((name for name in trainer.engine.current() if name not in variables), None)
+        if missing is not None:  # of the optimizer's, say, which would silently begin anew
+            path = run.checkpoint(checkpoint)
+            help = f"begin a new training with the weights that it has: `--weights {path}`"
+            raise fail("bad-checkpoint", f"`{path}` has no `{missing}` to go on with", help=help)
         trainer.engine.load(variables)
         trainer.engine.step_count = progress.step
         trainer.run = run

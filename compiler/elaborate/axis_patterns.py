@@ -176,8 +176,9 @@ class _Axes:
         settled = self.places.get(name)
         secondary = [Label(settled, f"{known} here")] if settled is not None else []
         notes = [] if settled is not None else [f"`{name}` is {known} around the pattern"]
+        way_out = None if settled is not None else f"if it is another axis, it needs another name, such as `{name}_`"
         return fail("shape-mismatch", f"`{name}` stands for axes of different sizes", place, f"{found} here",
-                    secondary=secondary, expected=known, found=found, notes=notes)  # fmt: skip
+                    secondary=secondary, expected=known, found=found, notes=notes, help=way_out)  # fmt: skip
 
     def unknown(self, axis: syntax.AxisName | syntax.Pack) -> DiagnosticError:
         """The error for an axis of the result that no tensor has."""

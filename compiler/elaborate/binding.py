@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from netlang import syntax
@@ -141,7 +142,10 @@ def _explain(
         expected=patterns[argument],
         found=describe(value),
         notes=mismatch_notes(context, mismatch, earlier[0], value),
-        help=_other_way_round(argument, patterns, given) or _tensor_help(mismatch, patterns[argument], value),
+        help=_other_way_round(argument, patterns, given)
+        or _axis_of_one(earlier, (value, span))
+        or _axis_last(earlier, value, patterns.get(mismatch.source or ""))
+        or _tensor_help(mismatch, patterns[argument], value),
     )
 
 
@@ -154,6 +158,33 @@ def _other_way_round(argument: str, patterns: dict[str, TypePattern], given: dic
         if unlike and _fits(value, pattern) and _fits(theirs, patterns[argument]):
             return f"the other way round it fits: `{argument} = {place.text}, {other} = {span.text}`"
     return None
+
+
+def _axis_of_one(one: tuple[Any, Span | None], other: tuple[Any, Span]) -> str | None:
+    """A help text where one of two tensors has a last axis of one element more than the other."""
+    for (longer, place), (shorter, _) in ((one, other), (other, one)):
+        are_tensors = isinstance(longer, Value) and isinstance(shorter, Value)
+        if are_tensors and place is not None and longer.type.shape == (*shorter.type.shape, 1):
+            text = place.text if _SIMPLE.fullmatch(place.text) else f"({place.text})"
+            index = ", ".join([*":" * shorter.type.rank, "0"])
+            return f"`{text}[{index}]` is without the last axis, which has one element"
+    return None
+
+
+def _axis_last(one: tuple[Any, Span | None], other: Any, pattern: TypePattern | None) -> str | None:
+    """A help text where what comes last in a tensor's type is its second axis, as PyTorch has the scores of classes."""
+    tensor, place = one
+    if pattern is None or place is None or not isinstance(tensor, Value) or not isinstance(other, Value):
+        return None
+    first, *rest = tensor.type.shape
+    if len(rest) > 1 and (first, *rest[1:]) == other.type.shape and isinstance(pattern.dims[0], PackPattern):
+        order = [0, *range(2, tensor.type.rank), 1]
+        return f"`transpose({place.text}, {order})` puts the second axis last, as in `{pattern}`"
+    return None
+
+
+_SIMPLE = re.compile(r"[\w.]+(\([^()]*\))?")
+"""Text that an index can stand behind."""
 
 
 def _fits(value: Any, pattern: TypePattern) -> bool:

@@ -86,6 +86,7 @@ class Context:
     has_gradients: bool = False  # whether a derivative was asked for so far
     steps: int = 0
     generic: bool = False  # checking a layer without concrete settings: what cannot be decided is passed over
+    sketch: bool = False  # only faults are wanted: what is once more as it was before is passed over
 
     @property
     def frame(self) -> Frame:
@@ -186,9 +187,9 @@ class Context:
         finally:
             self.builder, self.regions = outer, regions
 
-    def step(self, span: Span) -> None:
-        """Counts a statement or an iteration. Raises Abandoned where there were too many."""
-        self.steps += 1
+    def step(self, span: Span, count: int = 1) -> None:
+        """Counts a statement or an iteration, or several. Raises Abandoned where there were too many."""
+        self.steps += count
         if self.steps > MAX_STEPS:
             title = f"building this network takes more than {MAX_STEPS} steps"
             self.record(fail("network-too-large", title, span, "reached here", help="repeat less, or nest less"))

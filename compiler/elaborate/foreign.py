@@ -1,4 +1,4 @@
-"""Names that programs made from ONNX models need: numbers without bound, sizes that only the run tells, and `onnx`.
+"""`onnx`: the operators of ONNX by name, for programs made from its models.
 
 `onnx.NonMaxSuppression(boxes, scores, none, center_point_box = 1)` applies an operator of ONNX as it is, forward only:
 tensors in its order (`none` where one is left out), then attributes by their names. Beside these, `outputs` asks for so
@@ -10,18 +10,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import helper
 
 from netlang.diagnostics import DiagnosticError, did_you_mean, fail
-from netlang.dims import Size
 from netlang.source import Span
 
 from ..builder import Builder
@@ -29,45 +26,9 @@ from ..emit import BASELINE_OPSET, ONNX_DTYPES
 from ..ir import Value
 from .arguments import Arguments
 from .context import Context
-from .numbers import require_fit
 from .values import DType, Intrinsic, Namespace, describe, is_size
 
 Kind = onnx.defs.OpSchema.AttrType
-
-
-def sizes(context: Context, arguments: Arguments) -> tuple[Size, ...]:
-    """`sizes(x)`: the sizes of the dimensions of a tensor, as a list."""
-    if len(arguments.positional) == 1 and not arguments.keywords:
-        value, span = arguments.positional[0]
-        if isinstance(value, Value):
-            return value.type.shape
-        raise fail("not-a-tensor", "`sizes` takes a tensor", span, describe(value))
-    raise fail("missing-argument", "`sizes` takes one tensor", arguments.span, help="write `sizes(x)`")
-
-
-def tensor(context: Context, arguments: Arguments) -> Value:
-    """`tensor([[1, 2], [3, 4]])`: a constant of these numbers, f32 or i64; another element type stands behind them."""
-    if not 1 <= len(arguments.positional) <= 2 or arguments.keywords:
-        raise fail("missing-argument", "`tensor` takes a list of numbers", arguments.span,
-                   help="write `tensor([0.5, 2])`, or `tensor([1, 2], i32)`")  # fmt: skip
-    (items, span), *rest = arguments.positional
-    dtype = rest[0][0] if rest else None
-    if dtype is not None and not isinstance(dtype, DType):
-        raise fail("type-mismatch", "behind its numbers `tensor` takes an element type", rest[0][1], describe(dtype))
-    try:
-        array = np.array(items)
-    except ValueError:
-        raise fail("shape-mismatch", "the rows of a tensor are of one length", span) from None
-    if array.dtype.kind not in "biuf":
-        raise fail("type-mismatch", "`tensor` takes numbers or truth values", span, describe(items))
-    natural = {"b": "bool", "f": "f32"}.get(array.dtype.kind, "i64")
-    name = dtype.name if dtype is not None else natural
-    if array.size:
-        fractions = array[array != np.floor(array)] if array.dtype.kind == "f" else array
-        for number in (*fractions.flat[:1], array.min(), array.max()):
-            require_fit(number.item(), name, span)
-    with context.builder.at(arguments.span):
-        return context.builder.constant(array, name)
 
 
 class _Operators(dict[str, Intrinsic]):
@@ -202,10 +163,5 @@ _CONTENT: dict[Any, Any] = {
     Kind.TENSOR: _tensor,
 }
 
-FOREIGN_NAMES: dict[str, Any] = {
-    "infinity": math.inf,
-    "onnx": Namespace("onnx", _Operators()),
-    "sizes": Intrinsic("sizes", sizes),
-    "tensor": Intrinsic("tensor", tensor),
-}
-"""Built-in names that such programs use."""
+OPERATORS = Namespace("onnx", _Operators())
+"""What the name `onnx` stands for."""

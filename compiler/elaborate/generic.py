@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from netlang import syntax
@@ -51,11 +51,12 @@ def _check(modules: Modules, module: LoadedModule, definition: syntax.Definition
         context.record(error)
     except (Reported, Abandoned):
         pass
-    yield from (d for d in context.diagnostics if _is_certain(d))
+    yield from (d for d in context.diagnostics if is_certain(d))
 
 
-def _is_certain(diagnostic: Diagnostic) -> bool:
-    if diagnostic.code in CERTAIN:
+def is_certain(diagnostic: Diagnostic, certain: frozenset[str] = CERTAIN) -> bool:
+    """Whether a fault does not depend on what is open. `certain`: codes of which all are so."""
+    if diagnostic.code in certain:
         return True
     sizes = (diagnostic.expected or "", diagnostic.found or "")
     return diagnostic.code == "shape-mismatch" and all(size.isdigit() for size in sizes)
@@ -84,17 +85,12 @@ def _stand_in(
 ) -> Any:
     if parameter.default is not None:
         return default_setting(context, definition, parameter, environment, parameter.span)
-    return {
-        "int": symbol(parameter.name),
-        "ints": symbol(parameter.name),
-        "float": 0.5,
-        "floats": (0.5,),
-        "bool": True,
-        "str": "",
-        "init": Init("zeros", tuple((key, 0.0) for key in INITIALIZERS["zeros"].defaults)),
-        "layer": Intrinsic(parameter.name, _any_layer),
-        "schedule": 0.001,
-    }[setting_type(parameter)]
+    return any_setting(parameter)
+
+
+def any_setting(parameter: syntax.Parameter) -> Any:
+    """What stands for a setting that is not known."""
+    return _ANY[setting_type(parameter)](parameter.name)
 
 
 def _any_layer(context: Context, arguments: Arguments) -> Any:
@@ -102,6 +98,20 @@ def _any_layer(context: Context, arguments: Arguments) -> Any:
     if len(arguments.positional) + len(arguments.keywords) != 1:
         raise Abandoned
     return identity(context, arguments)
+
+
+_ANY: dict[str, Callable[[str], Any]] = {
+    "int": symbol,
+    "ints": symbol,
+    "float": lambda name: 0.5,
+    "floats": lambda name: (0.5,),
+    "bool": lambda name: True,
+    "str": lambda name: "",
+    "init": lambda name: Init("zeros", tuple((key, 0.0) for key in INITIALIZERS["zeros"].defaults)),
+    "layer": lambda name: Intrinsic(name, _any_layer),
+    "schedule": lambda name: 0.001,
+}
+"""By its type: what stands for a setting of this name."""
 
 
 def _open_type(type_: syntax.TypeName, environment: Environment) -> TensorType:

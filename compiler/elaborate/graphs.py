@@ -8,21 +8,20 @@ from functools import partial
 from typing import Any
 
 from netlang import syntax
-from netlang.diagnostics import Diagnostic, DiagnosticError, Label, did_you_mean, fail
-from netlang.dims import Size, symbol
+from netlang.diagnostics import DiagnosticError, Label, did_you_mean, fail
+from netlang.dims import symbol
 from netlang.source import Span
 from netlang.types import TensorType
 
 from ..builder import Builder
-from ..demands import Comparison, Demand
 from ..ir import Graph, Init, Value
-from .arguments import Arguments
 from .averaging import average_path
 from .calls import call, create_model, entry_of
-from .context import Abandoned, Context, Frame, Reported, is_library
+from .context import Abandoned, Context, Frame, Reported
+from .entries import declare_inputs, declare_outputs
 from .modules import LoadedModule, Modules
 from .naming import Instance
-from .patterns import closed_type, dim_names, setting_type, split_parameters
+from .patterns import closed_type, dim_names, split_parameters
 from .phases import where_split
 from .settings import checked_setting, default_setting
 from .training import TrainPlan, apply_optimizer, parameter_gradients, pending_states, update
@@ -34,6 +33,9 @@ class Blueprint:
     """A model with everything that decides its graphs: where it is defined, its settings, its `train` block.
 
     frozen: patterns of the names of parameters that are not trained, such as `encoder.*`.
+    sketch: whether only faults are wanted. The graphs then lack what is once more as it was before: rounds of a
+        `repeat`, updates of parameters.
+    generic: whether some settings stand for any, so that what cannot be decided is passed over.
     """
 
     modules: Modules
@@ -42,6 +44,8 @@ class Blueprint:
     train: syntax.Train | None
     settings: Mapping[str, Any]
     frozen: tuple[str, ...] = ()
+    sketch: bool = False
+    generic: bool = False
 
     @property
     def span(self) -> Span:
@@ -82,15 +86,15 @@ def find_model(context: Context, blueprint: Blueprint) -> Function:
 
 def forward_graph(blueprint: Blueprint, entry: str, dims: Mapping[str, int]) -> Graph:
     """Inference: one entry of the model."""
-    context = Context(Builder(entry), dims=dims, frozen=blueprint.frozen)
+    context = _context(blueprint, entry, dims)
     with _faults(context):
         model = _create(context, blueprint)
         target = entry_of(model, entry, blueprint.span)
-        arguments = _entry_inputs(context, target, blueprint.span)
-        _settle(context)
+        arguments = declare_inputs(context, target, blueprint.span)
+        context.finish()
         result = call(context, target, arguments)
-        _settle(context)
-        _outputs(context, target, result)
+        context.finish()
+        declare_outputs(context, target, result)
     return _finished(context, blueprint)
 
 
@@ -108,7 +112,7 @@ def train_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
     with _faults(context):
         updates = list(plan.states.items()) if plan.phases else _updates(context, blueprint, plan)
         _losses(context, plan)
-        _settle(context)
+        context.finish()
         _next_states(context, model)
         for name, value in updates:
             context.builder.output(name, value, "next")
@@ -186,9 +190,8 @@ def flat_step(blueprint: Blueprint, parts: int) -> FlatStep:
     _require_optimizer(blueprint, plan)
     clips = plan.clip is not None
     count = 1 if clips else parts
-    own = {
-        decay: replace(plan, instances={}, averages={}) for decay in (True, False)
-    }  # each graph has states of its own
+    # Each of the two graphs has optimizer states of its own.
+    own = {decay: replace(plan, instances={}, averages={}) for decay in (True, False)}
     apply = {decay: _flat_apply(blueprint, plan, count, decay) for decay, plan in own.items()}
     return FlatStep(_flat_combine(parts) if clips else None, apply, plan.clip)
 
@@ -242,6 +245,12 @@ def train_plan(blueprint: Blueprint) -> TrainPlan:
     return _run_train(blueprint, {}, "train", training=True)[2]
 
 
+def _context(blueprint: Blueprint, name: str, dims: Mapping[str, int], **mode: Any) -> Context:
+    """A new elaboration, of the graph called `name`."""
+    own = {"frozen": blueprint.frozen, "sketch": blueprint.sketch, "generic": blueprint.generic}
+    return Context(Builder(name), dims=dims, **own, **mode)
+
+
 class _faults:
     """Raises at its end everything that was recorded inside, together with the fault that ended it."""
 
@@ -257,10 +266,6 @@ class _faults:
             self._context.finish()
         if kind is None or isinstance(error, Reported | Abandoned):
             self._context.finish()
-
-
-def _settle(context: Context) -> None:
-    context.finish()
 
 
 def _create(context: Context, blueprint: Blueprint) -> Model:
@@ -313,81 +318,6 @@ def _set(
     environment.set(parameter.name, value)
 
 
-def _entry_inputs(context: Context, entry: Entry, user: Span) -> Arguments:
-    """Declares the inputs of an entry in the graph. Faults of a library model show where the `user` names it."""
-    environment = Environment(entry.model.environment)
-    name = entry.definition.name.span
-    borrowed = is_library(name) and not is_library(user)
-    arguments = Arguments(user if borrowed else name, implicit=True)
-    settings, tensors = split_parameters(entry.definition)
-    own = settings if entry.definition.kind == "entry" else ()
-    for parameter in (parameter for group in entry.definition.parameters for parameter in group):
-        if parameter in own and parameter.default is None:
-            value = _number_input(context, parameter)
-            environment.set(parameter.name, value)
-        elif parameter in tensors and not isinstance(parameter.default, syntax.NoneLiteral):
-            assert isinstance(parameter.type, syntax.TypeName)
-            type_ = closed_type(context, parameter.type, environment)
-            value = context.builder.input(parameter.name, type_, loc=parameter.span)
-            context.origins[value] = parameter.span
-        else:
-            continue
-        if value is not None:
-            arguments.keywords[parameter.name] = (value, parameter.span)
-    return arguments
-
-
-def _number_input(context: Context, parameter: syntax.Parameter) -> Any:
-    """What is given for a number of an entry when it runs: a size for an `int`, a scalar for a `float`, else None."""
-    b, type_ = context.builder, setting_type(parameter)
-    if parameter.name in context.dims:
-        return context.dims[parameter.name]
-    if type_ not in ("int", "float"):
-        return None
-    if type_ == "float":
-        value = b.input(parameter.name, TensorType("f32"), loc=parameter.span)
-        context.origins[value] = parameter.span
-        return value
-    size = b.fresh(parameter.name)  # of the numbers below it, which is how a number of the graph becomes a size
-    value = b.input(parameter.name, TensorType("i64"), size=str(size), loc=parameter.span)
-    context.origins[value] = parameter.span
-    context.demand(_not_negative(parameter, size))
-    b.arange(b.constant(0), value, b.constant(1), count=size)
-    return size
-
-
-def _not_negative(parameter: syntax.Parameter, size: Size) -> Demand:
-    """What must hold of a number that is a size."""
-    title = (f"`{parameter.name}` is a number of things, and cannot be ", size)
-    fault = Diagnostic("bad-value", "", Label(parameter.span), expected="0 or more")
-    return Demand(Comparison(size, ">=", 0), title, (), fault)
-
-
-def _outputs(context: Context, entry: Entry, result: Any) -> None:
-    values = result if isinstance(result, tuple) else (result,)
-    names = output_names(entry.definition, len(values))
-    taken = {i.name for i in context.builder.inputs}
-    for name, value in zip(names, values, strict=True):
-        if not isinstance(value, Value):
-            raise fail("wrong-result", "an entry returns tensors", entry.definition.name.span)
-        context.builder.output(f"{name}_out" if name in taken else name, value)
-
-
-def output_names(definition: syntax.Definition, count: int) -> list[str]:
-    """Names of an entry's results: `output`, or for several what is written after `return`."""
-    if count == 1:
-        return ["output"]
-    last = next((s for s in reversed(definition.body.statements) if isinstance(s, syntax.Return)), None)
-    items = last.value.items if last is not None and isinstance(last.value, syntax.Tuple) else ()
-    names: list[str] = []
-    for index in range(count):
-        item = items[index] if index < len(items) else None
-        name = item.function if isinstance(item, syntax.Call) else item
-        called = name.name if isinstance(name, syntax.Name) else f"output_{index}"
-        names.append(called if called not in names else f"{called}_{index}")
-    return names
-
-
 def _run_train(
     blueprint: Blueprint,
     dims: Mapping[str, int],
@@ -400,7 +330,7 @@ def _run_train(
     """Executes the `train` block of a model; phases update their parameters where `updates` says so."""
     from .statements import execute_all
 
-    context = Context(Builder(name), training=training, dims=dims, row_sites=row_sites, frozen=blueprint.frozen)
+    context = _context(blueprint, name, dims, training=training, row_sites=row_sites)
     plan = TrainPlan(updates=updates)
     with _faults(context):
         train = blueprint.train
@@ -408,7 +338,7 @@ def _run_train(
             raise fail("no-loss", f"`{blueprint.model}` has no `train` block", blueprint.span,
                        help=f"add `train {blueprint.model} {{ … }}` with a loss to minimize")  # fmt: skip
         model = plan.model = _create(context, blueprint)
-        _settle(context)
+        context.finish()
         environment = Environment(model.environment)
         for parameter in train.parameters:
             _set(context, model.function.definition, parameter, blueprint, environment)
@@ -416,7 +346,7 @@ def _run_train(
         frame = Frame("train", blueprint.model, definitions=(train,), environment=environment, train=plan)
         with context.call(Label(train.model.span), frame):
             execute_all(context, train.body.statements, environment)
-        _settle(context)
+        context.finish()
         if plan.loss is None:
             computed = isinstance(environment.names.get("loss"), Value)
             example = "`minimize loss`" if computed else "`minimize cross_entropy(forward(image), label)`, for example"

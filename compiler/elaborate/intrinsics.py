@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from netlang.diagnostics import fail
 from netlang.dims import Size
 from netlang.source import Span
@@ -15,8 +17,9 @@ from .arguments import Arguments
 from .axis_patterns import rearrange
 from .context import Context
 from .differentiation import grad, jvp, vjp
+from .numbers import require_fit
 from .opcalls import require_sizes
-from .values import Intrinsic, describe, is_size
+from .values import DType, Intrinsic, describe, is_size
 
 
 def identity(context: Context, arguments: Arguments) -> Any:
@@ -25,6 +28,16 @@ def identity(context: Context, arguments: Arguments) -> Any:
     if not values or arguments.keywords:
         raise fail("missing-argument", "`identity` takes a value", arguments.span, help="write `identity(x)`")
     return values[0] if len(values) == 1 else tuple(values)
+
+
+def sizes(context: Context, arguments: Arguments) -> tuple[Size, ...]:
+    """`sizes(x)`: the sizes of the dimensions of a tensor, as a list."""
+    if len(arguments.positional) == 1 and not arguments.keywords:
+        value, span = arguments.positional[0]
+        if isinstance(value, Value):
+            return value.type.shape
+        raise fail("not-a-tensor", "`sizes` takes a tensor", span, describe(value))
+    raise fail("missing-argument", "`sizes` takes one tensor", arguments.span, help="write `sizes(x)`")
 
 
 def product(context: Context, arguments: Arguments) -> Size:
@@ -207,10 +220,36 @@ def _constant(context: Context, arguments: Arguments, value: float) -> Value:
         return context.builder.full(shape=shape, value=value)
 
 
+def tensor(context: Context, arguments: Arguments) -> Value:
+    """`tensor([[1, 2], [3, 4]])`: a constant of these numbers, f32 or i64; another element type stands behind them."""
+    if not 1 <= len(arguments.positional) <= 2 or arguments.keywords:
+        raise fail("missing-argument", "`tensor` takes a list of numbers", arguments.span,
+                   help="write `tensor([0.5, 2])`, or `tensor([1, 2], i32)`")  # fmt: skip
+    (items, span), *rest = arguments.positional
+    dtype = rest[0][0] if rest else None
+    if dtype is not None and not isinstance(dtype, DType):
+        raise fail("type-mismatch", "behind its numbers `tensor` takes an element type", rest[0][1], describe(dtype))
+    try:
+        array = np.array(items)
+    except ValueError:
+        raise fail("shape-mismatch", "the rows of a tensor are of one length", span) from None
+    if array.dtype.kind not in "biuf":
+        raise fail("type-mismatch", "`tensor` takes numbers or truth values", span, describe(items))
+    natural = {"b": "bool", "f": "f32"}.get(array.dtype.kind, "i64")
+    name = dtype.name if dtype is not None else natural
+    if array.size:
+        fractions = array[array != np.floor(array)] if array.dtype.kind == "f" else array
+        for number in (*fractions.flat[:1], array.min(), array.max()):
+            require_fit(number.item(), name, span)
+    with context.builder.at(arguments.span):
+        return context.builder.constant(array, name)
+
+
 INTRINSICS: dict[str, Intrinsic] = {
     function.__name__: Intrinsic(function.__name__, function)
     for function in (
         identity,
+        sizes,
         product,
         rearrange,
         rank,
@@ -222,6 +261,7 @@ INTRINSICS: dict[str, Intrinsic] = {
         bernoulli_like,
         zeros,
         ones,
+        tensor,
         grad,
         vjp,
         jvp,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from netlang import syntax
@@ -19,7 +20,6 @@ from ..initializers import INITIALIZERS
 from ..op import Op
 from ..ops import OPS
 from .context import Context, Frame
-from .foreign import FOREIGN_NAMES
 from .intrinsics import INTRINSICS
 from .values import DType, Environment, Function, Lazy, Namespace, OpFunction
 
@@ -255,13 +255,26 @@ class Environments:
 def builtin_environment() -> Environment:
     """Operators, intrinsics, dtypes, and `ops`, which has the operators where the library shadows their names."""
     environment = Environment()
-    operators = {name: OpFunction(op) for name, op in OPS.items() if not _is_internal(op)}
-    environment.names.update(operators)
+    environment.names.update(_operators())
     environment.names.update(INTRINSICS)
     environment.names.update({name: DType(name) for name in DTYPES})
-    environment.set("ops", Namespace("ops", dict(operators)))
-    environment.names.update(FOREIGN_NAMES)
+    environment.set("ops", Namespace("ops", dict(_operators())))
+    environment.set("infinity", math.inf)
+    environment.set("onnx", Lazy(_foreign_operators))
     return environment
+
+
+def _foreign_operators() -> Namespace:
+    """`onnx`. Few programs name it, and importing the ONNX package takes longer than most take to check."""
+    from .foreign import OPERATORS
+
+    return OPERATORS
+
+
+@cache
+def _operators() -> Mapping[str, OpFunction]:
+    """The operators that a program can name."""
+    return {name: OpFunction(op) for name, op in OPS.items() if not _is_internal(op)}
 
 
 def _is_internal(op: Op) -> bool:

@@ -21,12 +21,10 @@ from .context import Context, Reported
 from .differentiation import recomputed
 from .expressions import evaluate, evaluate_init
 from .messages import check_condition
-from .naming import Repeated
 from .patterns import closed_type, dim_names, open_names, pattern_of
 from .provenance import size_origin
+from .repetition import repeat
 from .values import POISON, Environment, Poison, describe
-
-MAX_REPEAT = 10_000
 
 
 def execute_all(context: Context, statements: Iterable[syntax.Statement], environment: Environment) -> None:
@@ -301,50 +299,11 @@ def _when(context: Context, statement: syntax.WhenTraining, environment: Environ
         execute_all(context, block.statements, environment)
 
 
-def _repetitions(context: Context, expr: syntax.Expr, environment: Environment) -> int:
-    """How often a `repeat` runs. Raises not-compile-time, type-mismatch, bad-value, and Reported."""
-    count = evaluate(context, expr, environment)
-    if isinstance(count, Poison):
-        raise Reported
-    if isinstance(count, float) and count.is_integer():
-        count = int(count)
-    if isinstance(count, bool) or not isinstance(count, int):
-        code = "not-compile-time" if isinstance(count, Dim | Value) else "type-mismatch"
-        help = None if code == "type-mismatch" else "`loop i from 1 to n carry x = … { … }` repeats at run time"
-        raise fail(code, "`repeat` needs a whole number known while compiling", expr.span, describe(count), help=help)
-    if not 0 <= count <= MAX_REPEAT:
-        raise fail("bad-value", f"`repeat` cannot run {count} times", expr.span,
-                   expected=f"0 to {MAX_REPEAT}", found=count)  # fmt: skip
-    return count
-
-
 def _repeat(context: Context, statement: syntax.Repeat, environment: Environment, recompute: bool = False) -> None:
-    count = _repetitions(context, statement.count, environment)
-    frame = context.frame
-    outer, frame.namer = frame.namer, Repeated(frame.namer)
-    lets = [name for inner in statement.body.statements for name in _let_names(inner)]
-    try:
-        for index in range(count):
-            context.step(statement.span)
-            frame.namer.start(index)
-            for name in lets:  # each round makes its own, and sees again what the name meant before
-                environment.names.pop(name, None)
-            if statement.index is not None:
-                environment.set(statement.index.name, index)
-            run = partial(execute_all, context, statement.body.statements, environment)
-            if recompute:
-                recomputed(context, environment, statement.span, run)
-            else:
-                run()
-            if frame.has_returned:
-                break
-    finally:
-        frame.namer = outer
-
-
-def _let_names(statement: syntax.Statement) -> list[str]:
-    is_let = isinstance(statement, syntax.Assign) and statement.keyword == "let"
-    return [name.name for name in syntax.bound_names(statement)] if is_let else []
+    run = partial(execute_all, context, statement.body.statements, environment)
+    if recompute:
+        run = partial(recomputed, context, environment, statement.span, run)
+    repeat(context, statement, environment, run)
 
 
 def _assert(context: Context, statement: syntax.Assert, environment: Environment) -> None:

@@ -217,6 +217,8 @@ def apply_optimizer(
     number = b.add(step if count == 1 else b.mul(step, float(count)), before + 1.0)
     results: list[tuple[str, Value]] = []
     states: list[tuple[str, Value]] = []
+    if context.sketch:
+        trained, grads = _one_of_each_type(trained, grads)
     for variable, grad in zip(trained, grads, strict=True):
         path = optimizer_path(variable.name, plan.name)
         instance = plan.instances.setdefault(path, Instance(path, "optimizer"))
@@ -228,6 +230,14 @@ def apply_optimizer(
         new = [value for _, value in results]
         states += new_averages(context, plan.average, plan.averages, trained, new, number)
     return results + states
+
+
+def _one_of_each_type(trained: list[Variable], grads: list[Value]) -> tuple[list[Variable], list[Value]]:
+    """The first parameter of each type, and its gradient: to an optimizer the others are the same."""
+    found: dict[tuple[TensorType, bool], tuple[Variable, Value]] = {}
+    for variable, grad in zip(trained, grads, strict=True):
+        found.setdefault((variable.value.type, variable.decay), (variable, grad))
+    return [variable for variable, _ in found.values()], [grad for _, grad in found.values()]
 
 
 def optimizer_path(parameter: str, phase: str | None = None) -> str:

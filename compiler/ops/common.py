@@ -73,6 +73,17 @@ def number(e: Emitter, size: Size, dtype: str) -> str:
     return e.node("Cast", e.size(size), to=e.onnx_dtype(dtype))
 
 
+def swaps_last(perm: tuple[int, ...]) -> bool:
+    """Whether a transposition swaps the last two axes and leaves the others."""
+    rank = len(perm)
+    return rank >= 2 and perm == (*range(rank - 2), rank - 1, rank - 2)
+
+
+def behind_reshape(e: Emitter, name: str, rank: int) -> str:
+    """The same, which takes no time, but ONNX Runtime does not see what computes it, and fuses nothing with that."""
+    return e.node("Reshape", name, e.constant(np.zeros(rank, np.int64)))  # 0 for a size that stays
+
+
 def total(b: Builder, values: Sequence[Value]) -> Value:
     """The sum of some values, of which there is at least one."""
     first, *others = values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def _conv_numpy(x: np.ndarray, w: np.ndarray, stride: Ints, padding: Ints, dilat
     window = Window(w.shape[2:], stride, padding, dilation)
     columns = _columns(window.views(x), groups)
     results = window.results(x.shape[2:])
-    weights = w.reshape(groups, w.shape[0] // groups, -1)
+    weights = w.reshape(groups, w.shape[0] // groups, math.prod(w.shape[1:]))
     return (weights @ columns).reshape(x.shape[0], w.shape[0], *results)
 
 
@@ -87,7 +88,8 @@ def _columns(views: np.ndarray, groups: int) -> np.ndarray:
     n, c = views.shape[:2]
     axes = (views.ndim - 2) // 2
     moved = np.moveaxis(views, range(2 + axes, 2 + 2 * axes), range(2, 2 + axes))
-    return moved.reshape(n, groups, c // groups * int(np.prod(views.shape[2 + axes :])), -1)
+    results, elements = math.prod(views.shape[2 : 2 + axes]), math.prod(views.shape[2 + axes :])
+    return moved.reshape(n, groups, c // groups * elements, results)
 
 
 def _conv_transpose_numpy(
@@ -95,8 +97,8 @@ def _conv_transpose_numpy(
 ) -> np.ndarray:
     window = Window(w.shape[2:], stride, padding, dilation)
     n, axes = g.shape[0], len(size)
-    grouped = g.reshape(n, groups, w.shape[0] // groups, -1)
-    weights = w.reshape(groups, w.shape[0] // groups, -1)
+    grouped = g.reshape(n, groups, w.shape[0] // groups, math.prod(g.shape[2:]))
+    weights = w.reshape(groups, w.shape[0] // groups, math.prod(w.shape[1:]))
     columns = weights.swapaxes(-1, -2) @ grouped
     parts = columns.reshape(n, groups * w.shape[1], *w.shape[2:], *g.shape[2:])
     return window.fill(size, np.moveaxis(parts, range(2, 2 + axes), range(2 + axes, 2 + 2 * axes)))
@@ -107,7 +109,7 @@ def _weight_gradient_numpy(
 ) -> np.ndarray:
     window = Window(kernel, stride, padding, dilation)
     columns = _columns(window.views(x), groups)
-    grouped = g.reshape(g.shape[0], groups, g.shape[1] // groups, -1)
+    grouped = g.reshape(g.shape[0], groups, g.shape[1] // groups, math.prod(g.shape[2:]))
     total = (grouped @ columns.swapaxes(-1, -2)).sum(0)
     return total.reshape(g.shape[1], x.shape[1] // groups, *kernel)
 
@@ -210,6 +212,7 @@ OPERATORS: tuple[Op, ...] = (
             S((3, 2, 5, 5), (4, 2, 5, 5), **_PLAIN, torch=_torch_conv),
             S((2, 3, 8), (4, 3, 3), **_LINE, torch=_torch_conv),
             S((2, 2, 4, 5, 6), (3, 2, 2, 2, 2), **_SOLID, torch=_torch_conv),
+            S((0, 4, 5, 5), (6, 2, 3, 3), groups=2, **_SAME, torch=_torch_conv),
             Bad((2, 3, 6, 6), (4, 2, 3, 3), **_SAME, code="shape-mismatch"),
             Bad((2, 3, 2, 2), (4, 3, 3, 3), **_PLAIN, code="shape-mismatch"),
             Bad((2, 3, 6), (4, 3, 3, 3), **_SAME, code="rank-mismatch"),
@@ -234,6 +237,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 5, 4, 4), (5, 3, 1, 1), size=(4, 4), **_PLAIN, torch=_torch_conv_transpose),
             S((2, 4, 3, 3), (4, 1, 1, 1), size=(3, 3), groups=4, **_PLAIN, torch=_torch_conv_transpose),
             S((2, 4, 4), (4, 3, 3), size=(8,), **_LINE, torch=_torch_conv_transpose),
+            S((0, 6, 5, 5), (6, 2, 3, 3), size=(5, 5), groups=2, **_SAME),
             Bad((2, 4, 6, 6), (4, 3, 3, 3), size=(7, 6), **_SAME, code="shape-mismatch"),
             Bad((2, 4, 6, 6), (5, 3, 3, 3), size=(6, 6), **_SAME, code="shape-mismatch"),
             Bad((2, 4, 6, 6), (4, 3, 3, 3), size=(6,), **_SAME, code="bad-value"),
@@ -257,6 +261,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 4, 4), (2, 5, 4, 4), kernel=(1, 1), **_PLAIN, torch=_torch_weight_gradient),
             S((3, 2, 5, 5), (3, 4, 1, 1), kernel=(5, 5), **_PLAIN, torch=_torch_weight_gradient),
             S((2, 3, 8), (2, 4, 4), kernel=(3,), **_LINE, torch=_torch_weight_gradient),
+            S((0, 4, 5, 5), (0, 6, 5, 5), kernel=(3, 3), groups=2, **_SAME),
             Bad((2, 3, 6, 6), (2, 4, 5, 6), kernel=(3, 3), **_SAME, code="shape-mismatch"),
             Bad((2, 3, 6, 6), (3, 4, 6, 6), kernel=(3, 3), **_SAME, code="shape-mismatch"),
             Bad((2, 3, 6, 6), (2, 4, 6, 6), kernel=(3, 3), groups=2, **_SAME, code="shape-mismatch"),

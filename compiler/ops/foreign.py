@@ -1,13 +1,13 @@
-"""Operators that are none of the table's: kept as their ONNX node, forward only."""
+"""Operators that are none of the table's: kept as their ONNX node, forward only.
+
+The ONNX package is imported where it is used: it takes longer to import than most programs take to check.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
-
-import onnx
-from onnx import helper
 
 from netlang.diagnostics import fail
 from netlang.dims import Size
@@ -17,6 +17,8 @@ from ..op import Op
 from .subgraphs import free_names, graphs_of, rename_values
 
 if TYPE_CHECKING:
+    import onnx
+
     from ..builder import Builder
     from ..emit import Emitter
     from ..ir import Node
@@ -34,7 +36,9 @@ class OpaqueType(TensorType):
 
     @property
     def proto(self) -> onnx.TypeProto:
-        return onnx.TypeProto.FromString(self.content)
+        from onnx import TypeProto
+
+        return TypeProto.FromString(self.content)
 
     def __str__(self) -> str:
         return f"opaque({self.proto.WhichOneof('value')})"
@@ -64,7 +68,9 @@ class ForeignNode:
 
     @property
     def node(self) -> onnx.NodeProto:
-        return onnx.NodeProto.FromString(self.content)
+        from onnx import NodeProto
+
+        return NodeProto.FromString(self.content)
 
     @property
     def baseline(self) -> int:
@@ -74,9 +80,13 @@ class ForeignNode:
     @property
     def ceiling(self) -> int:
         """The highest operator set of ONNX's own domain in which the node means the same."""
-        return self.until if self.node.domain == "" else onnx.defs.onnx_opset_version()
+        from onnx import defs
+
+        return self.until if self.node.domain == "" else defs.onnx_opset_version()
 
     def __str__(self) -> str:
+        from onnx import helper
+
         node = self.node
         attributes = ", ".join(str(helper.printable_attribute(attribute)) for attribute in node.attribute)
         return f"{node.domain}:{node.op_type}({attributes})" if node.domain else f"{node.op_type}({attributes})"
@@ -84,7 +94,9 @@ class ForeignNode:
 
 def renamed(node: onnx.NodeProto) -> onnx.NodeProto:
     """`node` without its name, its inputs, results and captures called as in `ForeignNode`."""
-    kept = onnx.NodeProto(op_type=node.op_type, domain=node.domain)
+    from onnx import NodeProto
+
+    kept = NodeProto(op_type=node.op_type, domain=node.domain)
     kept.input.extend(f"x{i}" if name else "" for i, name in enumerate(node.input))
     kept.output.extend(f"y{i}" if name else "" for i, name in enumerate(node.output))
     kept.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
@@ -108,12 +120,13 @@ def _types(types: Sequence[TensorType], attrs: dict[str, Any]) -> tuple[TensorTy
 
 def _numpy(*inputs: Any, node: ForeignNode, **_: Any) -> tuple[Any, ...]:
     """By the ONNX package's reference implementation."""
+    from onnx import TypeProto, helper
     from onnx.reference import ReferenceEvaluator
 
     proto = node.node
     names = [*(name for name in proto.input if name), *free_names(proto)]
     results = [name for name in proto.output if name]
-    untyped = onnx.TypeProto()
+    untyped = TypeProto()
     graph = helper.make_graph(
         [proto],
         "foreign",
@@ -137,6 +150,8 @@ def _no_gradient(b: Builder, node: Node, *_: Any) -> NoReturn:
 
 
 def _onnx(e: Emitter, node: Node, *inputs: str) -> tuple[str, ...]:
+    from onnx import helper
+
     foreign: ForeignNode = node.attributes["node"]
     proto = foreign.node
     if proto.domain:

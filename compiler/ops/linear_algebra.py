@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netlang.diagnostics import fail
+from netlang.dims import Size
 
 from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
-from .common import product
+from .common import behind_reshape, product, swaps_last
 from .reference import torch
 
 if TYPE_CHECKING:
@@ -34,11 +36,28 @@ def _matmul_vjp(b: Builder, g: Value, y: Value, x: Value, w: Value) -> tuple[Val
 
 def _matmul_onnx(e: Emitter, node: Node, x: str, w: str) -> str:
     """A product over no elements is zeros, which ONNX Runtime's FusedMatMul writes into the first matrix only."""
-    type_ = node.outputs[0].type
+    type_, types = node.outputs[0].type, [value.type for value in node.inputs]
     known = [size for size in type_.shape if isinstance(size, int)]
-    if node.inputs[0].type.shape[-1] == 0 and len(known) == type_.rank:
+    inner = types[0].shape[-1]
+    if inner == 0 and len(known) == type_.rank:
         return e.constant(np.zeros(known, numpy_dtype(type_.dtype)))
+    both = min(each.rank for each in types) > 2
+    x, w = (_apart(e, name, each.shape, inner, both) for name, each in zip((x, w), types, strict=True))
     return e.node("MatMul", x, w)
+
+
+def _apart(e: Emitter, name: str, shape: Sequence[Size], inner: Size, both: bool) -> str:
+    """A factor of a product, of `both` batches or of one, kept from becoming one FusedMatMul with its transposition
+    where that is wrong: where there may be no elements to multiply, or where the axis that was moved behind the batch
+    may be empty, by which ONNX Runtime ends the process."""
+    perm, last = e.transposition(name), len(shape) - 1
+    if perm is None or last < 2:
+        return name
+    moves = both and perm in ((*range(1, last), 0, last), (*range(1, last + 1), 0))
+    sizes = (inner, shape[perm.index(0)]) if moves else (inner,)
+    if not (moves or swaps_last(perm)) or all(isinstance(size, int) and size for size in sizes):
+        return name
+    return behind_reshape(e, name, len(shape))
 
 
 def _det_vjp(b: Builder, g: Value, y: Value, x: Value) -> tuple[Value]:

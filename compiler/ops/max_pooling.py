@@ -89,7 +89,7 @@ def _indexed_numpy(x: np.ndarray, **geometry: Any) -> tuple[np.ndarray, np.ndarr
     window = pooling_window(**geometry)
     views = window.views(x, -np.inf)
     counts = views.shape[2 : x.ndim]
-    flat = views.reshape(*x.shape[:2], *counts, -1)
+    flat = views.reshape(*x.shape[:2], *counts, math.prod(window.kernel))
     elements = np.unravel_index(flat.argmax(-1), window.kernel)
     place = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *(1,) * len(counts))
     for axis, element in enumerate(elements):
@@ -193,6 +193,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 6, 7), **_SPARSE, torch=_torch_max_pool),
             S((2, 1, 5, 6), **_FAR, torch=_torch_max_pool),
             S((2, 3, 3, 4, 2), **_SOLID, torch=_torch_max_pool),
+            S((0, 3, 7, 6), **_OVERLAP, torch=_torch_max_pool),
             Bad((2, 3, 1, 4), **_TILES, code="shape-mismatch"),
             Bad((2, 3), **_LINE, code="rank-mismatch"),
             Bad((2, 3, 4), **_TILES, code="bad-value"),

@@ -6,6 +6,7 @@ thirds for mean and variance, a seventh for neighbouring channels (2²⁰ elemen
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def _group_norm(b: Builder, x: Value, scale: Value, shift: Value, groups: Size, 
 
 
 def _group_norm_numpy(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, groups: int, eps: float) -> np.ndarray:
-    rows = x.reshape(x.shape[0], groups, -1)
+    rows = x.reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups)
     centred = rows - rows.mean(-1, keepdims=True)
     normal = centred / np.sqrt(np.mean(centred * centred, -1, keepdims=True) + np.asarray(eps, x.dtype))
     shape = (-1, *(1,) * (x.ndim - 2))
@@ -76,7 +77,7 @@ def _normalized(e: Emitter, rows: str, groups: Size, eps: float, dtype: np.dtype
     if dtype != np.float64 and isinstance(groups, int):
         ones, zeros = e.constant(np.ones(groups, dtype)), e.constant(np.zeros(groups, dtype))
         return e.node("InstanceNormalization", rows, ones, zeros, epsilon=eps)
-    last = e.constant(np.array([-1]))
+    last = e.constant(np.array([2]))
     centred = e.node("Sub", rows, e.node("ReduceMean", rows, last))
     variance = e.node("ReduceMean", e.node("Mul", centred, centred), last)
     return e.node("Div", centred, e.node("Sqrt", e.node("Add", variance, e.constant(np.array(eps, dtype)))))

@@ -13,7 +13,7 @@ from netlang.types import TensorType
 
 from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
-from .common import divided, normal_axes, product
+from .common import divided, normal_axes, normal_axis, number, product
 from .reference import torch
 from .running import products_of_others
 
@@ -115,7 +115,7 @@ def _reduce_l2_vjp(b: Builder, g: Value, y: Value, x: Value, axis: Axes, keepdim
 
 
 def _logsumexp_numpy(x: np.ndarray, axis: Axes, keepdims: bool) -> np.ndarray:
-    largest = np.max(x, axis=axis, keepdims=True)
+    largest = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(largest), largest, np.zeros_like(largest))
     total = np.log(np.sum(np.exp(x - shift), axis=axis, keepdims=True)) + shift
     return total if keepdims else total.reshape(np.sum(x, axis=axis).shape)
@@ -127,6 +127,19 @@ def _logsumexp_body(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Value:
     shift = b.clip(b.stop_gradient(b.max(x, axis=axis, keepdims=True)), low=-bound, high=bound)
     total = b.add(b.log(b.sum(b.exp(b.sub(x, shift)), axis=axis, keepdims=True)), shift)
     return total if keepdims else b.reshape(total, shape=_reduced(x.type, axis, keepdims).shape)
+
+
+def _mean_onnx(e: Emitter, node: Node, x: str) -> str:
+    """ReduceMean. Of nothing, ONNX Runtime gives 0: where that may be, 0 divided by the number of elements is added."""
+    type_ = node.inputs[0].type
+    mean = _onnx("ReduceMean")(e, node, x)
+    count = product(type_.shape[axis] for axis in normal_axes(node.attributes["axis"], type_.rank))
+    if isinstance(count, int) and count:
+        return mean
+    nothing = e.node("Div", e.constant(np.float32(0)), number(e, count, "f32"))
+    if type_.dtype != "f32":
+        nothing = e.node("Cast", nothing, to=e.onnx_dtype(type_.dtype))
+    return e.node("Add", mean, nothing)
 
 
 # --- positions -----------------------------------------------------------------------------------------------------
@@ -143,8 +156,9 @@ def _arg_numpy(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _arg_onnx(op_type: str) -> Callable[..., str]:
     def lower(e: Emitter, node: Node, x: str) -> str:
-        axis, last = node.attributes["axis"], node.attributes["last"]
-        return e.node(op_type, x, axis=axis, keepdims=0, select_last_index=int(last))
+        # Counted from the left: by an axis below 0, ONNX Runtime reduces nothing where x has no elements.
+        axis = normal_axis(node.attributes["axis"], node.inputs[0].type.rank)
+        return e.node(op_type, x, axis=axis, keepdims=0, select_last_index=int(node.attributes["last"]))
 
     return lower
 
@@ -189,7 +203,7 @@ OPERATORS: tuple[Op, ...] = (
         numpy=_numpy(np.mean),
         vjp=_mean_vjp,
         shape=_reduced,
-        onnx=_onnx("ReduceMean"),
+        onnx=_mean_onnx,
         samples=(
             S((2, 3), torch=torch.mean),
             S((2, 3, 4), axis=(0, 2), torch=torch.mean),
@@ -318,6 +332,7 @@ OPERATORS: tuple[Op, ...] = (
             S((2, 3, 4), axis=1, torch=torch.argmax),
             S(_TIES, axis=0, torch=torch.argmax),
             S(_TIES, axis=1, last=True),
+            S((0, 3), torch=lambda x: x.argmax(-1)),
             Bad((2,), axis=1, code="bad-axis"),
         ),
     ),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-import onnx
+if TYPE_CHECKING:
+    import onnx
 
 
 def graphs_of(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     """The graphs among the attributes of a node, in the order of the attributes' names."""
+    from onnx import AttributeProto
+
     for attribute in sorted(node.attribute, key=lambda attribute: attribute.name):
-        if attribute.type == onnx.AttributeProto.GRAPH:
+        if attribute.type == AttributeProto.GRAPH:
             yield attribute.g
         yield from attribute.graphs
 

@@ -64,7 +64,7 @@ def _unfold_numpy(x: np.ndarray, kernel: Ints, stride: Ints, dilation: Ints | No
     views = pooling_window(kernel, stride, padding, dilation).views(x)
     axes = len(kernel)
     moved = np.moveaxis(views, range(2 + axes, 2 + 2 * axes), range(2, 2 + axes))
-    return moved.reshape(*x.shape[:2], -1, *views.shape[2 : 2 + axes])
+    return moved.reshape(*x.shape[:2], math.prod(kernel), *views.shape[2 : 2 + axes])
 
 
 def _unfold_onnx(e: Emitter, node: Node, x: str) -> str:

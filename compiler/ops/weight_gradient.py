@@ -30,7 +30,7 @@ import numpy as np
 from netlang.dims import Size
 
 from ..dtypes import numpy_dtype
-from .common import product
+from .common import behind_reshape, product
 from .patches import convolved, padded, shifted, sliced
 from .windows import Ints, Window, whole
 
@@ -54,8 +54,10 @@ def choose(channels: int, results: tuple[Size, ...], stride: Ints, groups: int) 
 
 
 def weight_gradient_onnx(e: Emitter, node: Node, x: str, g: str) -> str:
-    """Lowers `conv_weight_gradient`."""
+    """Lowers `conv_weight_gradient`; over no images, the gradient is 0."""
     call = Call(e, node)
+    if call.batch == 0:
+        return e.constant(np.zeros(call.weights, call.dtype))
     return call.lowered(choose(call.channels, call.results, call.window.stride, call.groups), x, g)
 
 
@@ -147,4 +149,8 @@ class Call:
         """g xᵀ, for each group."""
         if self.groups == 1:
             return self.e.node("Gemm", g, x, transB=1)
-        return self.e.node("MatMul", g, self.e.node("Transpose", x, perm=(0, 2, 1)))
+        turned = self.e.node("Transpose", x, perm=(0, 2, 1))
+        columns = product((self.batch, *self.results))
+        if not isinstance(columns, int):  # over no columns, FusedMatMul would not give zeros
+            turned = behind_reshape(self.e, turned, 3)
+        return self.e.node("MatMul", g, turned)

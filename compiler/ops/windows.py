@@ -196,6 +196,6 @@ def onnx_attributes(node: Node, dilation: bool = True) -> dict[str, Any]:
 
 
 def window_of(node: Node) -> Window:
-    """The window of a pooling."""
+    """The window of a node with attributes for it."""
     attributes = node.attributes
     return pooling_window(*(attributes[name] for name in ("kernel", "stride", "padding", "dilation")))

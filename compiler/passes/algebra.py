@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..builder import Builder
-from ..ir import Graph, Value
-from ..op import Op
+from ..ir import Graph
 from . import algebra_arithmetic, algebra_elementwise, algebra_reduction, algebra_shape
-from .algebra_common import Rule
+from .algebra_common import Rule, Simplifier
 from .rebuild import rebuild
 
 TABLES = (algebra_arithmetic.RULES, algebra_elementwise.RULES, algebra_shape.RULES, algebra_reduction.RULES)
@@ -25,15 +21,4 @@ def algebra(graph: Graph) -> Graph:
     `a = mul(x, 2.0); b = mul(a, 0.5); y = add(b, 0.0)` becomes `y = x`. Results may differ by rounding where numbers
     are merged, and in the sign of zeros. Gradients must have been taken: `stop_gradient` goes.
     """
-    return rebuild(graph, builder=_Simplifier(graph.name))
-
-
-class _Simplifier(Builder):
-    """A builder that simplifies each application, those that rules make included: every rule makes a graph smaller."""
-
-    def _emit(self, name: str, inputs: tuple[Value, ...], attrs: dict[str, Any], op: Op) -> tuple[Value, ...]:
-        for rule in RULES.get(name, ()):
-            result = rule(self, *inputs, **attrs)
-            if result is not None:
-                return result if isinstance(result, tuple) else (result,)
-        return super()._emit(name, inputs, attrs, op)
+    return rebuild(graph, builder=Simplifier(graph.name, RULES))

@@ -38,8 +38,8 @@ def subtract_zero(b: Builder, x: Value, y: Value) -> Results | None:
 
 
 def subtract_from_zero(b: Builder, x: Value, y: Value) -> Results | None:
-    """0 - x = -x."""
-    return _stretched(b, b.neg(y), x, y) if uniform(b, x) == 0 else None
+    """0 - x = -x, where there are numbers below 0."""
+    return _stretched(b, b.neg(y), x, y) if uniform(b, x) == 0 and _is_signed(y) else None
 
 
 def subtract_negated(b: Builder, x: Value, y: Value) -> Results | None:
@@ -64,7 +64,7 @@ def multiply_negated(b: Builder, x: Value, y: Value) -> Results | None:
         return b.mul(left.inputs[0], right.inputs[0])
     for negated, factor in ((left, y), (right, x)):
         value = number(b, factor)
-        if negated and value is not None:
+        if negated and value is not None and _is_signed(factor):
             return b.mul(negated.inputs[0], _like(b, factor, -value))
     return None
 
@@ -112,7 +112,7 @@ def negate_difference(b: Builder, x: Value) -> Results | None:
 def negate_scaled(b: Builder, x: Value) -> Results | None:
     """-(x · c) = x · (-c)."""
     product = made_by(b, x, "mul")
-    if product is None:
+    if product is None or not _is_signed(x):
         return None
     for kept, factor in (product.inputs, product.inputs[::-1]):
         value = number(b, factor)
@@ -142,7 +142,7 @@ def plain_power(b: Builder, x: Value, y: Value) -> Results | None:
 def absolute_of_sign_free(b: Builder, x: Value) -> Results | None:
     """|-x| = |x| and ||x|| = |x|."""
     inner = made_by(b, x, "neg") or made_by(b, x, "abs")
-    return b.abs(inner.inputs[0]) if inner else None
+    return b.abs(inner.inputs[0]) if inner and _is_signed(x) else None
 
 
 def _scaled(b: Builder, x: Value, factor: Value) -> tuple[Value, str, Value] | None:
@@ -163,6 +163,11 @@ def _stretched(b: Builder, result: Value, *operands: Value) -> Value:
     """`result` in the shape to which the operands broadcast."""
     shape = broadcast_shape(*operands)
     return result if result.type.shape == shape else b.expand(result, shape=shape)
+
+
+def _is_signed(x: Value) -> bool:
+    """Whether the dtype of x has numbers below 0."""
+    return not x.type.dtype.startswith("u")
 
 
 def _is_harmless(b: Builder, factor: Value) -> bool:

@@ -10,7 +10,7 @@ from ..builder import Builder
 from ..dtypes import numpy_dtype
 from ..ir import Value
 from ..ops import OPS
-from .algebra_common import Results, Rule, broadcast_shape, made_by, uniform
+from .algebra_common import Results, Rule, broadcast_shape, filled, made_by, uniform
 
 UNARY = ("abs", "ceil", "exp", "floor", "log", "logical_not", "neg", "relu", "sign", "sqrt", "tanh")
 BINARY = (
@@ -38,7 +38,7 @@ def compute_uniform(name: str) -> Rule:
         (result,) = OPS[name].infer([x.type for x in operands], {})
         with np.errstate(all="ignore"):
             value = np.asarray(meaning(*arrays), numpy_dtype(result.dtype)).item()
-        return b.full(shape=shape, value=float(value), dtype=result.dtype)
+        return filled(b, shape, value, result.dtype)
 
     return rule
 
@@ -141,11 +141,11 @@ def cast_back(b: Builder, x: Value, dtype: str) -> Results | None:
 
 def cast_uniform(b: Builder, x: Value, dtype: str) -> Results | None:
     """full(2, f32) cast to i64 is full(2, i64)."""
-    filled = made_by(b, x, "full")
-    if filled is None:
+    source = made_by(b, x, "full")
+    if source is None:
         return None
-    value = np.asarray(filled.attributes["value"]).astype(numpy_dtype(x.type.dtype)).astype(numpy_dtype(dtype))
-    return b.full(shape=x.type.shape, value=float(value), dtype=dtype)
+    value = np.asarray(source.attributes["value"]).astype(numpy_dtype(x.type.dtype)).astype(numpy_dtype(dtype))
+    return filled(b, x.type.shape, value.item(), dtype)
 
 
 def identity(b: Builder, x: Value) -> Results | None:

@@ -10,7 +10,7 @@ from netlang.types import FLOATS
 
 from ..builder import Builder, size_of
 from ..ir import Value
-from .algebra_common import Results, Rule, made_by, normalise, number
+from .algebra_common import Results, Rule, filled, made_by, normalise, number
 
 Axes = tuple[int, ...] | None
 
@@ -73,15 +73,17 @@ def of_uniform(count_matters: bool) -> Rule:
     """The sum of n equal numbers is n times the number; their mean, maximum and minimum are the number."""
 
     def rule(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Results | None:
-        filled = made_by(b, x, "full")
+        source = made_by(b, x, "full")
         axes = normalise(axis, x.type.rank)
         sizes = [x.type.shape[a] for a in axes]
         known = [size for size in sizes if isinstance(size, int) and size > 0]
-        if filled is None or len(known) != len(sizes):
+        if source is None or len(known) != len(sizes):
             return None
-        value = filled.attributes["value"] * (math.prod(known) if count_matters else 1)
+        value = source.attributes["value"]
+        if count_matters:
+            value = (value if x.type.dtype in FLOATS else int(value)) * math.prod(known)
         shape = tuple(1 if a in axes else size for a, size in enumerate(x.type.shape))
-        return b.full(shape=shape if keepdims else _without(shape, axes), value=value, dtype=x.type.dtype)
+        return filled(b, shape if keepdims else _without(shape, axes), value, x.type.dtype)
 
     return rule
 

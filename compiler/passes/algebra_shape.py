@@ -6,7 +6,8 @@ from netlang.dims import Size
 
 from ..builder import Builder
 from ..ir import Value
-from .algebra_common import Results, Rule, made_by, swaps_last, uniform
+from ..ops.common import swaps_last
+from .algebra_common import Results, Rule, filled, made_by, uniform
 
 
 def same_shape(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | None:
@@ -34,14 +35,14 @@ def expand_by_ones(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | N
 
 def reshaped_uniform(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | None:
     """A tensor of one number in another shape is filled in that shape."""
-    filled = made_by(b, x, "full")
-    return b.full(shape=shape, value=filled.attributes["value"], dtype=x.type.dtype) if filled else None
+    source = made_by(b, x, "full")
+    return b.full(shape=shape, value=source.attributes["value"], dtype=x.type.dtype) if source else None
 
 
 def expanded_number(b: Builder, x: Value, shape: tuple[Size, ...]) -> Results | None:
     """A constant number expanded is filled."""
     value = uniform(b, x)
-    return None if value is None else b.full(shape=shape, value=float(value), dtype=x.type.dtype)
+    return None if value is None else filled(b, shape, value, x.type.dtype)
 
 
 def transpose_of_transpose(b: Builder, x: Value, perm: tuple[int, ...]) -> Results | None:

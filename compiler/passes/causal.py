@@ -16,8 +16,8 @@ import numpy as np
 
 from ..builder import Builder
 from ..ir import Graph, Node, Value
-from ..ops.common import total
-from .algebra_common import made_by, number, swaps_last
+from ..ops.common import swaps_last, total
+from .algebra_common import made_by, number
 from .dead import dead
 from .rebuild import Results, rebuild
 
@@ -70,7 +70,7 @@ class _Causal:
         if masked is None:
             return None
         scores, mask = masked
-        parts = self._parts(b, scores, scores)
+        parts = self._parts(b, scores, scores) if _is_product(b, scores) else None
         if parts is None:
             return None
         made = (
@@ -178,6 +178,17 @@ def _mask(b: Builder, x: Value) -> np.ndarray | None:
 def _is_causal(mask: np.ndarray) -> bool:
     hidden = np.triu(np.ones(mask.shape, bool), 1)
     return bool((mask[hidden] < HIDDEN).all() and not mask[~hidden].any())
+
+
+def _is_product(b: Builder, x: Value) -> bool:
+    """Whether x is a product of matrices, maybe weighed by numbers, in any shape.
+
+    Anything else may hide keys on its own, as padding is: in rows that have none left, those after them count again.
+    """
+    node = b.producer(x)
+    if node is not None and node.op in ("mul", "div", "reshape"):
+        return all(all(size == 1 for size in y.type.shape) or _is_product(b, y) for y in node.inputs)
+    return node is not None and node.op == "matmul"
 
 
 def _is_large_square(x: Value) -> bool:

@@ -19,13 +19,14 @@ Weighted = list[tuple[Any, float]]
 class Gate:
     """What is added up before the function of a gate: columns of matrices, and biases (None for the number 1).
 
-    state_biases: what the reset gate of a GRU multiplies together with the product of the state.
+    state_biases: what the reset gate of a GRU multiplies together with the product of the state. None where nothing is
+    multiplied, so that it does not matter which biases are added to which product.
     """
 
     inputs: Weighted = field(default_factory=list)
     state: Weighted = field(default_factory=list)
     biases: Weighted = field(default_factory=list)
-    state_biases: Weighted = field(default_factory=list)
+    state_biases: Weighted | None = None
 
     def negated(self) -> Gate:
         """The gate of the sigmoid that is 1 less this one."""

@@ -27,7 +27,7 @@ import math
 
 from ..builder import Builder
 from ..ir import Graph, Node, Value
-from ..ops.windows import Ints, Window, whole
+from ..ops.windows import Ints, Window, whole, window_of
 from .algebra_shape import transpose_of_ones
 from .dead import dead
 from .rebuild import Results, rebuild
@@ -46,23 +46,24 @@ def gradient_windows(graph: Graph) -> Graph:
 
 def _suits(node: Node) -> bool:
     """In f32, for which there are kernels; not for a single window, nor where each channel is a group of its own and
-    windows move by single steps."""
-    attributes = node.attributes
+    windows move by single steps, nor of nothing: an empty batch, or windows that lie before all of x."""
+    window, groups = window_of(node), node.attributes["groups"]
     x, g = (value.type for value in node.inputs)
-    known = all(isinstance(size, int) for size in (*x.shape, *g.shape))
-    alone = attributes["groups"] == x.shape[1] == g.shape[1] != 1 and all(step == 1 for step in attributes["stride"])
-    dense = all(step == 1 for step in attributes["dilation"])
-    return known and dense and not alone and x.dtype == "f32" and any(size != 1 for size in g.shape[2:])
+    if x.dtype != "f32" or not all(isinstance(size, int) and size for size in (*x.shape, *g.shape)):
+        return False
+    alone = groups == x.shape[1] == g.shape[1] != 1 and all(step == 1 for step in window.stride)
+    dense = all(step == 1 for step in window.dilation)
+    several = any(size != 1 for size in g.shape[2:])
+    return dense and several and not alone and min(_stops(window, whole(x.shape[2:]))) > 0
 
 
 class _Call:
     """One application: x is [batch, groups * read, *sizes], g is [batch, groups * made, *results]."""
 
     def __init__(self, b: Builder, node: Node) -> None:
-        attributes = node.attributes
         self.b = b
-        self.groups: int = attributes["groups"]
-        self.window = Window(attributes["kernel"], attributes["stride"], attributes["padding"], attributes["dilation"])
+        self.groups: int = node.attributes["groups"]
+        self.window = window_of(node)
         self.weights = whole(node.outputs[0].type.shape)
         self.made, self.read = self.weights[0] // self.groups, self.weights[1]
         self.elements = math.prod(self.window.kernel)
@@ -100,12 +101,12 @@ class _Call:
     def _reached(self, x: Value) -> tuple[Value, Ints]:
         """x without the ends of its axes that no window reaches, and how much padding is reached behind the others."""
         sizes = whole(x.type.shape[2:])
-        ends = [end - rest for end, rest in zip(self.window.end, whole(self.window.remainder(sizes)), strict=True)]
-        stops = tuple(size + min(end, 0) for size, end in zip(sizes, ends, strict=True))
-        if stops != sizes:
+        stops = _stops(self.window, sizes)
+        inside = tuple(map(min, sizes, stops))
+        if inside != sizes:
             axes = tuple(range(2, x.type.rank))
-            x = self.b.slice(x, starts=(0,) * len(axes), stops=stops, axes=axes, steps=(1,) * len(axes))
-        return x, tuple(max(end, 0) for end in ends)
+            x = self.b.slice(x, starts=(0,) * len(axes), stops=inside, axes=axes, steps=(1,) * len(axes))
+        return x, tuple(max(stop - size, 0) for stop, size in zip(stops, sizes, strict=True))
 
     def _convolved(
         self, images: Value, channels: int, windows: Value, made: int, padding: tuple[Ints, ...], stride: Ints
@@ -136,6 +137,12 @@ class _Call:
     def _batch_inside(self, x: Value) -> Value:
         """x[batch, groups * channels, …] with its first two axes exchanged."""
         return _transposed(self.b, x, (1, 0, *range(2, x.type.rank)))
+
+
+def _stops(window: Window, sizes: Ints) -> Ints:
+    """Where the last window along each axis ends, counted from the first element of x."""
+    remainders = whole(window.remainder(sizes))
+    return tuple(size + end - rest for size, end, rest in zip(sizes, window.end, remainders, strict=True))
 
 
 def _widened(sizes: Ints, channels: int) -> Ints:

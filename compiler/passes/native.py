@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import onnx
-from onnx import helper
-
 from netlang.types import TensorType
 
 from ..builder import Builder
@@ -16,9 +13,11 @@ from ..ops.foreign import ForeignNode
 
 def native(b: Builder, op_type: str, inputs: tuple[Value, ...], result: TensorType, since: int, **attrs: Any) -> Value:
     """The one result, of type `result`, of an operator that means the same from operator set `since` on."""
+    from onnx import defs, helper
+
     names = [f"x{i}" for i in range(len(inputs))]
     node = helper.make_node(op_type, names, ["y0"], **attrs)
-    kept = ForeignNode.of(node, since, onnx.defs.onnx_opset_version(), (None,))
+    kept = ForeignNode.of(node, since, defs.onnx_opset_version(), (None,))
     found = b.foreign(
         *inputs, node=kept, dtypes=(result.dtype,), ranks=(result.rank,), sizes=result.shape, determined=()
     )

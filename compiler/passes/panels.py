@@ -170,14 +170,14 @@ class _Panels:
 
     def _element_by_element(self, b: Builder, node: Node, inputs: tuple[Value, ...]) -> Value | None:
         type_ = node.outputs[0].type
-        moved = [x if _is_number(x) else self._images.get(x) for x in inputs]
-        images = [x for x in moved if x is not None and not _is_number(x)]
-        if None in moved or not images or any(x.type.rank > type_.rank for x in inputs):
+        matrices = [x for x in inputs if not _is_number(x)]
+        if not matrices or any(x.type != type_ or x not in self._images for x in matrices):
             return None
+        moved = tuple(_scalar(b, x) if _is_number(x) else self._images[x] for x in inputs)
         attributes = node.attributes
         if node.op == "foreign":
-            attributes |= {"ranks": (4,), "sizes": images[0].type.shape}
-        result = b.apply(node.op, tuple(x for x in moved if x is not None), attributes)
+            attributes |= {"ranks": (4,), "sizes": self._images[matrices[0]].type.shape}
+        result = b.apply(node.op, moved, attributes)
         return self._rows(b, result if isinstance(result, Value) else result[0], type_.shape)
 
     # --- layouts -------------------------------------------------------------------------------------------------
@@ -252,6 +252,11 @@ def _sizes(image: Value) -> tuple[int, int]:
 
 def _is_number(x: Value) -> bool:
     return all(size == 1 for size in x.type.shape)
+
+
+def _scalar(b: Builder, x: Value) -> Value:
+    """A number without axes, which an image may have fewer of."""
+    return b.reshape(x, shape=()) if x.type.rank else x
 
 
 def _transposed(b: Builder, x: Value) -> Value:

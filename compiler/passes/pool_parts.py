@@ -15,7 +15,7 @@ from ..control import scan
 from ..dtypes import numpy_dtype
 from ..ir import Graph, Node, Value
 from ..ops.max_pooling import overlapping_maximum
-from ..ops.windows import whole, window_of
+from ..ops.windows import Window, whole, window_of
 from .algebra_common import made_by
 from .dead import dead
 from .rebuild import Results, rebuild
@@ -31,15 +31,15 @@ def pool_parts(graph: Graph, large: int = LARGE, part: int = PART) -> Graph:
     """Computes the gradients of large overlapping max-poolings for a few images and channels at a time."""
 
     def in_parts(b: Builder, node: Node, inputs: tuple[Value, ...]) -> Results | None:
-        sources = _sources(b, *inputs) if node.op == "fold" else None
+        sources = _sources(b, node, *inputs) if node.op == "fold" else None
         rows = _rows(inputs[0].type, large, part) if sources else None
         return None if sources is None or rows is None else _stacked(b, node, sources, rows)
 
     return dead(rebuild(graph, in_parts))
 
 
-def _sources(b: Builder, put: Value) -> tuple[Value, Value, Value] | None:
-    """What `overlapping_maximum` had, as g, y and x, where it computes `put`: taken · (g / sum(taken)).
+def _sources(b: Builder, node: Node, put: Value) -> tuple[Value, Value, Value] | None:
+    """What `overlapping_maximum` had, as g, y and x, where it ends with `node`, a fold of taken · (g / sum(taken)).
 
     taken are the elements of the windows of x that equal y, whose axis of elements has size 1, as that of g has.
     """
@@ -51,8 +51,23 @@ def _sources(b: Builder, put: Value) -> tuple[Value, Value, Value] | None:
     ties = made_by(b, share.inputs[1], "sum") if share else None
     if not (taken and share and equal and windows and ties) or ties.inputs[0] not in taken.outputs:
         return None
-    wide = made_by(b, windows.inputs[0], "pad")
-    return share.inputs[0], equal.inputs[1], wide.inputs[0] if wide else windows.inputs[0]
+    g, y, x = share.inputs[0], equal.inputs[1], _padded(b, window_of(node), windows.inputs[0])
+    column = (*put.type.shape[:2], 1, *put.type.shape[3:])
+    same = all(windows.attributes[name] == node.attributes[name] for name in ("kernel", "stride", "dilation"))
+    same = same and not any(windows.attributes["padding"] or ())
+    over_elements = ties.attributes["axis"] == (2,) and ties.attributes["keepdims"]
+    if x is None or not same or not over_elements or {g.type.shape, y.type.shape} != {column}:
+        return None
+    return g, y, x
+
+
+def _padded(b: Builder, window: Window, wide: Value) -> Value | None:
+    """What was padded for windows; None where it was padded otherwise."""
+    if not any(window.padding):
+        return wide
+    pad = made_by(b, wide, "pad")
+    wanted = {"before": (0, 0, *window.begin), "after": (0, 0, *window.end), "value": -math.inf}
+    return pad.inputs[0] if pad is not None and pad.attributes == wanted else None
 
 
 def _rows(windows: TensorType, large: int, part: int) -> int | None:

@@ -299,6 +299,8 @@ class Round:
         if value in self.carries:
             return _leaf(value, Carry(self._places[value]))
         if value in self._moving:
+            if value.type.shape[:-1] != self.carries[0].type.shape[:1]:
+                raise Unknown  # not columns for each row
             return _columns(self._moving[value], moving=True)
         if value in self._fixed:
             return _same_for_all(self._b, self._fixed[value])

@@ -6,7 +6,7 @@ from collections import Counter
 
 from ..builder import Builder
 from ..ir import Graph, Node, Value
-from .algebra_common import swaps_last
+from ..ops.common import swaps_last
 from .rebuild import Results, rebuild
 
 

@@ -6,6 +6,8 @@ import re
 
 import onnx
 
+from ..numbered_names import numbered_name
+
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 _MADE_UP = re.compile(r"onnx::\w+|val_\d+|\d+|.*Constant(_\d+)?(_output_0)?")
 _ROLES: dict[str, tuple[str, ...]] = {
@@ -31,11 +33,7 @@ class NameTable:
 
     def unique(self, wanted: str) -> str:
         """`wanted` made a dotted name, with a number where that is taken."""
-        stem = dotted(wanted) or "value"
-        name, count = stem, 1
-        while name in self._taken:
-            count += 1
-            name = f"{stem}_{count}"
+        name = numbered_name(dotted(wanted) or "value", lambda name: name not in self._taken)
         self._taken.add(name)
         return name
 

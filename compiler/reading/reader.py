@@ -35,6 +35,9 @@ NODE_LIMIT = 200_000
 STATISTICS = {("BatchNormalization", 3), ("BatchNormalization", 4)}
 """Inputs of operators that are running statistics, not trained."""
 
+SCATTERED = {(op, index) for op in ("ScatterElements", "ScatterND") for index in (0, 2)}
+"""Inputs of operators that are what sums at positions begin with, and what is added up there."""
+
 FAULTS = (
     ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
     onnx.checker.ValidationError,
@@ -202,16 +205,24 @@ class Reader:
         `user` is the node that reads it first, and the index of that input: running statistics are states.
         """
         dtype = DTYPES[tensor.data_type]
+        node, index = user
         is_number = math.prod(tensor.dims) == 1 and (not tensor.dims or is_made_up(tensor.name))
-        if dtype not in FLOATS or is_number:
+        if dtype not in FLOATS or is_number or self._is_filler(tensor, node, index):
             return self.literal(tensor)
         type_ = TensorType(dtype, tuple(tensor.dims))
-        node, index = user
         kind = "state" if node is not None and (node.op_type, index) in STATISTICS else "param"
         name = self.model.names.unique(weight_name(tensor.name, node, index))
         value = self.b.variable(name, type_, kind, Init("zeros"))
         self.model.weights[value] = content(tensor, self.model.external)
         return value
+
+    def _is_filler(self, tensor: onnx.TensorProto, node: onnx.NodeProto | None, index: int) -> bool:
+        """Whether a tensor is the zeros or ones that an author wrote for sums to begin with, or to count by, and that
+        PyTorch's exporter has computed: no module's, and all of one number."""
+        if node is None or (node.op_type, index) not in SCATTERED or "." in tensor.name:
+            return False
+        array = content(tensor, self.model.external)
+        return array.size > 0 and bool((array == array.flat[0]).all())
 
     def inner(self, b: Builder, opsets: Mapping[str, int] | None = None) -> Reader:
         """A reader for a sub-graph, which sees the values of this graph; with `opsets`, for a function, which does not.

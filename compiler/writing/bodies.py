@@ -15,7 +15,7 @@ from .expressions import INFIX, PIPE, POSTFIX, PREFIX, Text, call, infix, listed
 from .foreign import foreign_text
 from .names import Names
 from .numbers import tensor_text, value_text
-from .operators import ELEMENTWISE, arguments, constant_like, function_name, index, is_index, swaps_last
+from .operators import ELEMENTWISE, arguments, constant_like, function_name, index, is_index, is_turned
 from .scopes import identifier, stem, without_number
 from .steps import (
     CALL,
@@ -217,7 +217,7 @@ class BodyWriter:
 
     def _moved(self, value: Value) -> Value | None:
         """What is moved about more than once (reshaped, transposed) in a pending operand."""
-        while value in self._pending and swaps_last(self._pending[value][1]):
+        while value in self._pending and is_turned(self._pending[value][1]):
             (value,) = self._pending[value][1].inputs
         chain: list[Step] = []
         at = value
@@ -403,7 +403,7 @@ class BodyWriter:
             return infix(step.callee, left, self._operand(place, step, 1))
         if step.callee in PREFIX:
             return prefix(step.callee, self._operand(place, step, 0))
-        if swaps_last(step):
+        if is_turned(step):
             x = self._operand(place, step, 0)
             return Text(f"{x.inside(POSTFIX)}.T", POSTFIX)
         if is_index(step):

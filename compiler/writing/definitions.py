@@ -11,6 +11,7 @@ from netlang.dims import Dim, Size, symbol, symbols
 from netlang.types import TensorType
 
 from ..ir import Value
+from ..numbered_names import numbered_name
 from ..ops import OPS
 from .numbers import size_text, value_text
 from .scopes import identifier
@@ -236,10 +237,7 @@ class _Solver:
                 self._inner.add(name)
 
     def _new(self, stem: str) -> str:
-        name, count = stem, 1
-        while name in self._taken:
-            count += 1
-            name = f"{stem}_{count}"
+        name = numbered_name(stem, lambda name: name not in self._taken)
         self._taken.add(name)
         return name
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..elaborate.naming import Counter, Namer, Repeated
+from ..numbered_names import numbered_name
 
 _LETTERS = ("x", "h", "y", "z", "u", "v", "w", "a", "b", "c")
 
@@ -30,11 +31,7 @@ class Names:
 
     def numbered(self, stem: str) -> str:
         """`stem`, or `stem_2`, `stem_3` … where that is taken."""
-        name, count = stem, 1
-        while name in self._taken:
-            count += 1
-            name = f"{stem}_{count}"
-        return self._take(name)
+        return self._take(numbered_name(stem, lambda name: name not in self._taken))
 
     def is_free(self, name: str) -> bool:
         """Whether nothing has this name."""
@@ -42,12 +39,7 @@ class Names:
 
     def member(self, stem: str) -> str:
         """A new name for a weight or layer of this body, the same in the text and in the tree of parameters."""
-        name, count = stem, 1
-        while name in self._taken or not self._fits(name):
-            count += 1
-            name = f"{stem}_{count}"
-        self._take(name)
-        return name
+        return self._take(numbered_name(stem, lambda name: name not in self._taken and self._fits(name)))
 
     def _fits(self, name: str) -> bool:
         """Whether elaboration would leave this name as it is."""

@@ -9,6 +9,7 @@ from netlang.types import TensorType
 
 from ..op import REQUIRED
 from ..ops import OPS
+from ..ops.common import swaps_last
 from .expressions import POSTFIX, Text
 from .steps import Step
 
@@ -43,13 +44,9 @@ def is_flatten(step: Step) -> bool:
     return before.rank > 2 and before.dtype == "f32" and before.shape[0] == after.shape[0]
 
 
-def swaps_last(step: Step) -> bool:
+def is_turned(step: Step) -> bool:
     """Whether a transpose swaps the last two axes: `x.T`."""
-    if step.callee != "transpose":
-        return False
-    perm = step.settings["perm"]
-    rank = len(perm)
-    return rank >= 2 and tuple(perm) == (*range(rank - 2), rank - 1, rank - 2)
+    return step.callee == "transpose" and swaps_last(tuple(step.settings["perm"]))
 
 
 def arguments(step: Step, hidden: frozenset[str], written: Callable[[str], str]) -> list[str]:

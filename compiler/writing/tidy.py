@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from netlang.dims import Size
 
 from ..builder import Builder
 from ..ir import Graph, Value
-from ..op import Op
 from ..passes.algebra_arithmetic import add_zero, divide_by_one, multiply_by_one, subtract_zero
-from ..passes.algebra_common import Results, Rule
+from ..passes.algebra_common import Results, Rule, Simplifier
 from ..passes.algebra_shape import (
     concat_of_one,
     empty_pad,
@@ -68,15 +65,4 @@ RULES: dict[str, tuple[Rule, ...]] = {
 
 def tidy(graph: Graph) -> Graph:
     """`graph` without what has no effect."""
-    return dead(rebuild(graph, builder=_Tidier(graph.name)))
-
-
-class _Tidier(Builder):
-    """A builder that leaves out each application that does nothing."""
-
-    def _emit(self, name: str, inputs: tuple[Value, ...], attrs: dict[str, Any], op: Op) -> tuple[Value, ...]:
-        for rule in RULES.get(name, ()):
-            result = rule(self, *inputs, **attrs)
-            if result is not None:
-                return result if isinstance(result, tuple) else (result,)
-        return super()._emit(name, inputs, attrs, op)
+    return dead(rebuild(graph, builder=Simplifier(graph.name, RULES)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,14 +47,15 @@ def command(
     That is: inference, the training step, its two halves, evaluation, and a manifest of all inputs and outputs.
     """
     from ..artifacts import compile_network
-    from ..bound_network import BoundNetwork
+    from ..bound_network import BoundNetwork, known_entry
     from ..initial_weights import initial_weights
     from ..job import open_network
 
     _check_passes(dump_after or ())
     network = open_network(file, model, settings(set))
     if dump_after or check:
-        _watch(network, entry or network.entries, dump_after or (), check)
+        entries = network.entries if entry is None else [known_entry(network, name) for name in entry]
+        _watch(network, entries, dump_after or (), check)
     begin = initial_weights(network, weights, seed) if weights is not None else None
     if begin is not None and begin.new:
         print(begin.note, file=sys.stderr)
@@ -74,7 +75,7 @@ def _check_passes(names: Sequence[str]) -> None:
             raise typer.BadParameter(f"there is no pass `{name}`; {help}", param_hint="--dump-after")
 
 
-def _watch(network: Network, entries: Sequence[str], dump: Sequence[str], check: bool) -> None:
+def _watch(network: Network, entries: Iterable[str], dump: Sequence[str], check: bool) -> None:
     """Runs the passes on every graph, printing and verifying on the way."""
     from ...compiler.printer import print_graph
     from ...compiler.verify import verify
@@ -90,7 +91,7 @@ def _watch(network: Network, entries: Sequence[str], dump: Sequence[str], check:
         build(after=after)
 
 
-def _graphs(network: Network, entries: Sequence[str]) -> Iterator[tuple[str, Callable[..., Any]]]:
+def _graphs(network: Network, entries: Iterable[str]) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every graph of the network by name, as a function that builds it."""
     for entry in entries:
         yield entry, lambda entry=entry, **options: network.graph(entry, **options)

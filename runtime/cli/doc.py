@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from netlang.diagnostics import fail
+
 from .options import JsonOption
 from .terminal import print_json
 
@@ -45,6 +47,9 @@ def command(
     if name is None and not json:
         print("\n".join(overview(library())))
         return
+    if name is not None and member is not None and member.endswith(".net"):
+        way_out = f"the file stands first: `netlang doc {member} {name}`"
+        raise fail("undefined-name", f"`{name}` is no file that has `{member}`", help=way_out)
     found = find(name or STANDARD, member)
     if json:
         print_json([facts(module) for module in found.modules])
@@ -95,8 +100,12 @@ def _short(thing: Documented) -> str:
     """One line: the names of the settings, and the inputs and the result with their types."""
     if thing.kind not in ("fn", "layer", "model"):
         return thing.signature
-    settings = f"({', '.join(parameter.name for parameter in thing.settings)})" if thing.settings else ""
-    inputs = f"({', '.join(f'{p.name}: {p.type}' for p in thing.inputs)})" if thing.inputs else ""
+    names = [parameter.name for parameter in thing.settings]
+    typed = [f"{parameter.name}: {parameter.type}" for parameter in thing.inputs]
+    if thing.kind == "fn" and ")(" not in thing.signature:  # its settings stand among its inputs
+        names, typed = [], [*typed, *names]
+    settings = f"({', '.join(names)})" if names else ""
+    inputs = f"({', '.join(typed)})" if typed else ""
     entries = f" {{ {', '.join(e.name for e in thing.entries if e.kind == 'entry')} }}" if not thing.inputs else ""
     return f"{thing.kind} {thing.name}{settings}{inputs}" + (f" -> {thing.result}" if thing.result else entries)
 

@@ -47,7 +47,7 @@ def command(
     if data is None and (length or limit):
         raise typer.BadParameter("these change what is read: name the data with --data", param_hint="--length, --limit")
     directory = RunDirectory.open(run)
-    length = length or directory.config.data_options.get("length")
+    length = length or directory.config.data_options.length
     name, metrics = evaluate_run(
         directory,
         data,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import CheckpointOption, OpsetOption, RunArgument
+from .options import CheckpointOption, EntryOption, OpsetOption, RunArgument
 
 EXAMPLES = """\
   netlang export runs/LeNet5-1 -o lenet5.onnx
@@ -17,9 +17,7 @@ EXAMPLES = """\
 def command(
     run: RunArgument,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The .onnx file to write.")],
-    entry: Annotated[
-        str | None, typer.Option("--entry", help="Which entry of the model; by default `forward`, or the first.")
-    ] = None,
+    entry: EntryOption = None,
     checkpoint: CheckpointOption = None,
     opset: OpsetOption = None,
 ) -> None:

@@ -23,6 +23,7 @@ from ..data.vocabulary import MARK_SETTINGS, Vocabulary
 from ..data.written import vocabulary_of
 
 TEXT, LINES = "text:", "lines:"
+_SHOWN = 60
 
 
 def read_inputs(
@@ -72,7 +73,7 @@ def _read(name: str, value: str, type_: TensorType, fit: str | None, vocabulary:
             return _tokens(name, value, type_, vocabulary)
         raise fail(
             "wrong-input",
-            f"`{value}` is nothing that the input `{name}` can be",
+            f"`{value if len(value) <= _SHOWN else f'{value[:_SHOWN]}…'}` is nothing that the input `{name}` can be",
             help=f"a file (.npy, .npz, a picture), `{TEXT}…`, `{LINES}FILE`, or numbers such as 3 or [[1, 2.5]]",
         ) from None
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import DimsOption, FileArgument, ModelArgument, SetOption, settings, sizes
+from .options import DimsOption, EntryOption, FileArgument, ModelArgument, SetOption, settings, sizes
 
 EXAMPLES = """\
   netlang graph lenet5.net
@@ -23,9 +23,7 @@ def command(
     model: ModelArgument = None,
     set: SetOption = None,
     dims: DimsOption = None,
-    entry: Annotated[
-        str | None, typer.Option("--entry", help="Which entry of the model; by default its first.")
-    ] = None,
+    entry: EntryOption = None,
     depth: Annotated[int, typer.Option("--depth", min=1, help="How far to open layers that are made of others.")] = 1,
     format: Annotated[
         Literal["text", "dot", "svg"] | None,
@@ -38,13 +36,14 @@ def command(
     """Show the layers of a model and what flows between them."""
     from ...compiler.diagram import diagram
     from .. import drawing
+    from ..bound_network import known_entry, main_entry
     from ..files import write_atomically
     from ..job import open_network
     from .summary import assumed_sizes, shown_type
 
     style = format or _format_of(out)
     network = open_network(file, model, settings(set))
-    graph = network.elaborate(entry or network.entries[0], sizes(dims))
+    graph = network.elaborate(known_entry(network, entry or main_entry(network)), sizes(dims))
     known = {**assumed_sizes(graph), **sizes(dims)}
     draw = {"text": drawing.text, "dot": drawing.dot, "svg": drawing.svg}[style]
     text = "\n".join(draw(diagram(graph, depth), lambda type_: str(shown_type(type_, known)))) + "\n"

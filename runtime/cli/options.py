@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from ..run_directory import RunConfig
+    from ..run_config import RunConfig
     from ..session import Device
 
 FileArgument = Annotated[
@@ -29,6 +29,10 @@ SetOption = Annotated[
 DimsOption = Annotated[
     list[str] | None,
     typer.Option("--dims", metavar="NAME=SIZE", help="Fix an open dimension, such as batch=32. Repeatable."),
+]
+EntryOption = Annotated[
+    str | None,
+    typer.Option("--entry", help="Which entry of the model; by default `forward`, or the first."),
 ]
 LengthOption = Annotated[
     int | None,

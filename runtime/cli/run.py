@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from netlang.diagnostics import did_you_mean, fail
+from netlang.diagnostics import fail
 
 from .options import CheckpointOption, DeviceOption, JsonOption, RunArgument, ThreadsOption, chosen_device
 from .terminal import print_json
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from netlang.types import TensorType
 
+    from ...compiler.ir import Graph
     from ..bound_network import BoundNetwork
     from ..data.vocabulary import Vocabulary
 
@@ -37,7 +38,9 @@ _LINES_AT_ONCE = 32
 
 def command(
     run: RunArgument,
-    entry: Annotated[str | None, typer.Argument(metavar="ENTRY", help="Which entry; by default the first.")] = None,
+    entry: Annotated[
+        str | None, typer.Argument(metavar="ENTRY", help="Which entry; by default `forward`, or the first.")
+    ] = None,
     input: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,20 +65,21 @@ def command(
 
     Results that are text, where the run was trained on text, are printed as such.
     """
+    from ..bound_network import known_entry, main_entry
     from ..data.written import written
     from .given_inputs import LINES, read_inputs
 
     _check_out(out)
+    vocabularies: dict[str, Vocabulary] = {}
+    missing: tuple[str, ...] = ()
     if weights is not None:
-        network, vocabularies = _with_weights(str(run), weights, device, threads), {}
+        network, missing = _with_weights(str(run), weights, device, threads)
     else:
         network, vocabularies = _trained(run, checkpoint, device, threads)
-    name = entry or network.entries[0]
-    if name not in network.entries:
-        help = did_you_mean(name, network.entries) or f"it has {', '.join(f'`{each}`' for each in network.entries)}"
-        raise fail("unknown-entry", f"`{network.name}` has no entry `{name}`", help=help)
-    inputs = network.network.graph(name).inputs
-    types = {item.name: item.value.type for item in inputs if item.role == "data"}
+    name = known_entry(network.network, entry or main_entry(network.network))
+    graph = network.network.graph(name)
+    _check_complete(graph, missing, weights)
+    types = {item.name: item.value.type for item in graph.inputs if item.role == "data"}
     arrays = read_inputs(input or (), types, network.network.fits, vocabularies)
     lines = next((pair.partition("=")[0] for pair in input or () if f"={LINES}" in pair), None)
     results = network.run(name, arrays) if lines is None else _by_lines(network, name, arrays, types, lines)
@@ -116,16 +120,27 @@ def _trained(
     return network, directory.vocabularies()
 
 
-def _with_weights(file: str, weights: Path, device: str | None, threads: int | None) -> BoundNetwork:
-    """The last model of a file, with weights of another."""
+def _with_weights(
+    file: str, weights: Path, device: str | None, threads: int | None
+) -> tuple[BoundNetwork, tuple[str, ...]]:
+    """The last model of a file, with weights of another, and the names of those that it does not have."""
     from ..bound_network import BoundNetwork
     from ..initial_weights import initial_weights
     from ..job import open_network
     from ..session import Device
 
     network = open_network(file)
-    arrays = initial_weights(network, weights, seed=0).arrays
-    return BoundNetwork(network, arrays, device=Device(device or "cpu", threads))
+    found = initial_weights(network, weights, seed=0)
+    return BoundNetwork(network, found.arrays, device=Device(device or "cpu", threads)), found.new
+
+
+def _check_complete(graph: Graph, missing: Collection[str], weights: Path | None) -> None:
+    """Refuses to run a graph with weights that were drawn. Raises DiagnosticError (`wrong-weights`)."""
+    drawn = [variable for variable in graph.variables if variable.name in missing]
+    if drawn:
+        title = f"`{weights}` has nothing that could be the weight `{drawn[0].name}`"
+        notes = [f"that is so for {len(drawn)} of {len(graph.variables)} weights"]
+        raise fail("wrong-weights", title, expected=drawn[0].value.type, notes=notes)
 
 
 def _check_out(out: Path | None) -> None:

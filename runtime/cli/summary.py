@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DimsOption, FileArgument, JsonOption, ModelArgument, SetOption, settings, sizes
+from .options import DimsOption, EntryOption, FileArgument, JsonOption, ModelArgument, SetOption, settings, sizes
 from .terminal import console, print_json, quantity
 
 if TYPE_CHECKING:
@@ -32,17 +32,16 @@ def command(
     model: ModelArgument = None,
     set: SetOption = None,
     dims: DimsOption = None,
-    entry: Annotated[
-        str | None, typer.Option("--entry", help="Which entry of the model; by default its first.")
-    ] = None,
+    entry: EntryOption = None,
     depth: Annotated[int | None, typer.Option("--depth", min=1, help="Add up layers deeper than this.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Show layers, shapes, parameters, operations and memory. No weight is made for it."""
+    from ..bound_network import known_entry, main_entry
     from ..job import open_network
 
     network = open_network(file, model, settings(set))
-    graph = network.graph(entry or network.entries[0], sizes(dims))
+    graph = network.graph(known_entry(network, entry or main_entry(network)), sizes(dims))
     open_sizes = assumed_sizes(graph)
     facts = totals(network, graph, {**open_sizes, **sizes(dims)})
     if json:
@@ -105,9 +104,10 @@ def _print_summary(
     table = Table("layer", "output", box=None, pad_edge=False, header_style="bold")
     table.add_column("parameters", justify="right")
     table.add_column("FLOPs", justify="right")
-    for row in merged(count_by_scope(graph, dims), depth):
-        output = str(shown_type(row.result, dims)) if row.result else ""
-        table.add_row(row.scope or network.name, output, f"{row.parameters:,}", f"{row.flops:,}")
+    rows = merged(count_by_scope(graph, dims), depth)
+    for row in sorted(rows, key=lambda row: not row.scope):  # what stands in no layer comes last
+        output = str(shown_type(row.result, dims)) if row.result and row.scope else ""
+        table.add_row(row.scope or f"{network.name} itself", output, f"{row.parameters:,}", f"{row.flops:,}")
     console().print(table)
     print()
     memory = facts["memory"]

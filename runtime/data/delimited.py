@@ -22,8 +22,9 @@ def csv_dataset(path: Path, given: Mapping[str, Vocabulary] | None = None) -> Da
     """A table with a header: each column under its name, and all but the last together as `x`, f32[features].
 
     Columns are numbers, except that the last may hold words: classes, numbered in alphabetical order or as in the
-    `given` vocabulary of its name. The last column is i64 where all its values are whole, else f32. Raises
-    DiagnosticError (`bad-data`) with the line at fault.
+    `given` vocabulary of its name. The last column is i64 where all its values are whole, else f32. Settings:
+    `features`, and `classes` where the last column can be some. Raises DiagnosticError (`bad-data`) with the line at
+    fault.
     """
     text = read_text(path, SIZE_LIMIT, "table")
     delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
@@ -40,7 +41,7 @@ def csv_dataset(path: Path, given: Mapping[str, Vocabulary] | None = None) -> Da
     if columns:
         arrays["x"] = np.stack(list(columns.values()), axis=1)
     arrays[names[-1]] = target
-    settings = {"classes": classes} if classes else {}
+    settings = {"features": len(columns)} | ({"classes": classes} if classes else {})
     return Dataset(f"csv:{path}", {"train": ArrayTable(arrays)}, settings, meaning)
 
 

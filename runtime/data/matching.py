@@ -70,8 +70,9 @@ def match(dataset: Dataset, network: Network) -> Dataset:
     """The data set with the network's inputs as columns, and a note of everything that is not plain.
 
     A column feeds the input of its name. Inputs without one take, in order, the columns left over whose dtype and
-    shape suit them. A row is flattened, or gains or loses axes of size 1, where the input is so. Images of another
-    size are fitted as the network's file says. Names of classes are left out where the network is not told classes.
+    shape suit them. A row is flattened, or gains or loses axes of size 1, where the input is so. Whole numbers are real
+    ones where the input wants those, unless they stand for words. Images of another size are fitted as the network's
+    file says. Names of classes are left out where the network is not told classes.
 
     Raises DiagnosticError: `missing-input`, `wrong-input` (with the `fit` line that would help), `index-out-of-range`,
     `vocabulary-mismatch`.
@@ -81,10 +82,13 @@ def match(dataset: Dataset, network: Network) -> Dataset:
     notes = list(dataset.notes)
     feeds: dict[str, Feed] = {}
     for item, column in _assign(dataset, inputs).items():
-        field = dataset.fields[column]
+        found, field = dataset.fields[column], _as_wanted(dataset, item, column)
         if item.name != column:
             notes.append(f"`{item.name}` is fed with the column `{column}`")
         feed, changed = _feed(item, column, field, network.fits.get(item.name))
+        if field.dtype != found.dtype:
+            feed = replace(feed, transforms=(partial(np.asarray, dtype=np.float32), *feed.transforms))
+            notes.append(f"`{item.name}`: whole numbers, taken for real ones")
         feeds[item.name] = feed
         if changed:
             notes.append(f"`{item.name}`: {changed}")
@@ -104,11 +108,20 @@ def _assign(dataset: Dataset, inputs: tuple[Input, ...]) -> dict[Input, str]:
         if item in chosen:
             continue
         suitable = [name for name in free if _suits(item.value.type, fields[name])]
+        suitable = suitable or [name for name in free if _suits(item.value.type, _as_wanted(dataset, item, name))]
         if not suitable:
             raise _no_column(dataset, item)
         chosen[item] = suitable[0]
         free.remove(suitable[0])
     return {item: chosen[item] for item in inputs}
+
+
+def _as_wanted(dataset: Dataset, item: Input, column: str) -> Field:
+    """The field of a column as the input takes it: floats where it wants those, and the column has whole numbers that
+    stand for no words."""
+    field = dataset.fields[column]
+    is_plain = field.dtype in INTEGERS and column not in dataset.vocabularies
+    return replace(field, dtype="f32") if is_plain and item.value.type.dtype in FLOATS else field
 
 
 def _suits(type_: TensorType, field: Field) -> bool:

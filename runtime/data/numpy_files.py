@@ -73,7 +73,9 @@ def _check_columns(name: str, split: str, columns: Mapping[str, np.ndarray]) -> 
         if array.ndim == 0:
             raise fail("bad-data", f"`{column}` of `{name}` is a single number", help="a data set needs rows")
     rows = {column: len(array) for column, array in columns.items()}
-    if len(set(rows.values())) > 1 or not all(rows.values()):
+    if not any(rows.values()):
+        raise fail("bad-data", f"the {split} part of `{name}` has no rows")
+    if len(set(rows.values())) > 1:
         found = ", ".join(f"{column}: {count}" for column, count in rows.items())
         raise fail("bad-data", f"the arrays of `{name}` ({split}) must have the same number of rows", found=found)
 

@@ -144,6 +144,18 @@ print(sorted(set(sys.modules) & {{{heavy}}}))
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+def test_check_imports_what_it_needs() -> None:
+    heavy = "'onnx', 'onnxruntime', 'google.protobuf', 'safetensors'"
+    code = f"""
+import sys
+from netlang.runtime.cli import main
+main(["check", "std:LeNet5"])
+print(sorted(set(sys.modules) & {{{heavy}}}))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_reader_that_goes_away_is_no_error(folder: Path) -> None:
     command = [*SCRIPT, "ops", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

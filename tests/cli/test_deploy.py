@@ -96,3 +96,13 @@ def test_classify_image(script: Script, tiny: Path) -> None:
     result = said(tiny, "images", "-i", f"image={tiny / 'digit.pgm'}", "--out", "logits.npy")
     assert "f32[1, 10]" in result
     assert int(found.split(",")[0]) == np.load("logits.npy").argmax()
+
+
+def test_draw_digits(script: Script, tiny: Path) -> None:
+    script("draw_digits", "diffusion", "digits.pgm", entry="sample")
+    said(tiny, "diffusion", "sample", "-i", "n=64", "-i", "seed=0", "--out", "digits.npy")
+    sheet = Path("digits.pgm").read_bytes()
+    assert sheet.startswith(b"P5 64 64 255\n")
+    drawn = np.frombuffer(sheet[-64 * 64 :], np.uint8).reshape(8, 8, 8, 8).swapaxes(1, 2).reshape(64, 1, 8, 8)
+    np.testing.assert_allclose(drawn, 255 * np.load("digits.npy"), atol=1)
+    assert drawn.std() > 10

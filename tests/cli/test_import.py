@@ -111,6 +111,28 @@ def test_parts_that_were_replaced_begin_anew(model: Path) -> None:
     assert kept["linear_2.weight"].shape == (3, 4)
 
 
+def test_a_run_with_weights_that_are_not_there_is_refused(model: Path) -> None:
+    assert netlang("import", model.name, "-o", "lines").code == 0
+    source = Path("lines/lines.net")
+    source.write_text(source.read_text().replace("linear(1)", "linear(3)").replace("batch, 1]", "batch, 3]"))
+    result = netlang("run", str(source), "--weights", "lines/weights.safetensors", "--input", "x=[[1, 2]]")
+    assert result.code == 1
+    assert "`lines/weights.safetensors` has nothing that could be the weight `linear_2.weight`" in result.err
+    assert "that is so for 2 of 4 weights" in result.err
+
+
+def test_weights_in_another_width_are_converted(model: Path) -> None:
+    from safetensors.numpy import save_file
+
+    assert netlang("import", model.name, "-o", "lines").code == 0
+    halves = {name: array.astype(np.float16) for name, array in load_file("lines/weights.safetensors").items()}
+    save_file(halves, "halves.safetensors")
+    result = netlang("compile", "lines/lines.net", "--weights", "halves.safetensors", "-o", "again")
+    assert (result.code, result.err) == (0, "")
+    for name, array in load_file("again/weights.safetensors").items():
+        np.testing.assert_array_equal(array, halves[name].astype(np.float32))
+
+
 def test_weights_of_another_network_are_refused(model: Path) -> None:
     np.savez("other.npz", a=np.zeros(3))
     from safetensors.numpy import save_file
@@ -119,6 +141,7 @@ def test_weights_of_another_network_are_refused(model: Path) -> None:
     result = netlang("compile", "good.net", "--weights", "other.safetensors", "-o", "again")
     assert result.code == 1
     assert "error[wrong-weights]: no weight of `other.safetensors` is one of `Line`" in result.err
+    assert "found:    other.weight: f32[2, 2]" in result.err
 
 
 def test_operators_without_a_name_here_are_kept(folder: Path) -> None:

@@ -17,6 +17,8 @@ REVIEWS = ["good a moving film", "bad a long , dull film", "good funny and movin
 STORY = "The king and the queen of the north sleep. The man and the dog play in the park of the king.\n" * 9
 
 SMALL = ["--set", "d=8", "--set", "h=2", "--set", "layers=1"]
+UNET = {"channels": 1, "side": 8, "c": 4, "levels": 2, "blocks": 1, "attend_at": 4, "groups": 2, "drop": 0}
+SMALL_UNET = [word for name, value in UNET.items() for word in ("--set", f"{name}={value}")]
 MODELS = {
     "translator": ["std:Transformer", "--data", "parallel:train.de,train.en", *SMALL, "--set", "ff=8"],
     "reader": ["std:LSTM", "--data", "sentences:reviews.txt", "--set", "d=8", "--set", "n=8"],
@@ -24,6 +26,7 @@ MODELS = {
     "words": ["std:SkipGram", "--data", "neighbours:story.txt", "--tokens", "words:lower", "--set", "d=8"],
     "nodes": ["std:GCN", "--data", "planetoid:graph", "--set", "hidden=4"],
     "images": ["std:LeNet5", "--data", "mnist:digits"],
+    "diffusion": ["std:DDPM", "--data", "digits", "--limit", "20", *SMALL_UNET, "--set", "steps=2"],
 }
 
 

@@ -215,3 +215,37 @@ def test_repeated_application_changes_nothing():
     for _, make, types, _ in FIRES:
         once = dead(algebra(build(make, *types)))
         assert operators(dead(algebra(once))) == operators(once)
+
+
+LARGE = 2**53 + 1
+"""A whole number that no float is."""
+
+WHOLE: dict[str, Make] = {
+    "expanded": lambda b: b.expand(b.constant(LARGE, "i64"), shape=(N,)),
+    "a product": lambda b: b.mul(b.full(shape=(N,), value=3.0, dtype="i64"), b.constant(LARGE, "i64")),
+    "a sum": lambda b: b.sum(b.full(shape=(3, N), value=float(2**53 - 1), dtype="i64"), axis=(0,)),
+    "a sum beyond the largest": lambda b: b.sum(b.full(shape=(4,), value=float(2**30), dtype="i32"), axis=(0,)),
+    "the largest": lambda b: b.cast(b.full(shape=(N,), value=-1.0, dtype="i64"), dtype="u64"),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers_stay_exact(name: str):
+    before = build(WHOLE[name])
+    assert_equal(before, dead(algebra(before)))
+
+
+UNSIGNED: dict[str, Make] = {
+    "0 - x": lambda b, x: b.sub(0.0, x),
+    "-x 3": lambda b, x: b.mul(b.neg(x), 3.0),
+    "-(x 3)": lambda b, x: b.neg(b.mul(x, 3.0)),
+    "|-x|": lambda b, x: b.abs(b.neg(x)),
+}
+
+
+@pytest.mark.parametrize("name", UNSIGNED)
+def test_numbers_without_a_sign_have_no_negative(name: str):
+    before = build(UNSIGNED[name], tensor(N, 4, dtype="u8"))
+    after = dead(algebra(before))
+    assert_equal(before, after)
+    assert operators(after) == operators(before)

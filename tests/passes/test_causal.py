@@ -96,6 +96,18 @@ def test_masks_that_are_not_causal_or_small_stay() -> None:
     assert in_blocks(few, 16) > 0
 
 
+def test_scores_that_hide_keys_themselves_stay() -> None:
+    """Of the first queries, every key that they see is padding: those after them are what their softmax is of."""
+    p = Program(scores=normal(2, 200, 200), v=normal(2, 200, 6), padding=np.zeros((2, 1, 200), np.float32))
+    p.feeds["padding"][0, 0, :7] = -1e9
+    scores, v, padding = p.values
+    products = p.b.matmul(v, p.b.transpose(v, perm=(0, 2, 1)))
+    for hidden in (p.b.add(products, padding), p.b.mul(scores, 2.0)):
+        p.b.output(hidden.name, p.b.matmul(p.b.softmax(p.b.add(hidden, lower_triangle(p.b, 200)), axis=-1), v))
+    before = run(p.b.graph())
+    assert [node.op for node in causal(before).nodes] == [node.op for node in before.nodes]
+
+
 def test_batches_may_be_open() -> None:
     b = Builder("open")
     q, k, v = (b.input(name, TensorType("f32", (symbol("n"), 2, 200, 8)), "data") for name in "qkv")

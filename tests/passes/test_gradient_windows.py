@@ -39,7 +39,7 @@ SAMPLES = [sample for sample in OPS["conv_weight_gradient"].samples if isinstanc
         *(
             gradient(*sample.inputs, **sample.attrs)
             for sample in SAMPLES
-            if set(sample.attrs["dilation"]) == {1} and sample.inputs[1][-1] > 1
+            if set(sample.attrs["dilation"]) == {1} and sample.inputs[1][0] and sample.inputs[1][-1] > 1
         ),
         gradient((3, 4, 6, 5), (3, 9, 6, 5)),
         gradient((3, 9, 6, 5), (3, 4, 6, 5)),
@@ -71,8 +71,10 @@ def test_gives_the_same_numbers(graph: Graph) -> None:
         ONE_WINDOW,
         gradient((3, 6, 8, 8), (3, 6, 8, 8), groups=6),
         gradient((3, 4, 6, 5), (3, 9, 6, 5), dtype="f64"),
+        gradient((0, 4, 6, 5), (0, 9, 6, 5)),
+        gradient((3, 4, 1, 6), (3, 4, 1, 6), (2, 3), padding=(3, 1, 0, 1), stride=(3, 1)),
     ],
-    ids=["open", "dilated", "one window", "channels apart", "f64"],
+    ids=["open", "dilated", "one window", "channels apart", "f64", "no images", "a window of padding"],
 )
 def test_leaves_others(graph: Graph) -> None:
     assert operators(gradient_windows(graph)) == operators(graph)

@@ -97,6 +97,21 @@ def test_the_gradient_of_two_layers() -> None:
     assert "matmul" not in in_panels_too(p)
 
 
+def test_products_that_are_repeated_to_be_added_are_in_rows() -> None:
+    p = Program(x=normal(4, 64, 64), y=normal(64, 64), z=normal(64, 1, 64), w=normal(64, 96))
+    b, (x, y, z, w) = p.b, p.values
+    b.output("for each", b.add(b.matmul(x, w), b.matmul(y, w)))
+    b.output("of each other", b.add(b.matmul(y, w), b.matmul(z, w)))
+    assert in_panels_too(p)["add"] == 2
+
+
+def test_numbers_may_have_axes() -> None:
+    p = Program(x=normal(2, 2, 2, 32, 64), w=normal(64, 96), number=normal(1, 1, 1, 1, 1))
+    b, (x, w, number) = p.b, p.values
+    b.output("y", b.mul(b.matmul(x, w), number))
+    assert in_panels_too(p)["ReorderOutput"] == 1
+
+
 def test_other_products_stay() -> None:
     p = Program(x=normal(4, 64, 64), few=normal(64, 12), narrow=normal(16, 64), odd=normal(64, 100))
     b, (x, few, narrow, odd) = p.b, p.values

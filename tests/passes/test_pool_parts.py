@@ -54,6 +54,19 @@ def test_gives_the_same_bits(geometry: dict) -> None:
     np.testing.assert_array_equal(run_onnx(after, arrays)["dx"], run_onnx(graph, arrays)["dx"])
 
 
+def test_what_the_program_padded_is_read_with_its_padding() -> None:
+    b = Builder()
+    x = b.input("x", tensor(2, 3, 7, 8))
+    wide = b.pad(x, before=(0, 0, 1, 1), after=(0, 0, 1, 1), value=0.0)
+    y = b.max_pool(wide, kernel=(3, 3), stride=(2, 2), padding=(0, 0, 0, 0))
+    weights = b.input("weights", y.type)
+    b.output("dx", gradients(b, b.sum(b.mul(y, weights)), [x])[0])
+    graph = run(b.graph())
+    after = cut(graph)
+    assert "scan_over" in {node.op for node in after.nodes}
+    np.testing.assert_array_equal(*(run_onnx(each, images(graph))["dx"] for each in (after, graph)))
+
+
 def test_gives_the_numbers_of_pytorch() -> None:
     graph = gradient()
     rng = np.random.default_rng(0)
@@ -71,6 +84,16 @@ def test_gives_the_numbers_of_pytorch() -> None:
 )
 def test_leaves_others_whole(graph: Graph) -> None:
     assert [node.op for node in cut(graph).nodes] == [node.op for node in graph.nodes]
+
+
+def test_leaves_other_sums_over_the_largest_elements_whole() -> None:
+    """Put back by windows of another stride than those that were read."""
+    b = Builder()
+    x, y = b.input("x", tensor(2, 3, 7, 7)), b.input("y", tensor(2, 3, 1, 3, 3))
+    taken = b.cast(b.equal(b.unfold(x, kernel=(3, 3), stride=(2, 2)), y), dtype="f32")
+    put = b.mul(taken, b.div(y, b.sum(taken, axis=2, keepdims=True)))
+    b.output("z", b.fold(put, size=(5, 5), kernel=(3, 3), stride=(1, 1)))
+    assert "scan_over" not in {node.op for node in cut(b.graph()).nodes}
 
 
 def test_leaves_a_sum_over_windows_whole() -> None:

@@ -84,11 +84,27 @@ layer cell(n: int)(x: f32[b, t, i]) -> f32[b, t, n] {
 }
 """
 
+GRU_OF_TWO_BIASES = """
+layer cell(n: int)(x: f32[b, t, i]) -> f32[b, t, n] {
+  param w: f32[3 * n, i] ~ normal(0.5)
+  param u: f32[3 * n, n] ~ normal(0.5)
+  param bias: f32[n] ~ normal(0.5)
+  return scan x_t in x along t carry h = zeros(b, n) {
+    of_z, of_r, of_n = split(x_t @ w.T, 3)
+    z, r, new = split(h @ u.T, 3)
+    new = tanh(of_n + bias + 0.5 + sigmoid(of_r + r) * new)
+    next h = h + sigmoid(of_z + z) * (new - h)
+    emit next h
+  }
+}
+"""
+
 CELLS = {
     "lstm, concat": (WITH_CONCAT, "lstm"),
     "lstm, four products": (FOUR_PRODUCTS, "lstm"),
     "gru, reset before the product": (GRU_OF_CHO, "gru"),
     "gru, from h to the candidate": (GRU_BETWEEN, "gru"),
+    "gru, two biases that are not reset": (GRU_OF_TWO_BIASES, "gru"),
 }
 
 LIKE_CELLS = {
@@ -189,6 +205,15 @@ def test_what_a_ragged_scan_stacks_past_the_lengths_is_kept() -> None:
     masked = masked.replace("next h = sigmoid(o) * tanh(next c)", "next h = select(wide, sigmoid(o) * tanh(next c), h)")
     program = network(f"{masked}\nmodel M(x: f32[batch, t, 2], on: bool[batch, t]) {{ return cell(3)(x, on) }}")
     assert "scan_over" in operators(program.graph())
+
+
+def test_a_number_for_each_step_is_no_bias() -> None:
+    """Of as many steps as the state has columns."""
+    layer = GRU_BETWEEN.replace("x: f32[b, t, i]", "x: f32[b, t, i], s: f32[t]")
+    layer = layer.replace("x_t in x", "x_t in x, s_t in s").replace("sigmoid(of_z + z)", "sigmoid(of_z + z + s_t)")
+    program = network(f"{layer}\nmodel M(x: f32[batch, 3, 2], s: f32[3]) {{ return cell(3)(x, s) }}")
+    assert "scan_over" in operators(program.graph())
+    assert_same(program, {"x": sequences(2, 3), "s": np.array([-1, 0, 2], np.float32)})
 
 
 def test_sequences_of_words_and_stacks_of_layers() -> None:

@@ -10,6 +10,7 @@ import pytest
 from netlang.compiler.builder import Builder
 from netlang.compiler.emit import emit
 from netlang.compiler.ir import Graph
+from netlang.compiler.ops.indexing import from_start
 from netlang.compiler.passes import CPU, ONE_THREAD, PIPELINE, run
 from netlang.compiler.passes.fixed import fixed
 from netlang.compiler.passes.hoist import hoist
@@ -75,10 +76,10 @@ class Program:
 @pytest.mark.parametrize("smoothing", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_targets_of_a_cross_entropy(smoothing: bool, weighted: bool) -> None:
-    p = Program(logits=normal(6, 5, 9), target=one_of(9, 6, 5), column=normal(6, 5, 1))
+    p = Program(logits=normal(6, 5, 9), target=one_of(9, 6, 5) - 1, column=normal(6, 5, 1))
     b, (logits, target, column) = p.b, p.values
     log_p = b.log_softmax(logits, axis=-1)
-    g = b.mul(column if weighted else b.constant(0.25), b.one_hot(target, classes=9))
+    g = b.mul(column if weighted else b.constant(0.25), b.one_hot(from_start(b, target, 9), classes=9))
     if smoothing:
         g = b.add(b.mul(column, 0.5), g)
     b.output("loss", b.sum(b.take_along(log_p, target)))
@@ -92,6 +93,16 @@ def test_a_one_hot_for_anything_else_stays() -> None:
     b, (index, x, y) = p.b, p.values
     b.output("r", b.sub(b.mul(x, b.one_hot(index, classes=4)), y))
     assert "one_hot" in p.changed("targets")
+
+
+def test_positions_that_nothing_reads_may_lie_outside() -> None:
+    p = Program(index=np.array([5, -1, 1, 0]), x=normal(4, 3), column=normal(4, 1))
+    b, (index, x, column) = p.b, p.values
+    hits = b.one_hot(index, classes=3)
+    b.output("inside", b.sum(hits, axis=(-1,), keepdims=True))
+    b.output("weighed", b.sum(b.mul(column, hits), axis=(-1,), keepdims=True))
+    b.output("difference", b.sub(b.mul(column, hits), x))
+    assert p.changed("targets").count("one_hot") == 1
 
 
 @pytest.mark.parametrize(("shape", "views"), [((30, 20, 1), 2), ((600, 1, 1), 2), ((3, 1), 0), ((1, 30, 20), 0)])

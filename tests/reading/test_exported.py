@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -16,7 +17,7 @@ from netlang.compiler.reading import Reading, read_model
 from netlang.compiler.verify import verify
 
 from . import backend
-from .exported import NETWORKS, Exported, export, export_module
+from .exported import NETWORKS, Exported, export, export_module, export_program
 from .models import operators
 
 DYNAMO = [False, pytest.param(True, marks=pytest.mark.filterwarnings("ignore"))]
@@ -94,3 +95,24 @@ def test_weights_that_are_equal_at_first_are_kept_apart():
     network = torch.nn.Sequential(torch.nn.LayerNorm(4), torch.nn.LayerNorm(4), torch.nn.LayerNorm(4))
     reading = read_model(export_module(network, torch.randn(2, 4)))
     assert set(reading.weights) == {f"layer_{i}.{role}" for i in range(3) for role in ("weight", "bias")}
+
+
+class Sums(torch.nn.Module):
+    """Sums of messages at nodes, which begin with zeros that the exporter stores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 4)
+        self.register_buffer("ends", torch.tensor([0, 2, 2, 4, 1, 0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(5, 4).index_add(0, self.ends, self.linear(x))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_sums_begin_with_is_no_weight():
+    pytest.importorskip("onnxscript", reason="PyTorch's newer exporter needs onnxscript")
+    network, x = Sums(), torch.randn(6, 3)
+    reading = read_model(export_program(network, x, {}))
+    assert {math.prod(variable.value.type.shape) for variable in reading.graph.params} == {12, 4}
+    np.testing.assert_allclose(run(reading, x), network(x).detach().numpy(), rtol=1e-5, atol=1e-6)

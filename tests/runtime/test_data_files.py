@@ -209,7 +209,9 @@ def test_an_npz_member_that_lies_about_its_size(tmp_path: Path) -> None:
         ({"x": np.array(3.0)}, "single number"),
         ({"x": np.array(["a", "b"])}, "no numbers"),
         ({"x": np.zeros(2, complex)}, "no numbers"),
-        ({"x": np.zeros((0, 2))}, "same number of rows"),
+        ({"x": np.zeros((0, 2))}, "has no rows"),
+        ({"x": np.zeros((3, 2)), "x_test": np.zeros((0, 2))}, "the test part of `npz:"),
+        ({"x": np.zeros((3, 2)), "y": np.zeros(0)}, "same number of rows"),
         ({}, "no arrays"),
     ],
 )
@@ -265,7 +267,7 @@ def test_a_table_with_named_columns(tmp_path: Path) -> None:
     np.testing.assert_array_equal(taken["x"], np.array([[1, 2.5], [3, 4], [5, 6]], np.float32))
     np.testing.assert_array_equal(taken["kind"], [1, 0, 1])
     np.testing.assert_array_equal(taken["width"], np.array([2.5, 4, 6], np.float32))
-    assert dataset.settings == {"classes": 2}
+    assert dataset.settings == {"features": 2, "classes": 2}
 
 
 def test_the_last_column_is_whole_numbers_or_not(tmp_path: Path) -> None:

@@ -138,6 +138,14 @@ def test_a_nan_in_the_batch_is_told_as_such(tmp_path: Path) -> None:
     assert (found.primary, found.notes) == (None, ("the input `x` holds nan",))
 
 
+def test_a_batch_of_nothing_is_told_as_such(tmp_path: Path) -> None:
+    trainer = nl.Trainer(network(tmp_path, LOGARITHM), threads=1)
+    with pytest.raises(nl.DiagnosticError) as caught:
+        trainer.step(x=np.zeros(0, np.float32))
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.notes) == ("not-finite", ("the batch is empty",))
+
+
 def test_a_parameter_that_an_earlier_step_has_spoilt(tmp_path: Path) -> None:
     text = LOGARITHM.replace("log(w * x)", "w * x").replace("sgd(0.1)", "sgd(1e38)")
     trainer = nl.Trainer(network(tmp_path, text), threads=1)

@@ -160,6 +160,9 @@ def test_extending_a_finished_run(request_for: Requests) -> None:
     assert resume(report.run.path).carry_out().step == 4
     assert resume(report.run.path, epochs=3).carry_out().step == 12
     assert RunDirectory.open(report.run.path).config.steps == 12
+    diagnostic = refused(lambda: resume(report.run.path, steps=11))
+    assert (diagnostic.code, diagnostic.title) == ("bad-value", "the run has done 12 steps already, more than 11")
+    assert RunDirectory.open(report.run.path).config.steps == 12
 
 
 def test_the_run_directory_holds_all_that_is_needed(request_for: Requests, tmp_path: Path) -> None:
@@ -289,7 +292,7 @@ def test_a_checkpoint_of_another_run_is_refused(request_for: Requests) -> None:
 
 def test_data_that_changed_is_noticed(request_for: Requests) -> None:
     run = prepare(request_for()).carry_out([interrupt_at(2)]).run
-    run.write_config(data_options={"limit": 50})
+    run.write_config(data_options=DataOptions(limit=50))
     assert refused(lambda: resume(run.path)).code == "changed-data"
 
 
@@ -462,8 +465,9 @@ def test_resuming_from_the_best_checkpoint_where_the_last_is_damaged(request_for
     report = prepare(request_for("parts")).carry_out([interrupt_at(14)])
     report.run.checkpoint("last").write_bytes(b"damaged")
     assert refused(lambda: resume(report.run.path)).code == "bad-checkpoint"
+    report.run.checkpoint("last").unlink()
     best = report.run.load("best")[1].step
-    training = resume(report.run.path, checkpoint="best")
+    training = resume(report.run.path)
     assert training.trainer.step_count == best
     report = training.carry_out()
     for name, array in variables(whole).items():

@@ -196,7 +196,8 @@ error[undefined-name]: `std.layers` has no `linaer`
         ("return None", "error[undefined-name]: `None` is not defined\n --> a.net:2:8\n2 | return None\n"
          "  |        ^^^^\n  = help: write `none`"),
         ("return qqq(x)",
-         "error[undefined-name]: `qqq` is not defined\n --> a.net:2:8\n2 | return qqq(x)\n  |        ^^^"),
+         "error[undefined-name]: `qqq` is not defined\n --> a.net:2:8\n2 | return qqq(x)\n  |        ^^^\n"
+         "  = help: `netlang doc` lists what there is; `fn qqq(…) -> … { … }` defines what there is not"),
         ("y = z\nz = x\nreturn y",
          "error[undefined-name]: `z` is used before it is defined\n --> a.net:2:5\n2 | y = z\n"
          "  |     ^\n ::: a.net:3:1\n3 | z = x\n  | - defined here"),

@@ -244,7 +244,7 @@ def test_sequences_cannot_be_inputs():
     b = Builder()
     x = b.input("x", TensorType("opaque"))
     b.output("y", x)
-    with pytest.raises(DiagnosticError, match="onnx-unsupported: `x` is opaque, which is no tensor"):
+    with pytest.raises(DiagnosticError, match="`x` is opaque, which is no tensor"):
         rewritten(b.graph())
 
 
