@@ -77,7 +77,7 @@ def _bars(panel: Axes, cases: Sequence[str], values: Mapping[str, float]) -> Non
             ratio = values[case]
             panel.barh(place, ratio - 1, left=1, height=0.7, color="C0" if ratio <= 1 else "C1")
     panel.axvline(1, color="black", linewidth=0.8)
-    panel.set_xscale("log", base=2)
+    panel.set_xscale("log", base=4)
     panel.xaxis.set_major_formatter(_plain)
     panel.tick_params(labelsize=8)
     panel.spines[["top", "right"]].set_visible(False)
