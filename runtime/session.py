@@ -75,9 +75,7 @@ class Device:
         options.add_session_config_entry("session.use_env_allocators", "1")
         if self.threads is not None:
             options.intra_op_num_threads = self.threads
-        import os
-
-        if os.environ.get("STOPSPIN"):
+        if yields:
             options.add_session_config_entry("session.force_spinning_stop", "1")
         if profile is not None:
             options.enable_profiling = True

@@ -107,6 +107,13 @@ def test_a_batch_that_mixes_rows_stays_whole() -> None:
         np.testing.assert_allclose(flat.variables()[key], array, rtol=2e-4, atol=2e-6, err_msg=key)
 
 
+def test_the_gradient_frees_the_cores_for_the_optimizer() -> None:
+    engine = FlatEngine(MIXED["batch norm"][0](), Device("cpu", 2), 0, 10)
+    engine.step(batch(24, 0))
+    options = engine._step.gradient.program.session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+
+
 OPTIMIZER = """
 layer mine(lr: schedule = 0.1)(p: f32[*s], g: f32[*s], step: f32) -> f32[*s] {{
   state memory: f32[*s] ~ zeros()
