@@ -99,10 +99,16 @@ def test_training_begins_with_the_weights(model: Path) -> None:
     assert 0 < np.abs(moved["linear.weight"] - begun["linear.weight"]).max() < 0.1
 
 
-def test_parts_that_were_replaced_begin_anew(model: Path) -> None:
+def imported_with_another_head(model: Path) -> Path:
+    """The program of a model, whose last layer has three results in place of one."""
     assert netlang("import", model.name, "-o", "lines").code == 0
     source = Path("lines/lines.net")
     source.write_text(source.read_text().replace("linear(1)", "linear(3)").replace("batch, 1]", "batch, 3]"))
+    return source
+
+
+def test_parts_that_were_replaced_begin_anew(model: Path) -> None:
+    source = imported_with_another_head(model)
     result = netlang("compile", str(source), "--weights", "lines/weights.safetensors", "-o", "again")
     assert result.code == 0
     assert "2 of 4 weights are from lines/weights.safetensors; new ones: linear_2.weight, linear_2.bias" in result.err
@@ -112,9 +118,7 @@ def test_parts_that_were_replaced_begin_anew(model: Path) -> None:
 
 
 def test_a_run_with_weights_that_are_not_there_is_refused(model: Path) -> None:
-    assert netlang("import", model.name, "-o", "lines").code == 0
-    source = Path("lines/lines.net")
-    source.write_text(source.read_text().replace("linear(1)", "linear(3)").replace("batch, 1]", "batch, 3]"))
+    source = imported_with_another_head(model)
     result = netlang("run", str(source), "--weights", "lines/weights.safetensors", "--input", "x=[[1, 2]]")
     assert result.code == 1
     assert "`lines/weights.safetensors` has nothing that could be the weight `linear_2.weight`" in result.err
