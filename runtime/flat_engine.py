@@ -33,7 +33,7 @@ from ..compiler.row_rules import Mixed
 from .bound_rows import BoundRows
 from .engine import SPECIALISED_LIMIT, Engine, replaced_variables
 from .explained import explained
-from .flat_layout import Group, copies, flat_states, initial_state, state_suffix
+from .flat_layout import Group, copies, flat_states, initial_state, spans, state_suffix
 from .flat_optimizer import PIECE, FlatOptimizer, Passes, Piece
 from .further_passes import further_passes
 from .gradient_pass import GradientPass, Part, Places, Program, Task, deal, in_turn
@@ -196,9 +196,8 @@ class FlatEngine(Engine):
             if name not in touched or name not in self._sums.tables:
                 continue
             total = self._sums.of(name).reshape(-1)
-            for start in range(0, len(total), PIECE):
-                stop = min(start + PIECE, len(total))
-                yield Piece(slice(whole.start + start, whole.start + stop), [total[start:stop]])
+            for place in spans(whole.start, whole.stop, PIECE):
+                yield Piece(place, [total[place.start - whole.start : place.stop - whole.start]])
 
     def _row_updates(self, gradient: GradientPass) -> RowUpdates:
         """What adds rows to tables, where the pass over the gradient leaves them alone."""

@@ -63,8 +63,7 @@ class Group:
         begin = 0
         ends = [slice(self.length, self.length)]
         for left_out in [*(place for name, place in self.members.items() if name in without), *ends]:
-            for start in range(begin, left_out.start, size):
-                yield slice(start, min(start + size, left_out.start))
+            yield from spans(begin, left_out.start, size)
             begin = -(-left_out.stop // ALIGNMENT) * ALIGNMENT
 
     def tables(self, least: int) -> dict[str, tuple[int, ...]]:
@@ -84,6 +83,12 @@ class Group:
             for state, vector in self.states.items():
                 found[state_of(name, state)] = self.view(vector, name)
         return found
+
+
+def spans(start: int, stop: int, size: int) -> Iterator[slice]:
+    """What lies from `start` to before `stop`, in parts of at most `size`."""
+    for begin in range(start, stop, size):
+        yield slice(begin, min(begin + size, stop))
 
 
 def state_of(parameter: str, state: str) -> str:
