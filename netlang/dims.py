@@ -32,7 +32,7 @@ class Opaque:
     def __str__(self) -> str:
         if self.operator in ("min", "max"):
             return f"{self.operator}({self.left}, {self.right})"
-        return f"{_factor(self.left)} {self.operator} {_factor(self.right)}"
+        return f"{_factor(self.left)} {self.operator} {_divisor(self.right)}"
 
 
 Atom = Symbol | Opaque
@@ -321,6 +321,12 @@ def _factor(size: Size) -> str:
     if isinstance(size, Dim) and not (len(size.terms) == 1 and size.terms[0][1] == 1):
         return f"({size})"
     return str(size)
+
+
+def _divisor(size: Size) -> str:
+    """A factor that a division may stand before: `a // b*c` would divide by b alone."""
+    is_product = isinstance(size, Dim) and len(size.terms[0][0]) > 1
+    return f"({size})" if is_product else _factor(size)
 
 
 def _factor_atom(atom: Atom, power: int) -> str:

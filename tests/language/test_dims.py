@@ -133,6 +133,13 @@ def test_the_printed_form_means_the_same(expression: Expression, values: Values)
     assert eval(str(size_of(expression)), {"min": min, "max": max}, dict(values)) == expected
 
 
+def test_a_product_that_divides_is_in_parentheses() -> None:
+    a, b, c = symbol("a"), symbol("b"), symbol("c")
+    assert str(floor_divide(a, b * c)) == "(a // (b*c))"
+    assert str(floor_divide(a * b, c)) == "(a*b // c)"
+    assert str(floor_divide(a, b * b)) == "(a // b**2)"
+
+
 @given(POLYNOMIALS, POLYNOMIALS, POLYNOMIALS)
 def test_equal_polynomials_have_one_form(x: Expression, y: Expression, z: Expression) -> None:
     a, b, c = x.size(), y.size(), z.size()
