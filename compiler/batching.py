@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from netlang.dims import substitute, symbols
+from netlang.dims import substitute, symbol, symbols
 
 from .builder import Builder, size_of
 from .control import body_of
@@ -43,25 +43,45 @@ def batch_symbol(graph: Graph) -> str | None:
 
 def why_mixed(graph: Graph) -> str | None:
     """None where loss and reports are means over independent rows, else what stands against it."""
-    batch = batch_symbol(graph)
-    if batch is None:
-        return "the inputs do not share an open first dimension"
-    if any(output.role == "next" for output in graph.outputs):
-        return "the step updates states"
-    kinds = dict.fromkeys(graph.sources(), Rows.NONE)
-    for item in graph.inputs:
-        if item.role == "data":
-            if any(batch in symbols(size) for size in item.value.type.shape[1:]):
-                return f"`{batch}` is more than the first dimension of `{item.name}`"
-            kinds[item.value] = Rows.SEPARATE
     try:
-        _judge_all(graph, kinds, batch)
+        kinds = _kinds(graph, batch_symbol(graph))
     except Mixed as mixed:
         return str(mixed)
     for output in graph.outputs:
         if kinds[output.value] not in (Rows.MEAN, Rows.NONE):
             return f"`{output.name}` is not a mean over the rows"
     return None
+
+
+def independent_rows(graph: Graph) -> str | None:
+    """The open size of the batch, where every row of every output is made of the same row of the inputs alone; None
+    where there is no such size."""
+    batch = batch_symbol(graph)
+    try:
+        kinds = _kinds(graph, batch)
+    except Mixed:
+        return None
+    if batch is None or row_sites(graph, batch):
+        return None
+    values = [output.value for output in graph.outputs]
+    apart = all(kinds[value] is Rows.SEPARATE and row_axes(value, batch) == [0] for value in values)
+    return batch if apart and all(value.type.shape[0] == symbol(batch) for value in values) else None
+
+
+def _kinds(graph: Graph, batch: str | None) -> dict[Value, Rows]:
+    """What each value has to do with the rows of the batch. Raises Mixed."""
+    if batch is None:
+        raise Mixed("the inputs do not share an open first dimension")
+    if any(output.role == "next" for output in graph.outputs):
+        raise Mixed("the step updates states")
+    kinds = dict.fromkeys(graph.sources(), Rows.NONE)
+    for item in graph.inputs:
+        if item.role == "data":
+            if any(batch in symbols(size) for size in item.value.type.shape[1:]):
+                raise Mixed(f"`{batch}` is more than the first dimension of `{item.name}`")
+            kinds[item.value] = Rows.SEPARATE
+    _judge_all(graph, kinds, batch)
+    return kinds
 
 
 def _judge_all(graph: Graph, kinds: dict[Value, Rows], batch: str) -> None:

@@ -127,7 +127,7 @@ def peak_activation_bytes(graph: Graph, dims: Dims) -> int:
     last_use: dict[Value, int] = {}
     for index, node in enumerate(graph.nodes):
         for value in node.outputs:
-            owner[value] = owner.get(node.inputs[0], node.inputs[0]) if node.op in _VIEWS else value
+            owner[value] = owner.get(node.inputs[0], node.inputs[0]) if node.op in VIEWS else value
         for value in (*node.inputs, *node.outputs):
             last_use[owner.get(value, value)] = index
     for output in graph.outputs:
@@ -156,7 +156,7 @@ def bytes_moved(graph: Graph, dims: Dims) -> int:
 
 
 def _node_bytes(node: Node, dims: Dims) -> int:
-    if node.op in _VIEWS:
+    if node.op in VIEWS:
         return 0
     if node.bodies:
         return _rounds(node, dims) * max(bytes_moved(body, dims) for body in node.bodies)
@@ -229,7 +229,8 @@ def _resize(node: Node, dims: Dims) -> int:
     return 2 * taps * elements(larger.type, dims)
 
 
-_VIEWS = frozenset({"reshape", "stop_gradient"})
+VIEWS = frozenset({"reshape", "stop_gradient"})
+"""Operators that move nothing."""
 
 _ELEMENTWISE = (
     *("abs", "add", "clip", "cos", "div", "erf", "exp", "gelu", "log", "maximum", "minimum", "mul", "neg", "pow"),

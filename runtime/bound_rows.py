@@ -24,9 +24,12 @@ from ..compiler.segments import closing_graph, segment_graph
 from ..compiler.shapes import static_shape
 from .explained import explained
 from .further_passes import further_passes
-from .gradient_pass import Batch, Feeds, GradientPass, Part, Places, Program, Task, metric_arrays
+from .gradient_pass import Batch, Feeds, GradientPass, Places, Program, metric_arrays
+from .memory import aligned
+from .parts import Part
 from .session import Device
 from .variables import empty
+from .workers import Task
 
 
 class BoundRows(GradientPass):
@@ -145,15 +148,8 @@ class _Kept:
         shape, dtype = static_shape(type_), numpy_dtype(type_.dtype)
         size = math.prod(shape) * dtype.itemsize
         free = self._free.get(size)
-        self._memory[name] = memory = free.pop() if free else _aligned(size)
+        self._memory[name] = memory = free.pop() if free else aligned((size,), np.dtype(np.uint8))
         self._arrays[name] = memory.view(dtype).reshape(shape)
-
-
-def _aligned(size: int) -> np.ndarray:
-    """So many bytes, from the beginning of a cache line."""
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size]
 
 
 def _segments(cut: Cut, rows: int, parts: int) -> list[Program]:

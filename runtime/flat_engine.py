@@ -8,9 +8,7 @@ vector, written in place, takes half the time and half the memory. Both engines 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,14 +34,15 @@ from .explained import explained
 from .flat_layout import Group, copies, flat_states, initial_state, spans, state_suffix
 from .flat_optimizer import PIECE, FlatOptimizer, Passes, Piece
 from .further_passes import further_passes
-from .gradient_pass import GradientPass, Part, Places, Program, Task, deal, in_turn
-from .parts import Work, bound_parts, separate_parts
+from .gradient_pass import GradientPass, Places, Program
+from .parts import Part, Work, bound_parts, separate_parts
 from .row_sums import RowSums
 from .row_updates import RowUpdates
 from .row_writes import RowWriter
 from .separate_rows import SeparateRows
 from .session import Device
 from .variables import VariableBuffers, check_weights
+from .workers import Task, Workers, available_cores, deal, in_turn
 
 
 @dataclass(eq=False)
@@ -67,7 +66,7 @@ class FlatEngine(Engine):
     def __init__(self, network: Network, device: Device | None = None, seed: int = 0, steps: int | None = None) -> None:
         super().__init__(network, device, seed, steps)
         self._threads = self.device.threads or available_cores()
-        self._helpers = ThreadPoolExecutor(max(1, self._threads - 1), "netlang")  # which starts threads when asked
+        self._workers = Workers(self._threads)
         self._batch = batch_symbol(self._open)
         self._separate = why_mixed(self._open) is None
         self._single = Device("cpu", 1)
@@ -142,31 +141,21 @@ class FlatEngine(Engine):
             self._scalars[role][...] = value
         step.gradient.feed(batch)
         with explained(self._open):
-            self._parallel(step.gradient.tasks[self._others.turn])
+            self._workers.run(step.gradient.tasks[self._others.turn])
         return step.gradient.metrics()
 
     def _commit(self) -> None:
         step, passes = self._step, self._step.optimizer
         with self._sums.in_use():
-            self._parallel(step.add_rows)
+            self._workers.run(step.add_rows)
             if self._clip is not None:
-                self._parallel(passes.combine)
+                self._workers.run(passes.combine)
                 norm = math.sqrt(sum(float(square) for square in passes.squares))
                 self._scale[...] = min(1.0, self._clip / (norm + 1e-6))
             in_turn([*step.rates, *passes.rates])
-            self._parallel(passes.apply)
-            self._parallel(step.clear_rows)
+            self._workers.run(passes.apply)
+            self._workers.run(step.clear_rows)
         self._others.advance()
-
-    def _parallel(self, tasks: list[list[Task]]) -> None:
-        """Runs one list of tasks on each thread: the first on this one, which need not be woken for it."""
-        others = [self._helpers.submit(in_turn, work) for work in tasks[1:]]
-        try:
-            in_turn(tasks[0] if tasks else [])
-        finally:
-            wait(others)
-        for other in others:
-            other.result()
 
     # --- Compiling -------------------------------------------------------------------------------------------------
 
@@ -247,9 +236,3 @@ class FlatEngine(Engine):
         graph = rows(self.network.gradient_graph(sizes, sites, share), most, beside=self._large)
         graph = run(graph, pipeline=further_passes(device.threads))
         return Program(graph, device.session(emit(graph), in_order=recomputes(graph), yields=True))
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -13,6 +13,7 @@ from ..compiler.elaborate.graphs import FLAT
 from ..compiler.elaborate.training import optimizer_path
 from ..compiler.initializers import initialize
 from ..compiler.ir import Graph, Value, Variable
+from .memory import aligned
 
 ALIGNMENT = 16
 """Views begin at multiples of this many elements: 64 bytes, a cache line."""
@@ -118,7 +119,4 @@ def copies(views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _zeros(length: int) -> np.ndarray:
-    """A vector that begins at a cache line."""
-    raw = np.zeros(length * 4 + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + length * 4].view(np.float32)
+    return aligned((length,), np.dtype(np.float32))

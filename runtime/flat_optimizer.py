@@ -19,9 +19,10 @@ from ..compiler.passes.fixed import fixed
 from ..compiler.passes.hoist import hoist
 from .flat_layout import Group, flat_states
 from .further_passes import further_passes
-from .gradient_pass import Program, Task, deal
+from .gradient_pass import Program
 from .session import Device
 from .shared_numbers import bound, shared_numbers
+from .workers import Task, deal
 
 PIECE = 1 << 15
 """Elements of the flat vectors that are updated at a time: with the optimizer's states they fit the same cache."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,13 @@ from ..compiler.emit import output_name
 from ..compiler.ir import Graph
 from .flat_layout import Group
 from .inputs import scalar_inputs
+from .parts import Part
 from .session import Device
 from .variables import VariableBuffers
+from .workers import Task
 
 if TYPE_CHECKING:
     from .row_updates import TouchedRows
-
-Task = Callable[[], None]
 
 Batch = Mapping[str, np.ndarray]
 
@@ -31,24 +31,6 @@ class Program:
 
     graph: Graph
     session: ort.InferenceSession
-
-
-class Part:
-    """Of a batch, the rows from `start` to before `end`. Graphs read the number of its first in `first`."""
-
-    def __init__(self, index: int, start: int, end: int) -> None:
-        self.index = index
-        self.start = start
-        self.end = end
-        self.first = np.array(start, np.int64)
-
-    @property
-    def rows(self) -> int:
-        return self.end - self.start
-
-    def of(self, array: np.ndarray) -> np.ndarray:
-        """Its rows of an array."""
-        return array[self.start : self.end]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,14 +123,3 @@ class Feeds:
 def metric_arrays(graph: Graph) -> dict[str, np.ndarray]:
     """Where a graph is to put its loss and reports."""
     return {o.name: np.zeros((), np.float32) for o in graph.outputs if o.role in ("loss", "report")}
-
-
-def deal(tasks: Sequence[Task], threads: int) -> list[list[Task]]:
-    """One list of tasks for each thread that has any."""
-    return [dealt for start in range(threads) if (dealt := list(tasks[start::threads]))]
-
-
-def in_turn(tasks: Sequence[Task]) -> None:
-    """Runs tasks one after the other."""
-    for task in tasks:
-        task()

@@ -11,10 +11,10 @@ import numpy as np
 from netlang.types import TensorType
 
 from ..compiler.passes.rows import ROWS
-from .gradient_pass import Task, in_turn
 from .row_updates import TouchedRows
 from .row_writes import RowWriter
 from .variables import empty
+from .workers import Task, in_turn
 
 
 class RowSums:

@@ -15,10 +15,10 @@ from ..compiler.ir import Graph
 from ..compiler.passes import ONE_THREAD, run
 from ..compiler.passes.hoist import hoist
 from ..compiler.passes.rows import PLACES, ROWS, TABLE, row_outputs, row_update
-from .gradient_pass import Task, in_turn
 from .session import Device
 from .shared_numbers import bound, shared_numbers
 from .variables import empty
+from .workers import Task, in_turn
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ from netlang.types import TensorType
 from ..compiler.emit import emit, output_name
 from ..compiler.passes import ONE_THREAD, run
 from ..compiler.passes.rows import PLACES, ROWS, TABLE, row_writes
-from .gradient_pass import Task
 from .row_updates import TouchedRows
 from .session import Device
+from .workers import Task
 
 
 class RowWriter:

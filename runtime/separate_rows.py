@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from .gradient_pass import Feeds, GradientPass, Part, Places, Program, Task, deal, in_turn, metric_arrays
+from .gradient_pass import Feeds, GradientPass, Places, Program, metric_arrays
+from .parts import Part
 from .row_updates import touched_rows
 from .row_writes import RowWriter
+from .workers import Task, deal, in_turn
 
 
 class SeparateRows(GradientPass):

@@ -10,9 +10,9 @@ import onnxruntime as ort
 
 from ..compiler.emit import emit
 from ..compiler.ir import Graph
-from .gradient_pass import Task
 from .session import Device
 from .variables import empty
+from .workers import Task
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -13,6 +13,7 @@ from netlang.types import TensorType
 from ..compiler.dtypes import numpy_dtype
 from ..compiler.ir import Variable
 from .inputs import array_type
+from .memory import aligned
 from .session import Device
 
 
@@ -68,7 +69,7 @@ def empty(type_: TensorType) -> np.ndarray:
     """An array of zeros of a type without symbols."""
     shape = [size for size in type_.shape if isinstance(size, int)]
     assert len(shape) == type_.rank, f"{type_} has an open size"
-    return np.zeros(shape, numpy_dtype(type_.dtype))
+    return aligned(tuple(shape), numpy_dtype(type_.dtype))
 
 
 def check_weights(types: Mapping[str, TensorType], values: Mapping[str, np.ndarray], complete: bool = True) -> None:
