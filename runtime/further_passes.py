@@ -18,7 +18,7 @@ from ..compiler.passes import CPU, ONE_THREAD, Pipeline, run
 from ..compiler.passes.multiply_add import DOMAIN, multiply_add
 from ..compiler.passes.panels import panels
 from ..compiler.passes.scaled_rows import scaled_rows
-from ..compiler.passes.serial import SHORT, serial, short_sums
+from ..compiler.passes.serial import SHORT, combines_rows, serial, short_sums
 from .panel_width import panel_width
 from .session import Device
 
@@ -41,7 +41,7 @@ def with_fast_sums(graph: Graph, device: Device) -> Graph:
 
 def _short_sums(graph: Graph, threads: int | None) -> Graph:
     """The pass, for what has sums at positions: whether it may be is asked for these alone, as it takes a while."""
-    if not any(node.op in ("scatter_rows", "scatter_nd") for node in graph.nodes) or not sums_alone(threads):
+    if not any(map(combines_rows, graph.nodes)) or not sums_alone(threads):
         return graph
     return short_sums(graph)
 

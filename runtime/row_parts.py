@@ -25,7 +25,7 @@ from .parts import InferenceWork, Part
 from .workers import Task, Workers
 
 Feeds = Mapping[str, np.ndarray]
-Sizes = dict[str, int]
+Sizes = Mapping[str, int]
 
 
 class RowParts:
@@ -40,7 +40,6 @@ class RowParts:
         self._memory = {output.name: ResultMemory() for output in graph.outputs}
         self._session = session
         self._workers = Workers(threads)
-        self._planned: tuple[Sizes, list[Part]] = ({}, [])
 
     @staticmethod
     def of(graph: Graph, session: Callable[[], ort.InferenceSession], threads: int) -> RowParts | None:
@@ -51,13 +50,9 @@ class RowParts:
             return None
         return RowParts(graph, batch, session, threads)
 
-    def plan(self, sizes: Sizes) -> list[Part]:
-        """The parts of a batch of these sizes; one where none are worth it. The same object is not planned again."""
-        planned_for, parts = self._planned
-        if planned_for is not sizes:
-            parts = self._work.parts(sizes, self._workers.threads)
-            self._planned = sizes, parts
-        return parts
+    def parts(self, sizes: Sizes) -> list[Part]:
+        """The parts of a batch of these sizes; one where none are worth it."""
+        return self._work.parts(sizes, self._workers.threads)
 
     def run(self, feeds: Feeds, sizes: Sizes, parts: Sequence[Part]) -> list[np.ndarray]:
         """The results of a batch, in the order of the graph's outputs."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -15,8 +14,10 @@ from ..compiler.ir import Graph
 from .explained import explained
 from .further_passes import with_fast_sums
 from .inputs import InputCheck, scalar_inputs
+from .parts import Part
 from .row_parts import RowParts
 from .session import Device
+from .sum_threads import alone
 from .workers import available_cores
 
 INLINE_LIMIT = 1_500_000_000
@@ -24,6 +25,15 @@ INLINE_LIMIT = 1_500_000_000
 
 TWICE_LIMIT = 1 << 29
 """Bytes of weights up to which two sessions may have them: one for few rows, and one for parts of many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """How batches of `sizes` are run: in parts, if there are several, or as a whole by `session`."""
+
+    sizes: Mapping[str, int]
+    parts: Sequence[Part]
+    session: ort.InferenceSession | None
 
 
 class Runner:
@@ -39,13 +49,15 @@ class Runner:
         self._check = InputCheck(graph)
         self._graph = graph
         self._device = device or Device()
+        self._threads = 1 if self._device.name != "cpu" else self._device.threads or available_cores()
         used = {variable.name: weights[variable.name] for variable in graph.variables}
         inline = weight_bytes(used) <= INLINE_LIMIT
         self._inline = used if inline else None
         self._fixed: dict[str, np.ndarray] = {} if inline else used
         self._fixed |= {item.name: np.zeros((), np.int64) for item in scalar_inputs(graph)}
         self._sessions: dict[Device, ort.InferenceSession] = {}
-        self._parts = self._row_parts(weight_bytes(used))
+        self._plan = _Plan({}, (), None)
+        self._row_parts = self._in_parts(weight_bytes(used))
         self.inputs = tuple(item.name for item in self._check.inputs)
         self.results = [output.name for output in graph.outputs if output.role != "next"]
 
@@ -57,28 +69,41 @@ class Runner:
         feeds, sizes = self._check(arrays)
         if self._fixed:
             feeds |= self._fixed
-        parts = [] if self._parts is None else self._parts.plan(sizes)
+        plan = self._plan
+        if plan.sizes is not sizes:  # the same object for arrays like those before
+            plan = self._plan = self._planned(sizes)
         try:
-            if self._parts is not None and len(parts) > 1:
-                return self._parts.run(feeds, sizes, parts)
-            return cast(Sequence[np.ndarray], self._session(self._device).run(self.results, feeds))
+            if plan.session is not None:
+                return cast(Sequence[np.ndarray], plan.session.run(self.results, feeds))
+            assert self._row_parts is not None
+            return self._row_parts.run(feeds, sizes, plan.parts)
         except Exception:
             with explained(self._graph):
                 raise
 
+    def _planned(self, sizes: Mapping[str, int]) -> _Plan:
+        parts = self._row_parts.parts(sizes) if self._row_parts is not None else ()
+        if len(parts) > 1:
+            return _Plan(sizes, parts, None)
+        single = alone(self._graph, sizes, self._threads)
+        return _Plan(sizes, (), self._session(self._single if single else self._device))
+
+    @property
+    def _single(self) -> Device:
+        return replace(self._device, threads=1)
+
     def _session(self, device: Device) -> ort.InferenceSession:
-        """The session of a device, made when it is first needed: of many threads for few rows, of one for parts."""
+        """The session of a device, made when it is first needed."""
         if device not in self._sessions:
             graph = with_fast_sums(self._graph, device)
             self._sessions[device] = device.session(emit(graph, weights=self._inline))
         return self._sessions[device]
 
-    def _row_parts(self, weights: int) -> RowParts | None:
+    def _in_parts(self, weights: int) -> RowParts | None:
         """What computes large batches, on the processor. It may need a session of its own, and so the weights twice."""
-        single, threads = replace(self._device, threads=1), self._device.threads or available_cores()
-        if self._device.name != "cpu" or (single != self._device and weights > TWICE_LIMIT):
+        if self._device.name != "cpu" or (self._single != self._device and weights > TWICE_LIMIT):
             return None
-        return RowParts.of(self._graph, partial(self._session, single), threads)
+        return RowParts.of(self._graph, lambda: self._session(self._single), self._threads)
 
 
 def weight_bytes(weights: Mapping[str, np.ndarray]) -> int:

@@ -56,17 +56,26 @@ def short_sums(graph: Graph) -> Graph:
     return dead(rebuild(graph, lambda b, node, inputs: _at_positions(b, node, inputs, _combine_in_turn)))
 
 
-def _at_positions(b: Builder, node: Node, inputs: tuple[Value, ...], combine: Combine) -> Value | None:
+def combines_rows(node: Node) -> bool:
+    """Whether a node sums rows at positions, or takes their extremes: what threads that share it would do wrong."""
     match node.op:
-        case "scatter_rows" if not _is_small(node):
-            values, index = inputs
-            zeros = b.full(shape=node.outputs[0].type.shape, value=0.0, dtype=values.type.dtype)
-            places = b.reshape(index, shape=(*index.type.shape, 1))
-            return combine(b, zeros, places, values, "add")
-        case "scatter_nd" if node.attributes["reduction"] != "none":
-            x, places, values = inputs
-            return combine(b, x, places, values, node.attributes["reduction"])
-    return None
+        case "scatter_rows":  # a product with a one-hot matrix sums a few
+            rows = node.attributes["rows"]
+            return not (isinstance(rows, int) and rows <= ONE_HOT_ROWS)
+        case "scatter_nd":
+            return node.attributes["reduction"] != "none"
+    return False
+
+
+def _at_positions(b: Builder, node: Node, inputs: tuple[Value, ...], combine: Combine) -> Value | None:
+    if not combines_rows(node):
+        return None
+    if node.op == "scatter_nd":
+        x, places, values = inputs
+        return combine(b, x, places, values, node.attributes["reduction"])
+    values, index = inputs
+    zeros = b.full(shape=node.outputs[0].type.shape, value=0.0, dtype=values.type.dtype)
+    return combine(b, zeros, b.reshape(index, shape=(*index.type.shape, 1)), values, "add")
 
 
 def _combine_in_turn(b: Builder, x: Value, places: Value, values: Value, reduction: str) -> Value | None:
@@ -88,12 +97,6 @@ def _combine_in_turn(b: Builder, x: Value, places: Value, values: Value, reducti
 
 def _rows(b: Builder, x: Value, start: int, stop: int) -> Value:
     return b.slice(x, starts=(start,), stops=(stop,), axes=(0,), steps=(1,))
-
-
-def _is_small(node: Node) -> bool:
-    """Whether there are so few rows that a product with a one-hot matrix sums them."""
-    rows = node.attributes["rows"]
-    return isinstance(rows, int) and rows <= ONE_HOT_ROWS
 
 
 def _combine(b: Builder, x: Value, places: Value, values: Value, reduction: str) -> Value:

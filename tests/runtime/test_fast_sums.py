@@ -12,6 +12,7 @@ from netlang.runtime import loader
 from netlang.runtime.bound_network import BoundNetwork
 from netlang.runtime.further_passes import with_fast_sums
 from netlang.runtime.session import Device
+from netlang.runtime.sum_threads import alone
 
 ONE, SEVERAL = Device("cpu", 1), Device("cpu", 2)
 SETTINGS = {"GCN": {"features": 5, "classes": 3}, "GAT": {"features": 5, "classes": 3, "hidden": 4, "h": 2}}
@@ -58,3 +59,24 @@ def test_what_sums_nothing_is_left_as_it_is() -> None:
     source = loader.read_source(loader.library_models()["MLP"])
     graph = load_program(source, loader.load).network("MLP").graph()
     assert [node.op for node in with_fast_sums(graph, ONE).nodes] == [node.op for node in graph.nodes]
+
+
+def test_one_thread_sums_where_several_would_take_longer() -> None:
+    source = loader.read_source(loader.library_models()["GAT"])
+    graph = load_program(source, loader.load).network("GAT", {"features": 1433, "classes": 7}).graph()
+    cora = {"nodes": 2708, "e": 10556}
+    assert not alone(graph, cora, 1)
+    assert alone(graph, cora, 2)
+    assert not alone(graph, cora, 64)  # what is left gains more from so many
+
+
+def test_what_only_the_run_knows_is_left_to_all_threads() -> None:
+    graph = network("GAT", SEVERAL).network.graph()
+    assert not alone(graph, {"nodes": 3}, 2)
+
+
+def test_a_network_of_several_threads_sums_with_one() -> None:
+    net = network("GAT", SEVERAL)
+    rng = np.random.default_rng(0)
+    x, edges = rng.standard_normal((500, 5)).astype(np.float32), rng.integers(0, 500, (2, 4000))
+    np.testing.assert_array_equal(net.forward(x, edges), network("GAT", ONE).forward(x, edges))
