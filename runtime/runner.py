@@ -48,8 +48,10 @@ class Runner:
         """`weights` holds every variable of the graph by name; names that the graph does not have are left out."""
         self._check = InputCheck(graph)
         self._graph = graph
-        self._device = device or Device()
-        self._threads = 1 if self._device.name != "cpu" else self._device.threads or available_cores()
+        device = device or Device()
+        self._threads = 1 if device.name != "cpu" else device.threads or available_cores()
+        self._single = replace(device, threads=1)
+        self._device = self._single if self._threads == 1 and device.name == "cpu" else device
         used = {variable.name: weights[variable.name] for variable in graph.variables}
         inline = weight_bytes(used) <= INLINE_LIMIT
         self._inline = used if inline else None
@@ -87,10 +89,6 @@ class Runner:
             return _Plan(sizes, parts, None)
         single = alone(self._graph, sizes, self._threads)
         return _Plan(sizes, (), self._session(self._single if single else self._device))
-
-    @property
-    def _single(self) -> Device:
-        return replace(self._device, threads=1)
 
     def _session(self, device: Device) -> ort.InferenceSession:
         """The session of a device, made when it is first needed."""
