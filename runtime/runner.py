@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
 import onnxruntime as ort
 
+from ..compiler.batching import batch_symbol
 from ..compiler.emit import emit
 from ..compiler.ir import Graph
 from .explained import explained
@@ -59,7 +61,8 @@ class Runner:
         self._fixed |= {item.name: np.zeros((), np.int64) for item in scalar_inputs(graph)}
         self._sessions: dict[Device, ort.InferenceSession] = {}
         self._plan = _Plan({}, (), None)
-        self._row_parts = self._in_parts(weight_bytes(used))
+        self._batch = batch_symbol(graph)
+        self._twice = self._device == self._single or weight_bytes(used) <= TWICE_LIMIT
         self.inputs = tuple(item.name for item in self._check.inputs)
         self.results = [output.name for output in graph.outputs if output.role != "next"]
 
@@ -77,16 +80,17 @@ class Runner:
         try:
             if plan.session is not None:
                 return cast(Sequence[np.ndarray], plan.session.run(self.results, feeds))
-            assert self._row_parts is not None
-            return self._row_parts.run(feeds, sizes, plan.parts)
+            assert self._in_parts is not None
+            return self._in_parts.run(feeds, sizes, plan.parts)
         except Exception:
             with explained(self._graph):
                 raise
 
     def _planned(self, sizes: Mapping[str, int]) -> _Plan:
-        parts = self._row_parts.parts(sizes) if self._row_parts is not None else ()
-        if len(parts) > 1:
-            return _Plan(sizes, parts, None)
+        if self._batch is not None and sizes.get(self._batch, 0) > 1 and self._in_parts is not None:
+            parts = self._in_parts.parts(sizes)
+            if len(parts) > 1:
+                return _Plan(sizes, parts, None)
         single = alone(self._graph, sizes, self._threads)
         return _Plan(sizes, (), self._session(self._single if single else self._device))
 
@@ -97,9 +101,11 @@ class Runner:
             self._sessions[device] = device.session(emit(graph, weights=self._inline))
         return self._sessions[device]
 
-    def _in_parts(self, weights: int) -> RowParts | None:
-        """What computes large batches, on the processor. It may need a session of its own, and so the weights twice."""
-        if self._device.name != "cpu" or (self._single != self._device and weights > TWICE_LIMIT):
+    @cached_property
+    def _in_parts(self) -> RowParts | None:
+        """What computes large batches, on the processor. It may need a session of its own, and so the weights twice.
+        Whether it can is found when there is one: for DDPM that takes 40 ms."""
+        if self._device.name != "cpu" or not self._twice:
             return None
         return RowParts.of(self._graph, lambda: self._session(self._single), self._threads)
 
