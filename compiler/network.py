@@ -17,6 +17,7 @@ from .elaborate.checking import check_model
 from .elaborate.generic import check_layers
 from .elaborate.graphs import Blueprint, FlatStep
 from .elaborate.modules import LoadedModule, Loader, Modules
+from .elaborate.training import TrainPlan
 from .ir import Graph, Variable
 from .op import REQUIRED
 from .passes import run
@@ -167,12 +168,12 @@ class Network:
     @cached_property
     def fits(self) -> dict[str, str]:
         """How inputs are brought to size, by name: "resize" or "pad"."""
-        return graphs.train_plan(self.blueprint).fits if self.trains else {}
+        return self._plan.fits if self.trains else {}
 
     @cached_property
     def phases(self) -> tuple[str, ...]:
         """Names of the phases of a step; none where it minimizes one loss."""
-        return tuple(graphs.train_plan(self.blueprint).phases) if self.trains else ()
+        return tuple(self._plan.phases) if self.trains else ()
 
     @cached_property
     def averages(self) -> Mapping[str, str]:
@@ -255,10 +256,14 @@ class Network:
     def _loss(self) -> Graph:
         return graphs.loss_graph(self.blueprint)
 
+    @cached_property
+    def _plan(self) -> TrainPlan:
+        return graphs.train_plan(self.blueprint)
+
     def flat_step(self, parts: int) -> FlatStep:
         """The second half of the step over flat vectors, from the gradients of `parts` parts of a batch."""
         if parts not in self._flat_steps:
-            flat = graphs.flat_step(self.blueprint, parts)
+            flat = graphs.flat_step(self.blueprint, self._plan, parts)
             combine = None if flat.combine is None else run(flat.combine)
             apply = {decay: run(graph) for decay, graph in flat.apply.items()}
             self._flat_steps[parts] = FlatStep(combine, apply, flat.clip)

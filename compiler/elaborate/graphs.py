@@ -183,9 +183,8 @@ FLAT = "flat"
 """Name of the one parameter of a flat optimizer step."""
 
 
-def flat_step(blueprint: Blueprint, parts: int) -> FlatStep:
-    """The second half of a step where gradients come as `parts` flat vectors."""
-    plan = train_plan(blueprint)
+def flat_step(blueprint: Blueprint, plan: TrainPlan, parts: int) -> FlatStep:
+    """The second half of a step where gradients come as `parts` flat vectors; `plan` is of `train_plan`."""
     _require_one_loss(blueprint, plan, "an update in place")
     _require_optimizer(blueprint, plan)
     clips = plan.clip is not None
