@@ -37,12 +37,20 @@ class ResultMemory:
         size = math.prod(shape) * dtype.itemsize
         if size < LARGE:
             return aligned(shape, dtype)
-        if self._free and self._free[-1].nbytes != size:
+        memory = self._taken()
+        if memory is None or memory.nbytes != size:
             self._free.clear()
-        memory = self._free.pop() if self._free else aligned((size,), np.dtype(np.uint8))
+            memory = aligned((size,), np.dtype(np.uint8))
         lease = _Lease(memory, shape, dtype)
         weakref.finalize(lease, _give_back, self._free, memory).atexit = False
         return np.asarray(lease)
+
+    def _taken(self) -> np.ndarray | None:
+        """In one step: memory comes back, of any size, whenever a result ends, and several threads may ask."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return None
 
 
 class _Lease:

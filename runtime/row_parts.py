@@ -19,7 +19,7 @@ from ..compiler.batching import independent_rows
 from ..compiler.dtypes import numpy_dtype
 from ..compiler.ir import Graph, Output
 from ..compiler.shapes import static_shape
-from .inputs import shape_of
+from .inputs import data_inputs, shape_of
 from .memory import ResultMemory
 from .parts import InferenceWork, Part
 from .workers import Task, Workers
@@ -36,6 +36,7 @@ class RowParts:
 
     def __init__(self, graph: Graph, batch: str, session: Callable[[], ort.InferenceSession], threads: int) -> None:
         self._work = InferenceWork(graph, batch)
+        self._rows = {item.name for item in data_inputs(graph)}
         self._outputs = graph.outputs
         self._memory = {output.name: ResultMemory() for output in graph.outputs}
         self._session = session
@@ -55,14 +56,14 @@ class RowParts:
         return self._work.parts(sizes, self._workers.threads)
 
     def run(self, feeds: Feeds, sizes: Sizes, parts: Sequence[Part]) -> list[np.ndarray]:
-        """The results of a batch, in the order of the graph's outputs."""
+        """The results of a batch, in the order of the graph's outputs. Weights that are passed in are no rows."""
         session = self._session()
         results = {output.name: self._result(output, sizes) for output in self._outputs}
 
         def task(part: Part) -> Task:
             binding = session.io_binding()
             for name, array in feeds.items():
-                binding.bind_cpu_input(name, part.of(array) if array.ndim else array)
+                binding.bind_cpu_input(name, part.of(array) if name in self._rows else array)
             for name, whole in results.items():
                 binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(part.of(whole)))
             return partial(session.run_with_iobinding, binding)

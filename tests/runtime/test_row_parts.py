@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from netlang.compiler import Network
 from netlang.compiler.batching import independent_rows
-from netlang.runtime import loader, parts
+from netlang.runtime import loader, parts, runner
 from netlang.runtime.bound_network import BoundNetwork
 from netlang.runtime.inputs import data_inputs
 from netlang.runtime.memory import LARGE, LINE, ResultMemory, aligned
@@ -102,6 +102,17 @@ def test_parts_give_what_the_whole_gives(
         np.testing.assert_allclose(found[name], array, rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("small_parts")
+def test_weights_that_are_passed_in_are_not_cut(runs: list[list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "INLINE_LIMIT", 0)  # as if they were too large for a model
+    made = network("MLP", {})
+    x = np.random.default_rng(0).random((6, 2), np.float32)
+    found = BoundNetwork(made, seed=1, device=Device("cpu", 1))(x)
+    assert runs == [[1] * 6]
+    monkeypatch.undo()
+    np.testing.assert_allclose(found, BoundNetwork(made, seed=1)(x), rtol=1e-6)
+
+
 MIXED = {
     "a mean over the rows": "return x - mean(x, axis = 0)",
     "the other rows": "return x @ transpose(x, perm = (1, 0))",
@@ -186,6 +197,16 @@ def test_memory_comes_back_when_nobody_holds_it() -> None:
     assert memory.array(shape, dtype).ctypes.data != address  # the view holds it
     del view
     assert address in {memory.array(shape, dtype).ctypes.data, memory.array(shape, dtype).ctypes.data}
+
+
+def test_memory_of_another_size_is_not_taken() -> None:
+    memory, dtype = ResultMemory(), np.dtype(np.float32)
+    small, large = memory.array((LARGE,), dtype), memory.array((4 * LARGE,), dtype)
+    del large, small  # the small one comes back last
+    assert [block.nbytes for block in memory._free] == [16 * LARGE, 4 * LARGE]
+    again = memory.array((4 * LARGE,), dtype)
+    again[...] = 1.0
+    assert not memory._free and again.nbytes == 16 * LARGE
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 5), (7, 3)])
