@@ -57,11 +57,11 @@ def independent_rows(graph: Graph) -> str | None:
     """The open size of the batch, where every row of every output is made of the same row of the inputs alone; None
     where there is no such size."""
     batch = batch_symbol(graph)
+    if batch is None or row_sites(graph, batch):
+        return None
     try:
         kinds = _kinds(graph, batch)
     except Mixed:
-        return None
-    if batch is None or row_sites(graph, batch):
         return None
     values = [output.value for output in graph.outputs]
     apart = all(kinds[value] is Rows.SEPARATE and row_axes(value, batch) == [0] for value in values)

@@ -178,7 +178,7 @@ class Network:
     @cached_property
     def averages(self) -> Mapping[str, str]:
         """The parameters of which training keeps a mean over the steps, and the variable of that mean."""
-        return graphs.averages(self.blueprint) if self.trains else {}
+        return graphs.averages(self._plan, self._loss.variables) if self.trains else {}
 
     @cached_property
     def variables(self) -> tuple[Variable, ...]:

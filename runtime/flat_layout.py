@@ -13,10 +13,10 @@ from ..compiler.elaborate.graphs import FLAT
 from ..compiler.elaborate.training import optimizer_path
 from ..compiler.initializers import initialize
 from ..compiler.ir import Graph, Value, Variable
-from .memory import aligned
+from .memory import LINE, aligned
 
-ALIGNMENT = 16
-"""Views begin at multiples of this many elements: 64 bytes, a cache line."""
+ALIGNMENT = LINE // 4
+"""Views begin at multiples of this many elements: at a cache line."""
 
 
 @dataclass(eq=False)

@@ -92,7 +92,7 @@ def separate_parts(work: Work, threads: int) -> list[Part]:
     """The fewest equal parts that fit the cache, as many for each thread."""
     rows, worth = work.rows, work.worth()
     if threads > worth and threads * work.gradient_bytes > PARTS_LIMIT_BYTES:
-        return [Part(0, 0, rows)]
+        return _nearly_equal(rows, 1)
     if any(node.bodies for node in work.loss.nodes):
         worth = 0  # rounds of a scan take as long for few rows
     counts = [
@@ -100,14 +100,14 @@ def separate_parts(work: Work, threads: int) -> list[Part]:
     ]
     cached = work.cached_rows()
     count = min((count for count in counts if rows // count <= cached), default=max(counts, default=1))
-    return [Part(index, index * (rows // count), (index + 1) * (rows // count)) for index in range(count)]
+    return _nearly_equal(rows, count)
 
 
 def bound_parts(work: Work, cut: Cut, threads: int) -> list[Part]:
     """The fewest parts that fit the cache where sums bind the rows together; equal ones where there are such."""
     worth, runs = work.worth(), bytes_moved(work.loss, work.sizes) // (len(cut.segments) * SEGMENT_BYTES)
     if threads > min(work.rows, runs) or (threads > worth and threads * work.gradient_bytes > BOUND_LIMIT_BYTES):
-        return [Part(0, 0, work.rows)]
+        return _nearly_equal(work.rows, 1)
     most = min(work.rows, runs, max(worth, threads)) // threads
     fewest = threads * min(most, -(-work.rows // max(1, threads * work.cached_rows())))
     near = range(threads, threads * most + 1, threads)
@@ -143,7 +143,7 @@ class InferenceWork:
         """The fewest parts that fit the cache, a multiple of the threads; one where none are worth it."""
         rows = sizes[self.batch]
         if rows < 2:
-            return [Part(0, 0, rows)]
+            return _nearly_equal(rows, 1)
         own = {type_: size_in_bytes(type_, {**sizes, self.batch: 1}) for type_ in self._types}
         touched = {types: sum(own[type_] for type_ in types) for types in self._nodes}
         moved = sum(times * touched[types] for types, times in self._nodes.items())

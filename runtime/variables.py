@@ -12,6 +12,7 @@ from netlang.types import TensorType
 
 from ..compiler.dtypes import numpy_dtype
 from ..compiler.ir import Variable
+from ..compiler.shapes import static_shape
 from .inputs import array_type
 from .memory import aligned
 from .session import Device
@@ -67,9 +68,7 @@ def place_all(values: Mapping[str, np.ndarray], device: Device) -> dict[str, ort
 
 def empty(type_: TensorType) -> np.ndarray:
     """An array of zeros of a type without symbols."""
-    shape = [size for size in type_.shape if isinstance(size, int)]
-    assert len(shape) == type_.rank, f"{type_} has an open size"
-    return aligned(tuple(shape), numpy_dtype(type_.dtype))
+    return aligned(static_shape(type_), numpy_dtype(type_.dtype))
 
 
 def check_weights(types: Mapping[str, TensorType], values: Mapping[str, np.ndarray], complete: bool = True) -> None:

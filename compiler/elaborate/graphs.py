@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from netlang.source import Span
 from netlang.types import TensorType
 
 from ..builder import Builder
-from ..ir import Graph, Init, Value
+from ..ir import Graph, Init, Value, Variable
 from .averaging import average_path
 from .calls import call, create_model, entry_of
 from .context import Abandoned, Context, Frame, Reported
@@ -230,12 +230,11 @@ def loss_graph(blueprint: Blueprint) -> Graph:
     return _finished(context, blueprint)
 
 
-def averages(blueprint: Blueprint) -> dict[str, str]:
+def averages(plan: TrainPlan, variables: Iterable[Variable]) -> dict[str, str]:
     """The parameters of which training keeps a mean over the steps, and the variable that holds it."""
-    context, _, plan = _run_train(blueprint, {}, "train", training=True)
     names = list(plan.averaged)
     if plan.average is not None:
-        names = [v.name for v in context.builder.variables if v.kind == "param" and v.trainable]
+        names = [v.name for v in variables if v.kind == "param" and v.trainable]
     return {name: average_path(name) for name in names}
 
 
