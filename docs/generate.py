@@ -10,17 +10,17 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
 
+import click
 from highlighting import grammar
 from netlang.compiler.documentation import LANGUAGE, Documented
 from netlang.compiler.ops import OPS
 from netlang.runtime.cli.application import COMMANDS
+from netlang.runtime.cli.click_classes import Argument
 from netlang.runtime.cli.ops import facts
 from netlang.runtime.documentation import import_line, library
-from typer.models import ArgumentInfo, OptionInfo
 
 from netlang.codes import EXPLANATIONS
 
@@ -44,7 +44,7 @@ def command_line() -> Iterator[str]:
     yield "error; 70 a fault of netlang itself; 130 stopped with Ctrl-C.\n"
     for module in COMMANDS:
         name = module.__name__.rpartition(".")[2].rstrip("_")
-        yield f"## netlang {name}\n\n{inspect.getdoc(module.command)}\n"
+        yield f"## netlang {name}\n\n{inspect.cleandoc(module.command.help or '')}\n"
         yield f"```sh\n{textwrap.dedent(module.EXAMPLES)}\n```\n"
         yield "| | |\n|---|---|"
         for parameter in parameters(module.command):
@@ -52,17 +52,14 @@ def command_line() -> Iterator[str]:
         yield ""
 
 
-def parameters(command: Callable[..., Any]) -> Iterator[tuple[str, str]]:
+def parameters(command: click.Command) -> Iterator[tuple[str, str]]:
     """How each argument and option of a command is written, and what it means."""
-    for hint in get_type_hints(command, include_extras=True).values():
-        for about in getattr(hint, "__metadata__", ()):
-            if isinstance(about, ArgumentInfo):
-                yield f"`{about.metavar}`", str(about.help)
-            elif isinstance(about, OptionInfo):
-                # typer takes the first name for the default of an option that stands in `Annotated`
-                flags = [flag for flag in (about.default, *about.param_decls) if isinstance(flag, str)]
-                value = f" {about.metavar}" if about.metavar else ""
-                yield f"`{', '.join(flags)}{value}`", str(about.help)
+    for parameter in command.params:
+        if isinstance(parameter, Argument):
+            yield f"`{parameter.human_readable_name}`", parameter.meaning
+        elif isinstance(parameter, click.Option):
+            value = f" {parameter.metavar}" if parameter.metavar else ""
+            yield f"`{', '.join(parameter.opts)}{value}`", str(parameter.help)
 
 
 def operators() -> Iterator[str]:

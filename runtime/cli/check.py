@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
 
-import typer
+import click
 
 from netlang.collection import without_collection
 from netlang.diagnostics import Diagnostic, DiagnosticError
 
-from .options import FilesArgument
+from .click_classes import Command
+from .options import files_argument
 from .terminal import count, show
 
 EXAMPLES = """\
@@ -19,14 +19,16 @@ EXAMPLES = """\
   netlang check --format json lenet5.net"""
 
 
-def command(
-    files: FilesArgument,
-    format: Annotated[
-        Literal["text", "concise", "json"],
-        typer.Option("--format", help="text shows the lines; concise is one line an error; json is for scripts."),
-    ] = "text",
-    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-) -> int:
+@click.command(cls=Command, examples=EXAMPLES)
+@files_argument
+@click.option(
+    "--format",
+    type=click.Choice(["text", "concise", "json"]),
+    default="text",
+    help="text shows the lines; concise is one line an error; json is for scripts.",
+)
+@click.option("--json", is_flag=True, help="The same as --format json.")
+def command(files: tuple[str, ...], format: str, json: bool) -> int:
     """Report every error of the files. The exit status is 1 if there is one."""
     from .sources import expand
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from netlang.diagnostics import did_you_mean
 
-from .options import FileArgument, ModelArgument, OpsetOption, SeedOption, SetOption, WeightsOption, settings
+from .click_classes import Command
+from .options import (
+    NOT_NEGATIVE,
+    file_argument,
+    model_argument,
+    opset_option,
+    set_option,
+    settings,
+    weights_option,
+)
 
 if TYPE_CHECKING:
     from ...compiler import Network
@@ -23,24 +32,28 @@ EXAMPLES = """\
   netlang compile lenet5.net --entry forward --dump-after algebra -o build/"""
 
 
+@click.command(cls=Command, examples=EXAMPLES)
+@file_argument
+@model_argument
+@click.option("--out", "-o", type=Path, metavar="DIR", help="Where to write; by default build/MODEL.")
+@set_option
+@click.option("--entry", multiple=True, metavar="ENTRY", help="Write only this entry's inference graph. Repeatable.")
+@opset_option
+@click.option("--seed", type=NOT_NEGATIVE, default=0, metavar="N", help="Seed of the initial weights.")
+@weights_option
+@click.option("--dump-after", multiple=True, metavar="PASS", help="Print every graph after this pass. Repeatable.")
+@click.option("--check", is_flag=True, help="Verify every graph after every pass.")
 def command(
-    file: FileArgument,
-    model: ModelArgument = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where to write; by default build/MODEL.")
-    ] = None,
-    set: SetOption = None,
-    entry: Annotated[
-        list[str] | None, typer.Option("--entry", help="Write only this entry's inference graph. Repeatable.")
-    ] = None,
-    opset: OpsetOption = None,
-    seed: SeedOption = 0,
-    weights: WeightsOption = None,
-    dump_after: Annotated[
-        list[str] | None,
-        typer.Option("--dump-after", metavar="PASS", help="Print every graph after this pass. Repeatable."),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Verify every graph after every pass.")] = False,
+    file: str,
+    model: str | None,
+    out: Path | None,
+    set: tuple[str, ...],
+    entry: tuple[str, ...],
+    opset: int | None,
+    seed: int,
+    weights: Path | None,
+    dump_after: tuple[str, ...],
+    check: bool,
 ) -> None:
     """Write the ONNX graphs of a model and its weights.
 
@@ -51,16 +64,16 @@ def command(
     from ..initial_weights import initial_weights
     from ..job import open_network
 
-    _check_passes(dump_after or ())
+    _check_passes(dump_after)
     network = open_network(file, model, settings(set))
     if dump_after or check:
-        entries = network.entries if entry is None else [known_entry(network, name) for name in entry]
-        _watch(network, entries, dump_after or (), check)
+        entries = [known_entry(network, name) for name in entry or network.entries]
+        _watch(network, entries, dump_after, check)
     begin = initial_weights(network, weights, seed) if weights is not None else None
     if begin is not None and begin.new:
         print(begin.note, file=sys.stderr)
     bound = BoundNetwork(network, None if begin is None else begin.arrays, seed=seed)
-    paths = compile_network(bound, out or Path("build") / network.name, entries=entry, opset=opset)
+    paths = compile_network(bound, out or Path("build") / network.name, entries=entry or None, opset=opset)
     for path in paths:
         print(path)
 
@@ -72,7 +85,7 @@ def _check_passes(names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             help = did_you_mean(name, known) or f"the passes are {', '.join(known)}"
-            raise typer.BadParameter(f"there is no pass `{name}`; {help}", param_hint="--dump-after")
+            raise click.BadParameter(f"there is no pass `{name}`; {help}", param_hint="--dump-after")
 
 
 def _watch(network: Network, entries: Iterable[str], dump: Sequence[str], check: bool) -> None:

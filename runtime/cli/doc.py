@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from netlang.diagnostics import fail
 
-from .options import JsonOption
+from .click_classes import Argument, Command
+from .options import json_option
 from .terminal import print_json
 
 if TYPE_CHECKING:
@@ -27,16 +28,16 @@ EXAMPLES = """\
 _SENTENCE_END = re.compile(r"(?<! al)\. ")  # not that of "et al."
 
 
-def command(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="A module, a `.net` file, a folder, `std:MODEL`, or the name of anything."),
-    ] = None,
-    member: Annotated[
-        str | None, typer.Argument(metavar="MEMBER", help="One definition of the module or file.")
-    ] = None,
-    json: JsonOption = False,
-) -> None:
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument(
+    "name",
+    cls=Argument,
+    required=False,
+    help="A module, a `.net` file, a folder, `std:MODEL`, or the name of anything.",
+)
+@click.argument("member", cls=Argument, required=False, help="One definition of the module or file.")
+@json_option
+def command(name: str | None, member: str | None, json: bool) -> None:
     """Show what a file, the library, or anything in it is for.
 
     That is: signature, meaning, settings with their defaults, inputs and result, where it is, and what it uses.

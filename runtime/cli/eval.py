@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
 
-import typer
+import click
 
+from .click_classes import Command
 from .options import (
-    CheckpointOption,
-    DeviceOption,
-    JsonOption,
-    LengthOption,
-    LimitOption,
-    RunArgument,
-    ThreadsOption,
+    checkpoint_option,
     chosen_device,
+    device_option,
+    json_option,
+    length_option,
+    limit_option,
+    run_argument,
+    threads_option,
 )
 from .terminal import finite, numbers, print_json
 
@@ -23,21 +24,30 @@ EXAMPLES = """\
   netlang eval runs/LeNet5-1 --data mnist:data/mnist --json"""
 
 
+@click.command(cls=Command, examples=EXAMPLES)
+@run_argument
+@click.option("--data", metavar="SOURCE", help="Other data than the run was trained on.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    help="Which part of the data; by default the test part, or what there is.",
+)
+@checkpoint_option
+@length_option
+@limit_option
+@device_option
+@threads_option
+@json_option
 def command(
-    run: RunArgument,
-    data: Annotated[
-        str | None, typer.Option("--data", metavar="SOURCE", help="Other data than the run was trained on.")
-    ] = None,
-    split: Annotated[
-        Literal["train", "validation", "test"] | None,
-        typer.Option("--split", help="Which part of the data; by default the test part, or what there is."),
-    ] = None,
-    checkpoint: CheckpointOption = None,
-    length: LengthOption = None,
-    limit: LimitOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    json: JsonOption = False,
+    run: Path,
+    data: str | None,
+    split: str | None,
+    checkpoint: str | None,
+    length: int | None,
+    limit: int | None,
+    device: str | None,
+    threads: int | None,
+    json: bool,
 ) -> None:
     """Evaluate a trained network on a data set."""
     from ..data import DataOptions
@@ -45,7 +55,7 @@ def command(
     from ..run_directory import RunDirectory
 
     if data is None and (length or limit):
-        raise typer.BadParameter("these change what is read: name the data with --data", param_hint="--length, --limit")
+        raise click.BadParameter("these change what is read: name the data with --data", param_hint="--length, --limit")
     directory = RunDirectory.open(run)
     length = length or directory.config.data_options.length
     name, metrics = evaluate_run(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
+from .click_classes import Argument, Command
 
 EXAMPLES = """\
   netlang explain shape-mismatch
   netlang explain                    every code, one a line"""
 
 
-def command(
-    code: Annotated[
-        str | None,
-        typer.Argument(metavar="CODE", help="The word in brackets after `error`; without it, all are listed."),
-    ] = None,
-) -> None:
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument(
+    "code", cls=Argument, required=False, help="The word in brackets after `error`; without it, all are listed."
+)
+def command(code: str | None) -> None:
     """Explain an error code. An example shows the fault, another the remedy."""
     from netlang.codes import EXPLANATIONS, explain
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import typer
+import click
 
 from netlang.diagnostics import Diagnostic, DiagnosticError
 
@@ -36,10 +36,10 @@ def reported(arguments: Sequence[str] | None) -> Iterator[Status]:
     except DiagnosticError as error:
         status.code = FAULT
         show(error.diagnostics, stream=sys.stderr)
-    except typer.TyperException as error:
+    except click.ClickException as error:
         status.code = USAGE
         _say(f"netlang: {_usage_message(error)}")
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, click.Abort):
         status.code = INTERRUPTED
     except BrokenPipeError:
         status.code = FAULT
@@ -58,11 +58,11 @@ def reported(arguments: Sequence[str] | None) -> Iterator[Status]:
             _say("after `netlang --traceback`, and of `netlang --version`.")
 
 
-def _usage_message(error: typer.TyperException) -> str:
+def _usage_message(error: click.ClickException) -> str:
     """One line, with the option that may have been meant."""
-    near = getattr(error, "possibilities", None)  # of an unknown option
-    if near:
-        return f"{error.message}. Did you mean {', '.join(near)}?"
+    if isinstance(error, click.NoSuchOption):
+        near = f". Did you mean {', '.join(error.possibilities)}?" if error.possibilities else ""
+        return _one_line(f"No such option: {error.option_name}{near}")
     return _one_line(error.format_message())
 
 

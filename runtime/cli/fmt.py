@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from netlang.diagnostics import fail
 from netlang.source import Source
 
-from .options import FilesArgument
+from .click_classes import Command
+from .options import files_argument
 from .terminal import colored, count
 
 EXAMPLES = """\
@@ -21,19 +21,17 @@ EXAMPLES = """\
   netlang fmt - < lenet5.net        from standard input to standard output"""
 
 
-def command(
-    files: FilesArgument,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit with 1 if a file would change.")] = False,
-    diff: Annotated[
-        bool, typer.Option("--diff", help="Write nothing; print the changes; exit with 1 if there are any.")
-    ] = False,
-) -> int:
+@click.command(cls=Command, examples=EXAMPLES)
+@files_argument
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file would change.")
+@click.option("--diff", is_flag=True, help="Write nothing; print the changes; exit with 1 if there are any.")
+def command(files: tuple[str, ...], check: bool, diff: bool) -> int:
     """Lay out source files in the one canonical style. Comments stay."""
     from .sources import expand
 
     if "-" in files and len(files) > 1:
-        raise typer.BadParameter("`-` stands alone", param_hint="FILE")
-    if files == ["-"] and not (check or diff):
+        raise click.BadParameter("`-` stands alone", param_hint="FILE")
+    if files == ("-",) and not (check or diff):
         sys.stdout.write(_formatted(_standard_input()))
         return 0
     sources = [_standard_input() if name == "-" else _read(name) for name in expand(files)]

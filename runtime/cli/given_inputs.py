@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
-import typer
 
 from netlang.diagnostics import DiagnosticError, did_you_mean, fail
 from netlang.types import TensorType
@@ -35,18 +35,18 @@ def read_inputs(
     """The arrays that `NAME=VALUE` pairs stand for, for inputs of these types.
 
     `fits` says how pictures are brought to size, `vocabularies` what the numbers of text and classes stand for. Raises
-    DiagnosticError for what cannot be read, typer.BadParameter for what is no pair.
+    DiagnosticError for what cannot be read, click.BadParameter for what is no pair.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not value:
-            raise typer.BadParameter(f"expected NAME=VALUE such as `x=a.npy`, found `{pair}`", param_hint="--input")
+            raise click.BadParameter(f"expected NAME=VALUE such as `x=a.npy`, found `{pair}`", param_hint="--input")
         if name not in types:
             help = did_you_mean(name, types) or f"the inputs are {', '.join(f'`{other}`' for other in types)}"
             raise fail("wrong-input", f"there is no input `{name}`", help=help)
         if name in found:
-            raise typer.BadParameter(f"`{name}` is given twice", param_hint="--input")
+            raise click.BadParameter(f"`{name}` is given twice", param_hint="--input")
         found[name] = _read(name, value, types[name], fits.get(name), vocabulary_of(name, types[name], vocabularies))
     return found
 

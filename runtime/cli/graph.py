@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
 
-import typer
+import click
 
-from .options import DimsOption, EntryOption, FileArgument, ModelArgument, SetOption, settings, sizes
+from .click_classes import Command
+from .options import (
+    POSITIVE,
+    dims_option,
+    entry_option,
+    file_argument,
+    model_argument,
+    set_option,
+    settings,
+    sizes,
+)
 
 EXAMPLES = """\
   netlang graph lenet5.net
@@ -18,20 +27,28 @@ EXAMPLES = """\
 FORMATS = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".txt": "text"}
 
 
+@click.command(cls=Command, examples=EXAMPLES)
+@file_argument
+@model_argument
+@set_option
+@dims_option
+@entry_option
+@click.option("--depth", type=POSITIVE, default=1, metavar="N", help="How far to open layers that are made of others.")
+@click.option(
+    "--format",
+    type=click.Choice(["text", "dot", "svg"]),
+    help="text is a line for each layer; dot is for Graphviz; svg is a picture.",
+)
+@click.option("--out", "-o", type=Path, metavar="FILE", help="Write here; the suffix says the format.")
 def command(
-    file: FileArgument,
-    model: ModelArgument = None,
-    set: SetOption = None,
-    dims: DimsOption = None,
-    entry: EntryOption = None,
-    depth: Annotated[int, typer.Option("--depth", min=1, help="How far to open layers that are made of others.")] = 1,
-    format: Annotated[
-        Literal["text", "dot", "svg"] | None,
-        typer.Option("--format", help="text is a line for each layer; dot is for Graphviz; svg is a picture."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write here; the suffix says the format.")
-    ] = None,
+    file: str,
+    model: str | None,
+    set: tuple[str, ...],
+    dims: tuple[str, ...],
+    entry: str | None,
+    depth: int,
+    format: str | None,
+    out: Path | None,
 ) -> None:
     """Show the layers of a model and what flows between them."""
     from ...compiler.diagram import diagram
@@ -57,5 +74,5 @@ def _format_of(out: Path | None) -> str:
     if out is None:
         return "text"
     if out.suffix not in FORMATS:
-        raise typer.BadParameter(f"`{out}` should end in {', '.join(FORMATS)}", param_hint="--out")
+        raise click.BadParameter(f"`{out}` should end in {', '.join(FORMATS)}", param_hint="--out")
     return FORMATS[out.suffix]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from .click_classes import Argument, Command
 from .terminal import count
 
 if TYPE_CHECKING:
@@ -18,13 +19,11 @@ EXAMPLES = """\
   netlang import model.onnx --name Encoder -o encoder/"""
 
 
-def command(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX model, of operator set 7 or later.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where to write; made where there is none.")],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the model and the file; by default that of the ONNX file.")
-    ] = None,
-) -> None:
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument("model", cls=Argument, type=Path, help="An ONNX model, of operator set 7 or later.")
+@click.option("--out", "-o", type=Path, required=True, metavar="DIR", help="Where to write; made where there is none.")
+@click.option("--name", metavar="NAME", help="Name of the model and the file; by default that of the ONNX file.")
+def command(model: Path, out: Path, name: str | None) -> None:
     """Write an ONNX model as a readable program.
 
     Its weights go into a file beside it. Layers are named after the model's own scopes, and equal blocks are written

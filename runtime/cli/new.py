@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+
+from .click_classes import Argument, Command
 
 EXAMPLES = """\
   netlang new birds
   netlang train birds/model.net"""
 
 
-def command(
-    folder: Annotated[Path, typer.Argument(metavar="NAME", help="The project's folder; its model is called after it.")],
-) -> None:
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument(
+    "folder", cls=Argument, type=Path, metavar="NAME", help="The project's folder; its model is called after it."
+)
+def command(folder: Path) -> None:
     """Begin a project with a network that trains at once.
 
     It has a model, a file of layers that it uses, and a README with the next steps.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from netlang.diagnostics import DiagnosticError, did_you_mean, fail
 
-from .options import JsonOption
+from .click_classes import Argument, Command
+from .options import json_option
 from .terminal import console, count, print_json
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ EXAMPLES = """\
   netlang ops --json"""
 
 
-def command(
-    name: Annotated[str | None, typer.Argument(metavar="OPERATOR", help="Show this one in full.")] = None,
-    json: JsonOption = False,
-) -> None:
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument("name", cls=Argument, required=False, metavar="OPERATOR", help="Show this one in full.")
+@json_option
+def command(name: str | None, json: bool) -> None:
     """List the operators and what each can do."""
     from ...compiler.ops import OPS
 

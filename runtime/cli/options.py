@@ -4,66 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-import typer
+import click
+
+from .click_classes import Argument, WholeNumber
 
 if TYPE_CHECKING:
     from ..run_config import RunConfig
     from ..session import Device
 
-FileArgument = Annotated[
-    str, typer.Argument(metavar="FILE", help="A `.net` file, or `std:NAME` for a model of the library.")
-]
-FilesArgument = Annotated[
-    list[str], typer.Argument(metavar="FILE", help="`.net` files, directories of them, or `std:NAME`.")
-]
-ModelArgument = Annotated[
-    str | None, typer.Argument(metavar="MODEL", help="Which model of the file; by default its last.")
-]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A directory that `netlang train` wrote.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", metavar="NAME=VALUE", help="Give a parameter of the model a value. Repeatable."),
-]
-DimsOption = Annotated[
-    list[str] | None,
-    typer.Option("--dims", metavar="NAME=SIZE", help="Fix an open dimension, such as batch=32. Repeatable."),
-]
-EntryOption = Annotated[
-    str | None,
-    typer.Option("--entry", help="Which entry of the model; by default `forward`, or the first."),
-]
-LengthOption = Annotated[
-    int | None,
-    typer.Option(
-        "--length", min=1, help="Tokens of a window of a text, which the model reads at once; or of a sentence."
-    ),
-]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Use only so many examples of the data.")]
-DeviceOption = Annotated[
-    Literal["cpu", "cuda"] | None, typer.Option("--device", help="Where to compute; by default as in the training.")
-]
-ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Threads to compute with; by default, one a core.")
-]
-CheckpointOption = Annotated[
-    Literal["best", "last"] | None,
-    typer.Option("--checkpoint", help="Which weights; by default the best where validation data chose them."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
-OpsetOption = Annotated[
-    int | None, typer.Option("--opset", min=1, help="ONNX operator set; by default, the lowest that serves.")
-]
-WeightsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--weights",
-        metavar="FILE",
-        help="Begin with these weights: a .safetensors file, names as here or as `pretrained` says.",
-    ),
-]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the initial weights.")]
+POSITIVE, NOT_NEGATIVE = WholeNumber(min=1), WholeNumber(min=0)
+
+file_argument = click.argument("file", cls=Argument, help="A `.net` file, or `std:NAME` for a model of the library.")
+files_argument = click.argument(
+    "files",
+    cls=Argument,
+    nargs=-1,
+    required=True,
+    metavar="FILE",
+    help="`.net` files, directories of them, or `std:NAME`.",
+)
+model_argument = click.argument(
+    "model", cls=Argument, required=False, help="Which model of the file; by default its last."
+)
+run_argument = click.argument("run", cls=Argument, type=Path, help="A directory that `netlang train` wrote.")
+set_option = click.option(
+    "--set", "-s", multiple=True, metavar="NAME=VALUE", help="Give a setting of the model a value. Repeatable."
+)
+dims_option = click.option(
+    "--dims", multiple=True, metavar="NAME=SIZE", help="Fix an open dimension, such as batch=32. Repeatable."
+)
+entry_option = click.option(
+    "--entry", metavar="ENTRY", help="Which entry of the model; by default `forward`, or the first."
+)
+length_option = click.option(
+    "--length",
+    type=POSITIVE,
+    metavar="N",
+    help="Tokens of a window of a text, which the model reads at once; or of a sentence.",
+)
+limit_option = click.option("--limit", type=POSITIVE, metavar="N", help="Use only so many examples of the data.")
+device_option = click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute; by default as in the training."
+)
+threads_option = click.option(
+    "--threads", type=POSITIVE, metavar="N", help="Threads to compute with; by default, one a core."
+)
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Choice(["best", "last"]),
+    help="Which weights; by default the best where validation data chose them.",
+)
+json_option = click.option("--json", is_flag=True, help="Print one JSON document, for scripts.")
+opset_option = click.option(
+    "--opset", type=POSITIVE, metavar="N", help="ONNX operator set; by default, the lowest that serves."
+)
+weights_option = click.option(
+    "--weights",
+    type=Path,
+    metavar="FILE",
+    help="Begin with these weights: a .safetensors file, names as here or as `pretrained` says.",
+)
 
 Setting = int | float | bool | str
 
@@ -75,29 +77,29 @@ def chosen_device(config: RunConfig, device: str | None, threads: int | None) ->
     return Device(device or config.device, threads or config.threads)
 
 
-def settings(pairs: Sequence[str] | None) -> dict[str, Setting]:
-    """`["classes=10", "bias=false"]` as `{"classes": 10, "bias": False}`. Raises typer.BadParameter."""
+def settings(pairs: Sequence[str]) -> dict[str, Setting]:
+    """`["classes=10", "bias=false"]` as `{"classes": 10, "bias": False}`. Raises click.BadParameter."""
     return {name: _setting(text) for name, text in _pairs(pairs, "--set", "classes=10")}
 
 
-def sizes(pairs: Sequence[str] | None) -> dict[str, int]:
-    """`["t=64"]` as `{"t": 64}`. Raises typer.BadParameter."""
+def sizes(pairs: Sequence[str]) -> dict[str, int]:
+    """`["t=64"]` as `{"t": 64}`. Raises click.BadParameter."""
     result: dict[str, int] = {}
     for name, text in _pairs(pairs, "--dims", "batch=32"):
         if not text.isdecimal() or int(text) == 0:
-            raise typer.BadParameter(f"`{name}` needs a whole number above 0, found `{text}`", param_hint="--dims")
+            raise click.BadParameter(f"`{name}` needs a whole number above 0, found `{text}`", param_hint="--dims")
         result[name] = int(text)
     return result
 
 
-def _pairs(pairs: Sequence[str] | None, option: str, example: str) -> list[tuple[str, str]]:
+def _pairs(pairs: Sequence[str], option: str, example: str) -> list[tuple[str, str]]:
     result: list[tuple[str, str]] = []
-    for pair in pairs or ():
+    for pair in pairs:
         name, equals, value = (part.strip() for part in pair.partition("="))
         if not (name.isidentifier() and equals and value):
-            raise typer.BadParameter(f"expected NAME=VALUE such as `{example}`, found `{pair}`", param_hint=option)
+            raise click.BadParameter(f"expected NAME=VALUE such as `{example}`, found `{pair}`", param_hint=option)
         if name in dict(result):
-            raise typer.BadParameter(f"`{name}` is given twice", param_hint=option)
+            raise click.BadParameter(f"`{name}` is given twice", param_hint=option)
         result.append((name, value))
     return result
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from netlang.diagnostics import fail
 
-from .options import CheckpointOption, DeviceOption, JsonOption, RunArgument, ThreadsOption, chosen_device
+from .click_classes import Argument, Command
+from .options import checkpoint_option, chosen_device, device_option, json_option, run_argument, threads_option
 from .terminal import print_json
 
 if TYPE_CHECKING:
@@ -36,30 +37,32 @@ _SHOWN_ROWS = 20
 _LINES_AT_ONCE = 32
 
 
+@click.command(cls=Command, examples=EXAMPLES)
+@run_argument
+@click.argument("entry", cls=Argument, required=False, help="Which entry; by default `forward`, or the first.")
+@click.option(
+    "--input",
+    "-i",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A .npy or .npz file, a picture, text, lines:FILE, or numbers as JSON. One for each input.",
+)
+@click.option("--out", "-o", type=Path, metavar="FILE", help="Write the results to this .npy or .npz file.")
+@checkpoint_option
+@click.option("--weights", type=Path, metavar="FILE", help="RUN is a `.net` file: run it with these weights.")
+@device_option
+@threads_option
+@json_option
 def command(
-    run: RunArgument,
-    entry: Annotated[
-        str | None, typer.Argument(metavar="ENTRY", help="Which entry; by default `forward`, or the first.")
-    ] = None,
-    input: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="NAME=VALUE",
-            help="A .npy or .npz file, a picture, text, lines:FILE, or numbers as JSON. One for each input.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write the results to this .npy or .npz file.")
-    ] = None,
-    checkpoint: CheckpointOption = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="RUN is a `.net` file: run it with these weights.")
-    ] = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    json: JsonOption = False,
+    run: Path,
+    entry: str | None,
+    input: tuple[str, ...],
+    out: Path | None,
+    checkpoint: str | None,
+    weights: Path | None,
+    device: str | None,
+    threads: int | None,
+    json: bool,
 ) -> None:
     """Run one entry of a trained network.
 
@@ -80,8 +83,8 @@ def command(
     graph = network.network.graph(name)
     _check_complete(graph, missing, weights)
     types = {item.name: item.value.type for item in graph.inputs if item.role == "data"}
-    arrays = read_inputs(input or (), types, network.network.fits, vocabularies)
-    lines = next((pair.partition("=")[0] for pair in input or () if f"={LINES}" in pair), None)
+    arrays = read_inputs(input, types, network.network.fits, vocabularies)
+    lines = next((pair.partition("=")[0] for pair in input if f"={LINES}" in pair), None)
     results = network.run(name, arrays) if lines is None else _by_lines(network, name, arrays, types, lines)
     if out is not None:
         _write(out, results)
@@ -145,7 +148,7 @@ def _check_complete(graph: Graph, missing: Collection[str], weights: Path | None
 
 def _check_out(out: Path | None) -> None:
     if out is not None and out.suffix not in (".npy", ".npz"):
-        raise typer.BadParameter(f"`{out}` should end in .npy or .npz", param_hint="--out")
+        raise click.BadParameter(f"`{out}` should end in .npy or .npz", param_hint="--out")
 
 
 def _print(name: str, array: np.ndarray, text: list[str] | None) -> None:

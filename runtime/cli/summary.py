@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from .options import DimsOption, EntryOption, FileArgument, JsonOption, ModelArgument, SetOption, settings, sizes
+from .click_classes import Command
+from .options import (
+    POSITIVE,
+    dims_option,
+    entry_option,
+    file_argument,
+    json_option,
+    model_argument,
+    set_option,
+    settings,
+    sizes,
+)
 from .terminal import console, print_json, quantity
 
 if TYPE_CHECKING:
@@ -27,14 +38,22 @@ BATCH, SIDE, OTHER = 1, 224, 64
 """Sizes of the open dimensions that nobody gave: of the first axis of an input, of an image, and of anything else."""
 
 
+@click.command(cls=Command, examples=EXAMPLES)
+@file_argument
+@model_argument
+@set_option
+@dims_option
+@entry_option
+@click.option("--depth", type=POSITIVE, metavar="N", help="Add up layers deeper than this.")
+@json_option
 def command(
-    file: FileArgument,
-    model: ModelArgument = None,
-    set: SetOption = None,
-    dims: DimsOption = None,
-    entry: EntryOption = None,
-    depth: Annotated[int | None, typer.Option("--depth", min=1, help="Add up layers deeper than this.")] = None,
-    json: JsonOption = False,
+    file: str,
+    model: str | None,
+    set: tuple[str, ...],
+    dims: tuple[str, ...],
+    entry: str | None,
+    depth: int | None,
+    json: bool,
 ) -> None:
     """Show layers, shapes, parameters, operations and memory. No weight is made for it."""
     from ..bound_network import known_entry, main_entry

@@ -5,20 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
+from .click_classes import Argument, Command
 from .failures import INTERRUPTED
 from .options import (
-    JsonOption,
-    LengthOption,
-    LimitOption,
-    ModelArgument,
-    SetOption,
-    ThreadsOption,
-    WeightsOption,
+    NOT_NEGATIVE,
+    POSITIVE,
+    json_option,
+    length_option,
+    limit_option,
+    model_argument,
+    set_option,
     settings,
+    threads_option,
+    weights_option,
 )
 from .terminal import count, finite, numbers, print_json
 
@@ -36,59 +39,64 @@ EPOCHS = 20
 
 SOURCES = (
     "digits, mnist:DIR, images:DIR, npz:FILE, npy:DIR, csv:FILE, text:FILE, sentences:FILE, parallel:FILE,FILE, "
-    "neighbours:FILE, contexts:FILE, planetoid:DIR, or a path whose kind is guessed."
+    "neighbours:FILE, contexts:FILE, walks:FILE, planetoid:DIR, or a path whose kind is guessed."
 )
 TOKENS = (
     "How text becomes tokens: characters, words, bpe; words:8000 for the 8,000 most frequent, :lower for no capitals."
 )
 
 
+@click.command(cls=Command, examples=EXAMPLES)
+@click.argument("file", cls=Argument, required=False, help="A `.net` file, or `std:NAME` for a model of the library.")
+@model_argument
+@click.option("--data", metavar="SOURCE", help=f"{SOURCES}  [default: digits]")
+@click.option("--epochs", "-e", type=POSITIVE, metavar="N", help=f"Times through the data.  [default: {EPOCHS}]")
+@click.option("--steps", type=POSITIVE, metavar="N", help="Steps, instead of epochs.")
+@click.option("--batch", "-b", type=POSITIVE, metavar="N", help="Examples in a batch.  [default: 64]")
+@set_option
+@click.option("--out", "-o", type=Path, metavar="RUN", help="Where to write.  [default: runs/MODEL-1, -2, …]")
+@click.option("--resume", type=Path, metavar="RUN", help="Go on with a run that was stopped, or extend it.")
+@click.option("--seed", type=NOT_NEGATIVE, metavar="N", help="Seed of everything that is random.  [default: 0]")
+@weights_option
+@click.option("--freeze", multiple=True, metavar="NAME", help="Do not train these parameters: `encoder.*`. Repeatable.")
+@click.option("--tokens", metavar="HOW", help=TOKENS)
+@length_option
+@limit_option
+@click.option(
+    "--validation",
+    type=float,
+    metavar="FRACTION",
+    help="Hold out this fraction of the data to choose the weights by.",
+)
+@click.option("--test", type=float, metavar="FRACTION", help="Hold out this fraction of the data to test on.")
+@click.option("--evaluate-every", type=POSITIVE, metavar="STEPS", help="Steps between evaluations.")
+@click.option("--log-every", type=POSITIVE, metavar="STEPS", help="Steps between lines of the log.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), help="Where to compute.  [default: cpu]")
+@threads_option
+@json_option
 def command(
-    file: Annotated[
-        str | None, typer.Argument(metavar="FILE", help="A `.net` file, or `std:NAME` for a model of the library.")
-    ] = None,
-    model: ModelArgument = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="SOURCE", help=f"{SOURCES}  [default: digits]")] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", "-e", min=1, help=f"Times through the data.  [default: {EPOCHS}]")
-    ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps, instead of epochs.")] = None,
-    batch: Annotated[
-        int | None, typer.Option("--batch", "-b", min=1, help="Examples in a batch.  [default: 64]")
-    ] = None,
-    set: SetOption = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Where to write.  [default: runs/MODEL-1, -2, …]")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped, or extend it.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of everything that is random.  [default: 0]")
-    ] = None,
-    weights: WeightsOption = None,
-    freeze: Annotated[
-        list[str] | None,
-        typer.Option("--freeze", metavar="NAME", help="Do not train these parameters: `encoder.*`. Repeatable."),
-    ] = None,
-    tokens: Annotated[str | None, typer.Option("--tokens", metavar="HOW", help=TOKENS)] = None,
-    length: LengthOption = None,
-    limit: LimitOption = None,
-    validation: Annotated[
-        float | None, typer.Option("--validation", help="Hold out this fraction of the data to choose the weights by.")
-    ] = None,
-    test: Annotated[float | None, typer.Option("--test", help="Hold out this fraction of the data to test on.")] = None,
-    evaluate_every: Annotated[
-        int | None, typer.Option("--evaluate-every", min=1, metavar="STEPS", help="Steps between evaluations.")
-    ] = None,
-    log_every: Annotated[
-        int | None, typer.Option("--log-every", min=1, metavar="STEPS", help="Steps between lines of the log.")
-    ] = None,
-    device: Annotated[
-        Literal["cpu", "cuda"] | None, typer.Option("--device", help="Where to compute.  [default: cpu]")
-    ] = None,
-    threads: ThreadsOption = None,
-    json: JsonOption = False,
+    file: str | None,
+    model: str | None,
+    data: str | None,
+    epochs: int | None,
+    steps: int | None,
+    batch: int | None,
+    set: tuple[str, ...],
+    out: Path | None,
+    resume: Path | None,
+    seed: int | None,
+    weights: Path | None,
+    freeze: tuple[str, ...],
+    tokens: str | None,
+    length: int | None,
+    limit: int | None,
+    validation: float | None,
+    test: float | None,
+    evaluate_every: int | None,
+    log_every: int | None,
+    device: str | None,
+    threads: int | None,
+    json: bool,
 ) -> int:
     """Train a model and leave a run directory.
 
@@ -106,24 +114,24 @@ def command(
         _check_resumable({"FILE": file, "set": set, "out": out, **kept, **reading})
         return _carry_out(_resume(resume, data, epochs, steps), json)
     if file is None:
-        raise typer.BadParameter("name a file to train, or a run with --resume", param_hint="FILE")
+        raise click.BadParameter("name a file to train, or a run with --resume", param_hint="FILE")
     return _carry_out(_prepare(file, model, out, settings(set), _given(fresh), _given(reading)), json)
 
 
 def _check_length(epochs: int | None, steps: int | None) -> None:
     if epochs is not None and steps is not None:
-        raise typer.BadParameter("give one of the two", param_hint="--epochs and --steps")
+        raise click.BadParameter("give one of the two", param_hint="--epochs and --steps")
 
 
 def _check_resumable(options: Mapping[str, Any]) -> None:
     """Refuses what a run has settled when it began."""
     for name in _given(options):
         option = name if name.isupper() else f"--{name.replace('_', '-')}"
-        raise typer.BadParameter("the run that is resumed has settled this", param_hint=option)
+        raise click.BadParameter("the run that is resumed has settled this", param_hint=option)
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+    return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 def _prepare(

@@ -48,6 +48,16 @@ def test_help_says_what_the_command_does_and_shows_an_example(name: str) -> None
     assert ESCAPE not in result.out
 
 
+def test_help_says_what_arguments_and_options_mean_and_which_are_needed() -> None:
+    text = run("export", "--help").out
+    assert text.startswith("Usage: netlang export [OPTIONS] RUN\n")
+    assert re.search(r"\nArguments:\n  RUN  A directory that .*  \[required\]\n\nOptions:\n", text)
+    assert re.search(r"\n  -o, --out FILE +The \.onnx file to write\.  \[required\]\n", text)
+    assert "Usage: netlang graph [OPTIONS] FILE [MODEL]\n" in run("graph", "--help").out
+    assert "Usage: netlang check [OPTIONS] FILE...\n" in run("check", "--help").out
+    assert "[default: text]" in run("check", "--help").out
+
+
 def test_help_lists_the_commands_with_a_whole_sentence_each() -> None:
     result = run("--help")
     listed = re.search(r"\nCommands:\n(.*?)\n\n", result.out, re.DOTALL)
@@ -67,7 +77,11 @@ def test_version_names_onnxruntime_and_its_providers() -> None:
     ("arguments", "message"),
     [
         (["chekc"], "No such command 'chekc'. Did you mean 'check'?"),
+        (["xyzzy"], "No such command 'xyzzy'.\n"),
         (["check", "--fromat", "json", "a.net"], "No such option: --fromat. Did you mean --format?"),
+        (["check", "-d.net"], "No such option: -d\n"),
+        (["check", "--format"], "Option '--format' requires an argument."),
+        (["check", "--json=yes", "a.net"], "Option '--json' does not take a value."),
         (["check", "--format", "jsn", "a.net"], "is not one of 'text', 'concise', 'json'."),
         (["check"], "Missing argument 'FILE'."),
         (["summary", "--set", "hidden", "good.net"], "Invalid value for --set: expected NAME=VALUE such as"),
@@ -75,13 +89,19 @@ def test_version_names_onnxruntime_and_its_providers() -> None:
         (["summary", "--dims", "t=-4", "good.net"], "Invalid value for --dims: `t` needs a whole number above 0"),
         (["compile", "--dump-after", "algbra", "good.net"], "there is no pass `algbra`; did you mean `algebra`?"),
         (["train"], "Invalid value for FILE: name a file to train, or a run with --resume"),
-        (["train", "good.net", "--steps", "0"], "'--steps'"),
+        (["train", "good.net", "--steps", "0"], "'--steps': 0 is not in the range x>=1."),
+        (["train", "good.net", "--steps", "ten"], "'--steps': 'ten' is not a valid whole number."),
+        (["train", "good.net", "Line", "digits"], "Got unexpected extra argument (digits)"),
         (["train", "good.net", "--steps", "5", "--epochs", "5"], "--epochs and --steps: give one of the two"),
         (["train", "--resume", "x", "--batch", "8"], "Invalid value for --batch: the run that is resumed has settled"),
+        (
+            ["train", "--resume", "x", "--freeze", "a"],
+            "Invalid value for --freeze: the run that is resumed has settled",
+        ),
         (["train", "good.net", "--resume", "x"], "Invalid value for FILE: the run that is resumed has settled this"),
         (["run", "runs/x", "--out", "result.txt"], "`result.txt` should end in .npy or .npz"),
         (["export", "runs/x", "-o", "model.pt"], "`model.pt` should end in .onnx"),
-        (["export", "runs/x"], "Missing option '--out'"),
+        (["export", "runs/x"], "Missing option '--out' / '-o'."),
         (["eval", "runs/x", "--limit", "3"], "name the data with --data"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -133,7 +153,7 @@ def test_a_traceback_is_shown_on_request(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_help_starts_fast() -> None:
-    heavy = "'numpy', 'onnx', 'onnxruntime', 'lark', 'safetensors'"
+    heavy = "'numpy', 'onnx', 'onnxruntime', 'lark', 'safetensors', 'rich', 'netlang.compiler', 'netlang.parser'"
     code = f"""
 import sys
 from netlang.runtime.cli import main

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 LANGUAGE_NEVER = ("numpy", "onnx", "onnxruntime", "os", "pathlib", "shutil", "subprocess", "tempfile", "socket")
-COMPILER_NEVER = ("onnxruntime", "rich", "typer", "os", "pathlib", "shutil", "subprocess", "tempfile", "socket")
+COMPILER_NEVER = ("onnxruntime", "rich", "click", "os", "pathlib", "shutil", "subprocess", "tempfile", "socket")
 
 LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(config_filename='layers.ini'))"
 
