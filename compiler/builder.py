@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,12 @@ from .shapes import is_fresh
 
 FOLD_LIMIT = 1 << 16
 """Largest number of elements that folding may put into a graph as a constant; larger ones are computed at run time."""
+
+INTERNAL = frozenset(name for name, op in OPS.items() if re.search(r": (?:graph|constant)\b", op.text))
+"""Operators that take what only the compiler can give them: a graph, or a constant, which may be large.
+
+Seen in the text: to parse every signature would take longer than to parse a short program.
+"""
 
 Operand = Value | int | float | bool | np.ndarray
 
@@ -50,7 +57,6 @@ class Builder:
         self.bodies: dict[tuple[Any, ...], Graph] = {}
         self._fresh = 0
         self._shared: dict[tuple[Any, ...], tuple[Value, ...]] = {}
-        self._inferred: dict[tuple[Any, ...], tuple[TensorType, ...]] = {}
         self._constants: dict[Value, np.ndarray] = {}
         self._producers: dict[Value, Node] = {}
 
@@ -167,7 +173,9 @@ class Builder:
         Raises netlang.types.Mismatch (note: the argument's name) or DiagnosticError where types do not fit.
         """
         op = OPS[name]
-        inputs = tuple(map(self._own_constant, self._lift(op, operands)))
+        inputs = self._lift(operands)
+        if self.outer is not None:
+            inputs = tuple(map(self._own_constant, inputs))
         outputs = self._emit(name, inputs, self._complete(op, attrs), op)
         return outputs[0] if len(outputs) == 1 and not op.multiple else outputs
 
@@ -186,17 +194,16 @@ class Builder:
         array = self.outer.constant_value(value)
         return value if array is None else self.constant(array, value.type.dtype)
 
-    def _lift(self, op: Op, operands: Sequence[Operand]) -> tuple[Value, ...]:
-        like = next((x for x in operands if isinstance(x, Value) and x.type.dtype != "bool"), None)
-        lifted: list[Value] = []
+    def _lift(self, operands: Sequence[Operand]) -> tuple[Value, ...]:
+        dtype: str | None = None
         for operand in operands:
-            if isinstance(operand, Value):
-                lifted.append(operand)
-            elif isinstance(operand, np.ndarray):
-                lifted.append(self.constant(operand, dtype_name(operand.dtype)))
-            else:
-                lifted.append(self.constant(operand, like.type.dtype if like is not None else None))
-        return tuple(lifted)
+            if isinstance(operand, Value) and operand.type.dtype != "bool":
+                dtype = operand.type.dtype  # which numbers get
+                break
+        return tuple([x if isinstance(x, Value) else self._lifted(x, dtype) for x in operands])
+
+    def _lifted(self, operand: int | float | bool | np.ndarray, dtype: str | None) -> Value:
+        return self.constant(operand, dtype_name(operand.dtype) if isinstance(operand, np.ndarray) else dtype)
 
     def _complete(self, op: Op, attrs: dict[str, Any]) -> dict[str, Any]:
         full: dict[str, Any] = {}
@@ -209,7 +216,7 @@ class Builder:
             if attribute.type in ("ints", "sizes") and value is not None:
                 value = tuple(value) if isinstance(value, list | tuple) else (value,)
             full[attribute.name] = value
-        if len(attrs.keys() - full.keys()):
+        if not attrs.keys() <= full.keys():
             raise TypeError(f"{op.name} has no {sorted(attrs.keys() - full.keys())}")
         return full
 
@@ -219,28 +226,19 @@ class Builder:
         shared = self._shared.get(key)
         if shared is not None:
             return shared
-        types = self._infer(op, inputs, attrs, items)
+        given = [x.type for x in inputs]
+        types = op.infer(given, attrs) if name in INTERNAL else _inferred(name, tuple(given), items)
         outputs = self._folded(op, inputs, attrs, types) or self._append(name, inputs, items, types)
         self._shared[key] = outputs
         if name == "constant":
             self._constants[outputs[0]] = attrs["value"].array
         return outputs
 
-    def _infer(
-        self, op: Op, inputs: tuple[Value, ...], attrs: dict[str, Any], items: tuple[tuple[str, Any], ...]
-    ) -> tuple[TensorType, ...]:
-        """The types of the results; remembered, since most nodes of a deep network repeat those of another layer."""
-        key = (op.name, tuple(x.type for x in inputs), items)
-        types = self._inferred.get(key)
-        if types is None:
-            types = self._inferred[key] = op.infer([x.type for x in inputs], attrs)
-        return types
-
     def _append(
         self, name: str, inputs: tuple[Value, ...], items: tuple[tuple[str, Any], ...], types: Sequence[TensorType]
     ) -> tuple[Value, ...]:
         stem = f"{name}_{len(self.nodes)}"
-        outputs = tuple(Value(type_, stem if not i else f"{stem}.{i}") for i, type_ in enumerate(types))
+        outputs = tuple([Value(type_, stem if not i else f"{stem}.{i}") for i, type_ in enumerate(types)])
         node = Node(name, inputs, items, outputs, self.loc, self.scope)
         self.nodes.append(node)
         for output in outputs:
@@ -268,6 +266,12 @@ class Builder:
             results = op.numpy(*(self._constants[x] for x in inputs), **attrs)
         results = results if isinstance(results, tuple) else (results,)
         return tuple(self.constant(r, type_.dtype) for r, type_ in zip(results, types, strict=True))
+
+
+@lru_cache(maxsize=1 << 13)
+def _inferred(name: str, types: tuple[TensorType, ...], attrs: tuple[tuple[str, Any], ...]) -> tuple[TensorType, ...]:
+    """The types of the results; remembered, since most nodes repeat those of another layer or of another graph."""
+    return OPS[name].infer(list(types), dict(attrs))
 
 
 def _key(name: str, inputs: tuple[Value, ...], attrs: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:

@@ -112,11 +112,6 @@ def placeholder(b: Builder, type_: TensorType) -> Value:
     return b.placeholder(shape=type_.shape, dtype=type_.dtype)
 
 
-def recomputes(graph: Graph) -> bool:
-    """Whether gradients have something computed once more, which a `barrier` holds back until it is needed."""
-    return any(node.op == "barrier" or any(recomputes(body) for body in node.bodies) for node in graph.nodes)
-
-
 def apply(b: Builder, name: str, inputs: Sequence[Value], attrs: dict[str, Any]) -> tuple[Value, ...]:
     """Applies an operator on graphs. Its inputs are positional, so constants among them stay inputs."""
     results = b.apply(name, inputs, attrs)

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from netlang.records import record
 from netlang.source import BUILTIN, Span
 from netlang.types import TensorType
 
 from .demands import Demand
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Value:
     """One tensor of a graph. Identity is what makes two values the same; the name is for people."""
 
@@ -28,7 +29,7 @@ class Value:
         return f"%{self.name}: {self.type}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Node:
     """The application of an operator. `attrs` are sorted by name and hashable."""
 
@@ -81,7 +82,7 @@ class Init:
         return f"{self.name}({', '.join(f'{key} = {value:g}' for key, value in self.arguments)})"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Input:
     """A graph input that is not a parameter. `role`: "data", "step", "steps" (planned), "seed", or "first" (row).
 
@@ -99,7 +100,7 @@ class Input:
         return self.value.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Variable:
     """A tensor that outlives a run. `kind`: "param" (trained), "state" (set by `next`), "optimizer" (its
     state) or "average" (the mean of a parameter over the steps)."""
@@ -116,7 +117,7 @@ class Variable:
         return self.value.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Output:
     """A graph output. `role`: "result", "loss", "report", "gradient", or "next" (of the variable `name`)."""
 
@@ -125,7 +126,7 @@ class Output:
     role: str = "result"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Graph:
     """A computation: inputs and variables in, outputs out.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netlang import syntax
 from netlang.diagnostics import Diagnostic, DiagnosticError, did_you_mean, fail
@@ -14,14 +14,16 @@ from netlang.source import Source
 
 from .elaborate import graphs
 from .elaborate.checking import check_model
+from .elaborate.executed import Executed
 from .elaborate.generic import check_layers
 from .elaborate.graphs import Blueprint, FlatStep
 from .elaborate.modules import LoadedModule, Loader, Modules
 from .elaborate.training import TrainPlan
 from .ir import Graph, Variable
 from .op import REQUIRED
-from .passes import run
-from .pretrained import Pretrained, pretrained_of
+
+if TYPE_CHECKING:
+    from .pretrained import Pretrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +91,26 @@ class Program:
         return network
 
     def pretrained(self, model: str) -> Pretrained | None:
-        """Where the weights of a model come from, if a file says it."""
+        """Where the weights of a model come from, if a file says it. Imported when asked: a check never does."""
+        from .pretrained import pretrained_of
+
         return pretrained_of(self._module, model)
 
     def check(self) -> list[Diagnostic]:
         """Everything that is wrong with the file: models with their defaults, layers as far as they can be decided."""
         found: dict[tuple[Any, ...], Diagnostic] = {}
+        executed = Executed()
         for name in self.models:
-            for diagnostic in self._check_model(name):
+            for diagnostic in self._check_model(name, executed):
                 found.setdefault((diagnostic.code, diagnostic.title, diagnostic.primary), diagnostic)
         if not found:
-            for diagnostic in check_layers(self._modules, self._module):
+            for diagnostic in check_layers(self._modules, self._module, executed.uses):
                 found.setdefault((diagnostic.code, diagnostic.title, diagnostic.primary), diagnostic)
         return [*found.values(), *self.warnings]
 
-    def _check_model(self, name: str) -> list[Diagnostic]:
+    def _check_model(self, name: str, executed: Executed) -> list[Diagnostic]:
         try:
-            return check_model(self._blueprint(name, {}))
+            return check_model(self._blueprint(name, {}), executed)
         except DiagnosticError as error:
             return list(error.diagnostics)
 
@@ -223,11 +228,11 @@ class Network:
 
     def graph(self, entry: str = "forward", dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
         """Inference. `dims` fixes sizes by name; options go to `passes.run`."""
-        return run(self.elaborate(entry, dims), **options)
+        return _simplified(self.elaborate(entry, dims), **options)
 
     def train_graph(self, dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
         """The complete training step."""
-        return run(graphs.train_graph(self.blueprint, dims or {}), **options)
+        return _simplified(graphs.train_graph(self.blueprint, dims or {}), **options)
 
     def gradient_graph(
         self,
@@ -241,16 +246,16 @@ class Network:
 
         Raises DiagnosticError (`several-phases`) where the step has several losses, as do the other halves.
         """
-        return run(graphs.gradient_graph(self.blueprint, dims or {}, row_sites, share), **options)
+        return _simplified(graphs.gradient_graph(self.blueprint, dims or {}, row_sites, share), **options)
 
     def apply_graph(self, **options: Any) -> Graph:
         """The second half of the step: from gradients to new parameters."""
-        return run(graphs.apply_graph(self.blueprint), **options)
+        return _simplified(graphs.apply_graph(self.blueprint), **options)
 
     @cached_property
     def loss_graph(self) -> Graph:
         """Loss, reports and new states as training computes them, with open sizes: what `batching` judges."""
-        return run(self._loss)
+        return _simplified(self._loss)
 
     @cached_property
     def _loss(self) -> Graph:
@@ -264,14 +269,21 @@ class Network:
         """The second half of the step over flat vectors, from the gradients of `parts` parts of a batch."""
         if parts not in self._flat_steps:
             flat = graphs.flat_step(self.blueprint, self._plan, parts)
-            combine = None if flat.combine is None else run(flat.combine)
-            apply = {decay: run(graph) for decay, graph in flat.apply.items()}
+            combine = None if flat.combine is None else _simplified(flat.combine)
+            apply = {decay: _simplified(graph) for decay, graph in flat.apply.items()}
             self._flat_steps[parts] = FlatStep(combine, apply, flat.clip)
         return self._flat_steps[parts]
 
     def eval_graph(self, dims: Mapping[str, int] | None = None, **options: Any) -> Graph:
         """Loss and reports, with layers as in inference."""
-        return run(graphs.eval_graph(self.blueprint, dims or {}), **options)
+        return _simplified(graphs.eval_graph(self.blueprint, dims or {}), **options)
+
+
+def _simplified(graph: Graph, **options: Any) -> Graph:
+    """`passes.run`. Its module is imported when something is first compiled: a check simplifies nothing."""
+    from . import passes
+
+    return passes.run(graph, **options)
 
 
 def load_program(source: Source, loader: Loader) -> Program:

@@ -9,6 +9,7 @@ from typing import Any
 
 from netlang import syntax
 from netlang.dims import Size
+from netlang.records import record
 from netlang.types import (
     Bindings,
     DimPattern,
@@ -24,13 +25,15 @@ REQUIRED: Any = object()
 """Default of an attribute that a call must give."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorParameter:
+    """A tensor that an operator takes, and what its type must look like."""
+
     name: str
     pattern: TypePattern
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AttributeParameter:
     """`type` is one of `ATTRIBUTE_TYPES`."""
 
@@ -39,7 +42,7 @@ class AttributeParameter:
     default: Any = REQUIRED
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """`name(x: f[*s], axis: int = -1) -> f[*s]`, taken apart."""
 
@@ -77,7 +80,7 @@ ATTRIBUTE_TYPES = ("int", "float", "bool", "str", "dtype", "size", "ints", "size
 """Types of attributes. `size` may be symbolic; `constant` is an `ir.Constant`, `graph` an `ir.Graph` or None."""
 
 
-@dataclass(frozen=True)
+@record
 class Sample:
     """One use of an operator that every test of it runs: forward against `numpy`, gradient against differences.
 
@@ -98,7 +101,7 @@ def S(*inputs: Any, torch: Callable[..., Any] | None = None, positive: bool = Fa
     return Sample(inputs, attrs, torch, positive, differentiable)
 
 
-@dataclass(frozen=True)
+@record
 class BadSample:
     """A use that must be refused with the diagnostic `code`. `inputs` are shapes, arrays or TensorTypes."""
 

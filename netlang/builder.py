@@ -1,4 +1,4 @@
-"""From Lark's tree to the syntax tree: one method for each rule of `grammar.lark`.
+"""From the parser's branches to the syntax tree: one method for each rule of `grammar.lark`.
 
 Faults that the grammar cannot say (a target that is no name, an argument out of order) are collected in `faults`;
 the tree that comes with them is not to be used. `messages` are the texts that `{…}` may interpolate into.
@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from lark import Token, Tree
+from lark import Token
 
 from netlang import syntax, tokens
+from netlang.branches import Branch
 from netlang.diagnostics import Diagnostic, Label
 from netlang.source import Source, Span
 from netlang.syntax import Argument, Block, Declaration, Expr, Name, Parameter, Statement, TypeExpr, TypeName
@@ -31,27 +32,27 @@ class Builder:
         self.faults: list[Diagnostic] = []
         self.messages: list[syntax.String] = []
 
-    def build(self, root: Tree) -> Any:
+    def build(self, root: Branch) -> Any:
         """What the rule of `root` makes; None, with a fault, where the tree is too deep."""
-        order: list[Tree | Token | None] = []
-        waiting: list[tuple[Tree | Token | None, int]] = [(root, 0)]
+        order: list[Branch | Token | None] = []
+        waiting: list[tuple[Branch | Token | None, int]] = [(root, 0)]
         while waiting:
-            tree, depth = waiting.pop()
-            order.append(tree)
-            if isinstance(tree, Tree):
+            branch, depth = waiting.pop()
+            order.append(branch)
+            if isinstance(branch, Branch):
                 if depth > MAX_DEPTH:
-                    self._too_deep(self._span(tree))
+                    self._too_deep(self._span(branch))
                     return None
-                waiting.extend((child, depth + 1) for child in tree.children)
+                waiting.extend([(child, depth + 1) for child in branch.children])
         built: list[Any] = []
-        for tree in reversed(order):  # children come before their parent, in their order
-            if isinstance(tree, Tree):
-                first = len(built) - len(tree.children)
+        for branch in reversed(order):  # children come before their parent, in their order
+            if isinstance(branch, Branch):
+                first = len(built) - len(branch.children)
                 children = built[first:]
                 del built[first:]
-                built.append(getattr(self, tree.data)(self._span(tree), *children))
+                built.append(getattr(self, branch.name)(self._span(branch), *children))
             else:
-                built.append(tree)
+                built.append(branch)
         return built[0]
 
     # --- Declarations ----------------------------------------------------------------------------------------------
@@ -443,10 +444,10 @@ class Builder:
 
     # --- Shared ----------------------------------------------------------------------------------------------------
 
-    def _span(self, tree: Tree | Token) -> Span:
-        if isinstance(tree, Token):
-            return Span(self.source, tree.start_pos or 0, tree.end_pos or 0)
-        return Span(self.source, getattr(tree.meta, "start_pos", 0), getattr(tree.meta, "end_pos", 0))
+    def _span(self, part: Branch | Token) -> Span:
+        if isinstance(part, Token):
+            return Span(self.source, part.start_pos or 0, part.end_pos or 0)
+        return Span(self.source, part.start or 0, part.end or 0)
 
     def _name(self, token: Token) -> Name:
         return Name(str(token), span=self._span(token))

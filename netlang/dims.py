@@ -49,6 +49,27 @@ class Dim:
     def _hash(self) -> int:
         return hash(self.terms)
 
+    @cached_property
+    def sole(self) -> str | None:
+        """The name of the symbol that this is, without arithmetic; else None."""
+        monomial, coefficient = self.terms[0]
+        if len(self.terms) > 1 or coefficient != 1 or len(monomial) != 1:
+            return None
+        atom, power = monomial[0]
+        return atom.name if power == 1 and isinstance(atom, Symbol) else None
+
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """Names of the symbols in it."""
+        found: set[str] = set()
+        for monomial, _ in self.terms:
+            for atom, _ in monomial:
+                if isinstance(atom, Symbol):
+                    found.add(atom.name)
+                else:
+                    found |= symbols(atom.left) | symbols(atom.right)
+        return frozenset(found)
+
     def __hash__(self) -> int:
         return self._hash
 
@@ -171,20 +192,13 @@ def substitute(size: Size, values: Mapping[str, Size]) -> Size:
 
 def symbols(size: Size) -> frozenset[str]:
     """Names of the symbols in `size`."""
-    if isinstance(size, int):
-        return frozenset()
-    found: set[str] = set()
-    for monomial, _ in size.terms:
-        for atom, _ in monomial:
-            if isinstance(atom, Symbol):
-                found.add(atom.name)
-            else:
-                found |= symbols(atom.left) | symbols(atom.right)
-    return frozenset(found)
+    return frozenset() if isinstance(size, int) else size.symbols
 
 
 def solve_linear(size: Size, name: str, value: Size) -> Size | None:
     """The `name` for which `size` equals `value`, or None where that is not a whole number or not linear."""
+    if isinstance(size, Dim) and size.sole == name:
+        return value
     slope: Size = 0
     rest: Size = 0
     for monomial, coefficient in _terms(size):

@@ -8,7 +8,6 @@ inputs of `forward` with their dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
 
 from netlang import syntax
 from netlang.diagnostics import Diagnostic, Label, did_you_mean
@@ -475,8 +474,8 @@ class _Checker(NameFaults):
 
 
 def _children(node: Node) -> Iterator[Node]:
-    for field in fields(node):
-        value = getattr(node, field.name)
+    for name in node.__match_args__:  # all fields but `span`
+        value = getattr(node, name)
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, Node):
                 yield item

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from functools import cache
 
-from lark import Token, Tree, UnexpectedToken
+from lark import Token, UnexpectedToken
 
 from netlang import syntax
+from netlang.branches import Branch
 from netlang.builder import Builder
 from netlang.diagnostics import Diagnostic, DiagnosticError, fail
-from netlang.grammar_tables import grammar_parser
+from netlang.grammar_tables import END, feed, grammar_parser
 from netlang.mistake import Mistake
 from netlang.mistakes import explain
 from netlang.source import Source, Span
@@ -85,34 +85,26 @@ def accepted_tokens(source: Source) -> list[Token]:
     return list(layout(scan(source)[0]))
 
 
-@cache
-def _terminals() -> tuple[dict[str, str], dict[str, str]]:
-    """The parser's terminals by our token types; our token types by its terminals."""
-    types = {terminal.name: str(terminal.pattern.value) for terminal in grammar_parser().terminals if terminal.pattern}
-    return {text: name for name, text in types.items()}, types
-
-
 def _read(
     source: Source, tokens: Sequence[Token], start: int, rule: str, end: str
-) -> tuple[Tree | None, Diagnostic | None, int | None]:
+) -> tuple[Branch | None, Diagnostic | None, int | None]:
     """The tree of the tokens from `start` on; or the first fault and the token from which to go on, if any."""
-    terminals, types = _terminals()
-    state = grammar_parser().parse_interactive(start=rule)
+    parser = grammar_parser()
+    state = parser.begin(rule)
     accepted: list[Token] = []
     token = None
     try:
         for token in layout(tokens, start):
-            state.feed_token(token.update(type=terminals.get(token.type, token.type)))
+            feed(state, token)
             accepted.append(token)
         place = tokens[-1].end_pos if tokens else 0
-        token = Token("$END", "", start_pos=place, end_pos=place, line=source.position(place or 0)[0])
-        return state.feed_token(token), None, None
+        token = Token(END, "", start_pos=place, end_pos=place, line=source.position(place or 0)[0])
+        return feed(state, token), None, None
     except UnexpectedToken:
         assert token is not None
-        expected = frozenset(types.get(str(name), str(name)) for name in state.accepts())
         found = bisect_left(tokens, token.start_pos or 0, key=lambda candidate: candidate.start_pos or 0)
         following = tokens[found + 1] if found + 1 < len(tokens) else None
-        fault = explain(Mistake(source, accepted, token, following, expected, end))
+        fault = explain(Mistake(source, accepted, token, following, parser.expected(state), end))
         later = range(max(found, start + 1), len(tokens))
         return None, fault, next((i for i in later if _begins_declaration(source, tokens[i])), None)
 

@@ -3,52 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import field
 
+from netlang.records import record
 from netlang.source import Source, Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Node:
-    span: Span
+    """A part of a program, and the text that it was written as."""
+
+    span: Span = field(kw_only=True)
 
 
 # --- Expressions ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Number(Node):
+    """`64`, `1e-3`."""
+
     value: int | float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class String(Node):
+    """`"…"`, without its quotes and escapes."""
+
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Boolean(Node):
+    """`true`, `false`."""
+
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoneLiteral(Node):
-    pass
+    """`none`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name(Node):
+    """`x`."""
+
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Next(Node):
     """`next h`: the new value of a state or a carry, read after `next h = …` set it."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attribute(Node):
     """`table.weight`, `x.T`."""
 
@@ -57,7 +68,7 @@ class Attribute(Node):
     name_span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argument(Node):
     """One argument of a call or item of a `report`: positional where `name` is None."""
 
@@ -65,27 +76,29 @@ class Argument(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call(Node):
+    """`f(x, n = 2)`."""
+
     function: Expr
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AxisName(Node):
     """`b` in an axis pattern."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Group(Node):
     """`(h k)` in an axis pattern: one axis made of several, the last of which varies fastest."""
 
     items: tuple[Axis, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PatternCall(Node):
     """`rearrange(x: b t (h k) -> b h t k)`, `einsum(x, w: b i, o i -> b o)`: a call that names axes."""
 
@@ -95,14 +108,16 @@ class PatternCall(Node):
     output: tuple[Axis, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice(Node):
+    """`2:`, `:n`, `::2` in brackets."""
+
     start: Expr | None
     stop: Expr | None
     step: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Edge(Node):
     """`u -> v`: the names that an `aggregate` gives to the two ends of an edge; in brackets, the edge itself."""
 
@@ -110,7 +125,7 @@ class Edge(Node):
     target: Name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Index(Node):
     """`x[i, 2:, :]`, `alpha[u -> v]`."""
 
@@ -118,13 +133,15 @@ class Index(Node):
     items: tuple[Expr | Slice | Edge, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unary(Node):
+    """`-x`, `not c`."""
+
     operator: str  # "-", "not"
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Binary(Node):
     """Arithmetic, comparison and logic: + - * / // % ** @ == != < <= > >= and or."""
 
@@ -134,7 +151,7 @@ class Binary(Node):
     operator_span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pipe(Node):
     """`x |> f`: applies `f` to `x`."""
 
@@ -142,7 +159,7 @@ class Pipe(Node):
     function: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compose(Node):
     """`f >> g`: a layer that applies `f`, then `g`."""
 
@@ -150,7 +167,7 @@ class Compose(Node):
     second: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conditional(Node):
     """`if c { a } else { b }` as a value."""
 
@@ -159,7 +176,7 @@ class Conditional(Node):
     otherwise: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Heads(Node):
     """`heads h over q, k, v { … }`."""
 
@@ -168,7 +185,7 @@ class Heads(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Aggregate(Node):
     """`aggregate sum over (u -> v) in edges { … }`."""
 
@@ -178,7 +195,7 @@ class Aggregate(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sequence(Node):
     """`x_t in x`: a tensor of which a `scan` takes one element after the other."""
 
@@ -186,7 +203,7 @@ class Sequence(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Carry(Node):
     """`h = zeros(b, n)`: what a round hands to the next one, with its value before the first."""
 
@@ -194,7 +211,7 @@ class Carry(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scan(Node):
     """`scan x_t in x along t backward if c lengths n carry h = … { … }`."""
 
@@ -206,7 +223,7 @@ class Scan(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Range(Node):
     """`i from a to b` or `i from a down to b`; both ends are included."""
 
@@ -216,7 +233,7 @@ class Range(Node):
     down: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loop(Node):
     """`loop i from a to b while c carry x = … { … }`; at least one of the range and the condition is there."""
 
@@ -226,14 +243,14 @@ class Loop(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tuple(Node):
     """`a, b` or `(a, b)`."""
 
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class List(Node):
     """`[a, b]`; `*s` in it stands for the sizes of a pack."""
 
@@ -249,7 +266,7 @@ Expr = (
 # --- Types ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pack(Node):
     """`*s` in a type: any number of dimensions."""
 
@@ -259,12 +276,12 @@ class Pack(Node):
 Axis = AxisName | Number | Pack | Group
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hole(Node):
     """`_` in a type: a dimension to be inferred."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TypeName(Node):
     """`f32[b, 4*d]`, `f32` (a scalar), `int`, `layer`: a name, with dimensions where brackets were written."""
 
@@ -272,7 +289,7 @@ class TypeName(Node):
     dims: tuple[Expr | Pack | Hole, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TupleType(Node):
     """`(f32[b, d], f32[b, d])`."""
 
@@ -285,21 +302,21 @@ TypeExpr = TypeName | TupleType
 # --- Statements ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Annotation(Node):
     """`@frozen`, `@no_decay`, `@recompute`: stands before what it marks."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Block(Node):
     """`{ … }`. As a value, a block is worth its last statement, which must be an expression."""
 
     statements: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assign(Node):
     """`x = …`, `q, k, v = …`; `let` names the layers it binds and cannot be rebound; `const` is computed now."""
 
@@ -308,7 +325,7 @@ class Assign(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Declare(Node):
     """`param weight: f32[out, i] ~ init` or `state mean: f32[c] ~ zeros()`."""
 
@@ -319,7 +336,7 @@ class Declare(Node):
     annotations: tuple[Annotation, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetNext(Node):
     """`next mean = …` of a state or a carry; `next h, next c = …` of several; `next h, y = …` binds a name too."""
 
@@ -327,40 +344,44 @@ class SetNext(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Emit(Node):
     """`emit h, a`: what a round of a `scan` or `loop` adds to its results."""
 
     values: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Keep(Node):
     """`keep h, c`: the carries whose last values are results too."""
 
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recompute(Node):
     """`@recompute` before a statement: what it computes on the way is not kept for the gradient but computed again."""
 
     statement: Statement
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Return(Node):
+    """`return …`."""
+
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class If(Node):
+    """`if c { … } else { … }` as a statement."""
+
     condition: Expr
     then: Block
     otherwise: Block | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WhenTraining(Node):
     """`when training { … } else { … }`."""
 
@@ -368,7 +389,7 @@ class WhenTraining(Node):
     otherwise: Block | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repeat(Node):
     """`repeat n as i { … }`: unrolled while compiling."""
 
@@ -377,18 +398,22 @@ class Repeat(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assert(Node):
+    """`assert c : "…"`."""
+
     condition: Expr
     message: String | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExpressionStatement(Node):
+    """An expression where a statement stands."""
+
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Input(Node):
     """`in label: i64[batch]`: data that a training step takes beside the model's own inputs."""
 
@@ -396,36 +421,42 @@ class Input(Node):
     type: TypeName
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Minimize(Node):
+    """`minimize loss`."""
+
     loss: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report(Node):
+    """`report accuracy(…), name = …`."""
+
     items: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Optimizer(Node):
+    """`optimizer adam(…)`."""
+
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Clip(Node):
     """`clip 1.0`: scales all gradients together so that their joint L2 norm is at most this."""
 
     norm: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Average(Node):
     """`average ema(0.999)`: the mean of the parameters over the steps that inference computes with."""
 
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fit(Node):
     """`fit image: resize` or `fit image: pad`: how data of another size is brought to an input's size."""
 
@@ -433,14 +464,14 @@ class Fit(Node):
     method: Name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Augment(Node):
     """`augment { image = … }`: how training varies its inputs by chance."""
 
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Phase(Node):
     """`phase NAME updates A, B.weight, "encoder.*" repeats n { … }`: one update of some parameters."""
 
@@ -459,13 +490,15 @@ Statement = (
 # --- Declarations --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UsedName(Node):
+    """`conv2d as conv` in a `use`."""
+
     name: str
     alias: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Use(Node):
     """`use std.layers: linear, conv2d as conv` or `use "./blocks.net": stem`."""
 
@@ -474,7 +507,7 @@ class Use(Node):
     names: tuple[UsedName, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter(Node):
     """`out: int`, `x: f32[*s, i]`: compile-time or tensor, told apart by the type."""
 
@@ -483,7 +516,7 @@ class Parameter(Node):
     default: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Where(Node):
     """`where d % h == 0 : "{h} heads must divide d = {d}"`."""
 
@@ -491,7 +524,7 @@ class Where(Node):
     message: String | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CustomGradient(Node):
     """`custom_grad(g) { … }` behind a `fn`: from the gradients of its results to those of its tensors."""
 
@@ -499,7 +532,7 @@ class CustomGradient(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Definition(Node):
     """A `fn`, `layer`, `model` or `entry`. A model whose `parameters` end with a tensor list is its own `forward`."""
 
@@ -515,7 +548,7 @@ class Definition(Node):
     recompute: bool = False  # marked with `@recompute`
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Train(Node):
     """`train LeNet5(beta: float = 1.0) { … }`."""
 
@@ -525,7 +558,7 @@ class Train(Node):
     doc: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule(Node):
     """One line of `pretrained`: `"h.*" -> "gpt_block.*"`, or `ignore "*.mask"` with a word before the patterns."""
 
@@ -534,7 +567,7 @@ class Rule(Node):
     targets: tuple[String, ...]  # empty where there is no `->`
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pretrained(Node):
     """`pretrained GPT2 "gpt2.safetensors" { … }`: where the weights of models come from, and what they are called."""
 
@@ -544,7 +577,7 @@ class Pretrained(Node):
     doc: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Const(Node):
     """`const base = 10000` at the top of a file."""
 
@@ -556,7 +589,7 @@ class Const(Node):
 Declaration = Use | Const | Definition | Train | Pretrained
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Module:
     """One parsed file."""
 
@@ -572,15 +605,13 @@ def bound_names(node: Node) -> tuple[Name, ...]:
     return tuple(t for t in node.targets if isinstance(t, Name)) if isinstance(node, SetNext) else ()
 
 
-def walk(node: Node | Module) -> Iterator[Node]:
-    """Every node below `node`, itself included, in the order of the source."""
-    if isinstance(node, Node):
-        yield node
-    for field in fields(node):
-        value = getattr(node, field.name)
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, Node):
-                yield from walk(item)
-            elif isinstance(item, tuple):
-                for inner in item:
-                    yield from walk(inner)
+def walk(root: Node | Module) -> Iterator[Node]:
+    """Every node below `root`, itself included, in the order of the source."""
+    waiting: list[object] = [root.declarations if isinstance(root, Module) else root]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Node):
+            yield part
+            waiting.extend([getattr(part, name) for name in reversed(part.__match_args__)])  # all fields but `span`
+        elif isinstance(part, tuple):
+            waiting.extend(reversed(part))

@@ -36,6 +36,7 @@ CARRIES_ON = frozenset({
 CONTINUES = frozenset({"|>", ">>", "->", "else", "where", "along", "carry", "custom_grad", "{", "}"})
 """Before these at its start, a line continues the one above."""
 CLOSING = {"(": ")", "[": "]", "{": "}"}
+_DEEPER = dict.fromkeys(CLOSING, 1) | dict.fromkeys(CLOSING.values(), -1)
 _BEFORE_HEAD_WORDS = frozenset({"NAME", "NUMBER", "STRING", ")", "]", "true", "false", "backward"})
 
 MAX_CHARACTERS = 2_000_000
@@ -77,27 +78,26 @@ def scan(source: Source, text: str | None = None, offset: int = 0) -> tuple[list
         return [], [_control_fault(source, control[0], offset + control.start())]
     tokens: list[Token] = []
     faults: list[Diagnostic] = []
-    line, line_from = source.position(offset)[0], 0
-    depth = 0
+    line, depth = source.position(offset)[0], 0
     for match in _SCANNER.finditer(text):
-        kind, value, start = match.lastgroup, match[0], match.start()
-        if kind == "blank":
+        kind, value = match.lastgroup, match[0]
+        if kind == "blank":  # line ends are nowhere else
+            line += value.count("\n")
             continue
-        line += text.count("\n", line_from, start)
-        line_from = start
-        span = Span(source, offset + start, offset + match.end())
-        fault = _fault(kind, value, span)
-        if fault is not None:
-            faults.append(fault)
-        depth = max(0, depth + (value in "([{") - (value in ")]}"))
+        start, end = offset + match.start(), offset + match.end()
+        if kind == "operator":
+            depth = max(0, depth + _DEEPER.get(value, 0))
+        elif not (kind == "word" and value.isascii()):
+            fault = _fault(kind, value, Span(source, start, end))
+            faults += [] if fault is None else [fault]
         if depth > MAX_BRACKETS:
-            faults.append(_depth_fault(span))
+            faults.append(_depth_fault(Span(source, start, end)))
         if len(tokens) >= MAX_TOKENS:
-            return [], [_too_large(f"more than {MAX_TOKENS:,} words and signs", Label(span))]
+            return [], [_too_large(f"more than {MAX_TOKENS:,} words and signs", Label(Span(source, start, end)))]
         if depth > MAX_BRACKETS or len(faults) >= MAX_FAULTS:
             break
-        meant = _MEANT.get(value, value)
-        tokens.append(Token(_type(kind, meant), meant, start_pos=span.start, line=line, end_pos=span.end))
+        meant = _MEANT.get(value, value) if kind == "foreign" else value
+        tokens.append(Token(_type(kind, meant), meant, start_pos=start, line=line, end_pos=end))
     return tokens, faults
 
 
@@ -179,25 +179,26 @@ def _is_name(
 
 def _type(kind: str | None, value: str) -> str:
     match kind:
-        case "number":
-            return "NUMBER"
-        case "string":
-            return "STRING"
         case "word":
             return value if value in KEYWORDS else "NAME"
         case "operator":
             return value
+        case "number":
+            return "NUMBER"
+        case "string":
+            return "STRING"
     if value.startswith("'"):
         return "STRING"
     return value if value in CARRIES_ON else "FOREIGN"
 
 
 def _fault(kind: str | None, value: str, span: Span) -> Diagnostic | None:
+    """What is wrong with a token that is no operator and no ASCII word, if anything."""
     match kind:
         case "number":
             return _number_fault(value, span)
         case "word":
-            return None if value.isascii() else _letter_fault(value, span)
+            return _letter_fault(value, span)
         case "string":
             return _string_fault(value, span)
         case "foreign":

@@ -141,6 +141,8 @@ class Bindings:
         """`size` with those unknowns replaced that are bound."""
         if isinstance(size, int):
             return size
+        if size.sole is not None:
+            return self.sizes.get(size.sole[1:], size) if size.sole.startswith(_UNKNOWN) else size
         return substitute(size, {_UNKNOWN + name: value for name, value in self.sizes.items()})
 
 

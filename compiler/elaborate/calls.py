@@ -47,7 +47,8 @@ def call_expression(context: Context, expr: syntax.Call, environment: Environmen
     function = evaluate(context, expr.function, environment)
     if isinstance(function, Poison):
         return POISON
-    check_callable(function, expr.function.span, _hidden(expr.function, environment) or _mistaken(expr))
+    if not isinstance(function, CALLABLE):
+        check_callable(function, expr.function.span, _hidden(expr.function, environment) or _mistaken(expr))
     if isinstance(function, Function) and function.definition.kind != "fn":
         return create(context, function, expr, environment, binding)
     check_named_once(expr)
@@ -284,6 +285,7 @@ def _run(
     name = f"`{definition.name.name}`"
     bind.tensors(context, definition, arguments, environment)
     bind.check_where(context, definition, environment, arguments.span)
+    asked = context.executed.asked if context.executed is not None else 0
     frame.definitions = (definition, *frame.definitions)
     frame.environment = Environment(environment)
     inner = frame.environment
@@ -295,6 +297,8 @@ def _run(
             with_gradient(context, definition, environment, run)
         else:
             run()
+    if context.executed is not None:
+        context.executed.add(context, frame, environment, asked)
     return frame.returned
 
 

@@ -8,18 +8,23 @@ from netlang import syntax
 from netlang.diagnostics import Diagnostic, DiagnosticError
 
 from . import graphs
+from .executed import Executed
 from .generic import CERTAIN, any_setting, is_certain
 from .graphs import Blueprint
 from .patterns import setting_type
 
 
-def check_model(blueprint: Blueprint) -> list[Diagnostic]:
-    """The faults of a model. Where settings have no default and nobody gave them, those that it has for any of them."""
+def check_model(blueprint: Blueprint, executed: Executed) -> list[Diagnostic]:
+    """The faults of a model. Where settings have no default and nobody gave them, those that it has for any of them.
+
+    executed: what the check of the program has executed so far, to which this model adds.
+    """
+    executed.begin()
     try:
         needed = [p for _, p in graphs.parameters(blueprint) if p.default is None and p.name not in blueprint.settings]
     except DiagnosticError as error:
         return list(error.diagnostics)
-    blueprint = _sketched(blueprint)
+    blueprint = replace(_sketched(blueprint), executed=executed)
     if not needed:
         return _faults(blueprint)
     settings = {**blueprint.settings, **{parameter.name: any_setting(parameter) for parameter in needed}}
@@ -36,13 +41,29 @@ def _sketched(blueprint: Blueprint) -> Blueprint:
 
 
 def _faults(blueprint: Blueprint) -> list[Diagnostic]:
-    """What is wrong with the first graph that cannot be made: of an entry, of training, of evaluation."""
+    """What is wrong with the first graph that cannot be made: of an entry, of training, of evaluation.
+
+    Training is tried first, as far as faults go: the other graphs repeat most of it, and are left out then.
+    """
+    executed = blueprint.executed
+    assert executed is not None
+    can_train = blueprint.train is not None and _can_train(blueprint)
     try:
         for entry in graphs.entries(blueprint):
-            graphs.forward_graph(blueprint, entry, {})
-        if blueprint.train is not None:
-            graphs.train_graph(blueprint, {})
+            if not (can_train and graphs.is_executed(blueprint, entry)):
+                graphs.forward_graph(blueprint, entry, {})
+        if blueprint.train is not None and not can_train:
+            graphs.train_graph(replace(blueprint, executed=None), {})
+        if blueprint.train is not None and (executed.asked or not can_train):
             graphs.eval_graph(blueprint, {})
     except DiagnosticError as error:
         return list(error.diagnostics)
     return []
+
+
+def _can_train(blueprint: Blueprint) -> bool:
+    try:
+        graphs.train_graph(blueprint, {})
+    except DiagnosticError:
+        return False
+    return True

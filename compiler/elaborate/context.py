@@ -23,6 +23,7 @@ from .regions import Iteration, Region
 
 if TYPE_CHECKING:
     from .aggregation import Edges
+    from .executed import Executed
     from .values import Environment
 
 MAX_DEPTH = 100
@@ -87,6 +88,7 @@ class Context:
     steps: int = 0
     generic: bool = False  # checking a layer without concrete settings: what cannot be decided is passed over
     sketch: bool = False  # only faults are wanted: what is once more as it was before is passed over
+    executed: Executed | None = None  # where a check notes what it has executed
 
     @property
     def frame(self) -> Frame:

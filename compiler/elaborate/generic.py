@@ -16,6 +16,7 @@ from ..ir import Init
 from .arguments import Arguments
 from .calls import call
 from .context import Abandoned, Context, Frame, Reported
+from .executed import Use, use_of
 from .intrinsics import identity
 from .modules import LoadedModule, Modules
 from .naming import Instance
@@ -33,20 +34,22 @@ CERTAIN = frozenset((
 """Faults that do not depend on the sizes, which are open in this check."""
 
 
-def check_layers(modules: Modules, module: LoadedModule) -> Iterator[Diagnostic]:
-    """Faults of the layers and functions of a file that hold for every use of them."""
+def check_layers(modules: Modules, module: LoadedModule, uses: set[Use]) -> Iterator[Diagnostic]:
+    """Faults of the layers and functions of a file that hold for every use of them; `uses` are known to have none."""
     for definition in module.definitions():
         if definition.kind in ("layer", "fn"):
-            yield from _check(modules, module, definition)
+            yield from _check(modules, module, definition, uses)
 
 
-def _check(modules: Modules, module: LoadedModule, definition: syntax.Definition) -> Iterator[Diagnostic]:
+def _check(
+    modules: Modules, module: LoadedModule, definition: syntax.Definition, uses: set[Use]
+) -> Iterator[Diagnostic]:
     context = Context(Builder(), training=True, generic=True)
     environment = modules.environment(context, module)
     function = environment.get(definition.name.name)
     context.frames.append(Frame("check", definition.name.name, Instance("")))
     try:
-        _apply(context, function)
+        _apply(context, function, uses)
     except DiagnosticError as error:
         context.record(error)
     except (Reported, Abandoned):
@@ -62,7 +65,7 @@ def is_certain(diagnostic: Diagnostic, certain: frozenset[str] = CERTAIN) -> boo
     return diagnostic.code == "shape-mismatch" and all(size.isdigit() for size in sizes)
 
 
-def _apply(context: Context, function: Function) -> Any:
+def _apply(context: Context, function: Function, uses: set[Use]) -> None:
     definition = function.definition
     settings, tensors = split_parameters(definition)
     environment = Environment(function.environment)
@@ -75,9 +78,13 @@ def _apply(context: Context, function: Function) -> Any:
             assert isinstance(parameter.type, syntax.TypeName)
             value = context.builder.input(parameter.name, _open_type(parameter.type, environment))
             arguments.keywords[parameter.name] = (value, parameter.span)
+    given = {name: value for name, (value, _) in arguments.keywords.items()}
+    if use_of(definition, {**environment.names, **given}) in uses:
+        return
     if definition.kind == "layer":
-        return call(context, Layer(function, environment.names, Instance(definition.name.name)), arguments)
-    return call(context, Partial(function, environment.names or {"": None}), arguments)
+        call(context, Layer(function, environment.names, Instance(definition.name.name)), arguments)
+    else:
+        call(context, Partial(function, environment.names or {"": None}), arguments)
 
 
 def _stand_in(

@@ -15,10 +15,12 @@ from netlang.types import TensorType
 
 from ..builder import Builder
 from ..ir import Graph, Init, Value, Variable
+from .arguments import Arguments
 from .averaging import average_path
 from .calls import call, create_model, entry_of
 from .context import Abandoned, Context, Frame, Reported
 from .entries import declare_inputs, declare_outputs
+from .executed import Executed
 from .modules import LoadedModule, Modules
 from .naming import Instance
 from .patterns import closed_type, dim_names, split_parameters
@@ -36,6 +38,8 @@ class Blueprint:
     sketch: whether only faults are wanted. The graphs then lack what is once more as it was before: rounds of a
         `repeat`, updates of parameters.
     generic: whether some settings stand for any, so that what cannot be decided is passed over.
+    executed: where a check notes what its graphs have executed. A training step then has no gradients, but the faults
+        that they have.
     """
 
     modules: Modules
@@ -46,6 +50,7 @@ class Blueprint:
     frozen: tuple[str, ...] = ()
     sketch: bool = False
     generic: bool = False
+    executed: Executed | None = None
 
     @property
     def span(self) -> Span:
@@ -88,14 +93,29 @@ def forward_graph(blueprint: Blueprint, entry: str, dims: Mapping[str, int]) -> 
     """Inference: one entry of the model."""
     context = _context(blueprint, entry, dims)
     with _faults(context):
-        model = _create(context, blueprint)
-        target = entry_of(model, entry, blueprint.span)
-        arguments = declare_inputs(context, target, blueprint.span)
-        context.finish()
+        target, arguments = _begun(context, blueprint, entry)
         result = call(context, target, arguments)
         context.finish()
         declare_outputs(context, target, result)
     return _finished(context, blueprint)
+
+
+def _begun(context: Context, blueprint: Blueprint, entry: str) -> tuple[Entry, Arguments]:
+    """An entry, and the inputs that the graph has for it."""
+    model = _create(context, blueprint)
+    target = entry_of(model, entry, blueprint.span)
+    arguments = declare_inputs(context, target, blueprint.span)
+    context.finish()
+    return target, arguments
+
+
+def is_executed(blueprint: Blueprint, entry: str) -> bool:
+    """Whether an entry can only show the faults that other graphs of a check have shown."""
+    context = _context(blueprint, entry, {})
+    with _faults(context):
+        target, arguments = _begun(context, blueprint, entry)
+    given = {name: value for name, (value, _) in arguments.keywords.items()}
+    return blueprint.executed is not None and blueprint.executed.has_entry(target.definition, given)
 
 
 def eval_graph(blueprint: Blueprint, dims: Mapping[str, int]) -> Graph:
@@ -245,7 +265,7 @@ def train_plan(blueprint: Blueprint) -> TrainPlan:
 
 def _context(blueprint: Blueprint, name: str, dims: Mapping[str, int], **mode: Any) -> Context:
     """A new elaboration, of the graph called `name`."""
-    own = {"frozen": blueprint.frozen, "sketch": blueprint.sketch, "generic": blueprint.generic}
+    own = {name: getattr(blueprint, name) for name in ("frozen", "sketch", "generic", "executed")}
     return Context(Builder(name), dims=dims, **own, **mode)
 
 

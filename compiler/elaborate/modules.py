@@ -16,8 +16,8 @@ from netlang.parser import parse
 from netlang.source import BUILTIN, Source, Span
 from netlang.types import DTYPES
 
+from ..builder import INTERNAL
 from ..initializers import INITIALIZERS
-from ..op import Op
 from ..ops import OPS
 from .context import Context, Frame
 from .intrinsics import INTRINSICS
@@ -274,18 +274,7 @@ def _foreign_operators() -> Namespace:
 @cache
 def _operators() -> Mapping[str, OpFunction]:
     """The operators that a program can name."""
-    return {name: OpFunction(op) for name, op in OPS.items() if not _is_internal(op)}
-
-
-def _is_internal(op: Op) -> bool:
-    """Whether an operator takes what only the compiler can give it: a graph, or a constant.
-
-    Seen in the text: to parse every signature would take longer than to parse a short program.
-    """
-    return _OF_COMPILER.search(op.text) is not None
-
-
-_OF_COMPILER = re.compile(r": (?:graph|constant)\b")
+    return {name: OpFunction(op) for name, op in OPS.items() if name not in INTERNAL}
 
 
 def builtin_names() -> frozenset[str]:
@@ -304,7 +293,7 @@ def _not_offered(use: syntax.Use, used: syntax.UsedName, module: LoadedModule) -
         return Diagnostic("private-name", f"`{used.name}` is private to `{use.module}`", Label(used.span), help=help)
     offered = sorted(module.offered())
     help = did_you_mean(used.name, offered) or (f"it has {', '.join(offered)}" if offered else "it is empty")
-    if used.name in OPS and not _is_internal(OPS[used.name]):
+    if used.name in OPS and used.name not in INTERNAL:
         help = f"`{used.name}` is an operator, which needs no `use`"
     return Diagnostic("undefined-name", f"`{use.module}` has no `{used.name}`", Label(used.span), help=help)
 

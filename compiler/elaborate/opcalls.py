@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from netlang.source import Span
 from netlang.types import INTEGERS, TensorType
 
 from ..builder import Builder
-from ..dtypes import numpy_dtype
+from ..dtypes import dtype_name, numpy_dtype
 from ..interpret import evaluate
-from ..ir import Value
+from ..ir import Constant, Value
 from ..op import REQUIRED, AttributeParameter, Op
 from .arguments import Arguments
 from .context import Context
@@ -228,7 +229,9 @@ def _compute_now(context: Context, op: Op, operands: list[tuple[Any, Span]], att
     _require(op, attrs, span)
     whole = all(isinstance(value, int) for value in numbers) and op.name in _WHOLE
     with explained(context, op.name, numbers, span, [place for _, place in operands], f"`{op.name}`"):
-        result = _computed(op, numbers, "i64" if whole else "f64", attrs)
+        dtype = numpy_dtype("i64" if whole else "f64")
+        given = tuple(Constant(np.asarray(number, dtype)) for number in numbers)
+        result = _computed(op.name, given, tuple(attrs.items()))
     if len(result) > 1 or result[0].ndim:
         raise fail("type-mismatch", f"`{op.name}` needs a tensor", operands[0][1], describe(numbers[0]))
     number = result[0].item()
@@ -237,11 +240,13 @@ def _compute_now(context: Context, op: Op, operands: list[tuple[Any, Span]], att
     return number
 
 
-def _computed(op: Op, numbers: list[Any], dtype: str, attrs: dict[str, Any]) -> list[np.ndarray]:
-    """What the operator makes of scalars of this dtype."""
-    b = Builder(op.name)
-    feeds = {f"x{i}": np.asarray(value, numpy_dtype(dtype)) for i, value in enumerate(numbers)}
-    results = b.apply(op.name, [b.input(name, TensorType(dtype)) for name in feeds], attrs)
+@lru_cache(maxsize=1 << 10)
+def _computed(name: str, numbers: tuple[Constant, ...], attrs: tuple[tuple[str, Any], ...]) -> list[np.ndarray]:
+    """What the operator makes of scalars; remembered, since each layer of a kind asks for the same."""
+    b = Builder(name)
+    feeds = {f"x{i}": number.array for i, number in enumerate(numbers)}
+    inputs = [b.input(key, TensorType(dtype_name(array.dtype))) for key, array in feeds.items()]
+    results = b.apply(name, inputs, dict(attrs))
     for i, result in enumerate(results if isinstance(results, tuple) else (results,)):
         b.output(f"y{i}", result)
     return list(evaluate(b.graph(), feeds, "f64").values())

@@ -67,9 +67,12 @@ def split_parameters(
     definition: syntax.Definition,
 ) -> tuple[tuple[syntax.Parameter, ...], tuple[syntax.Parameter, ...]]:
     """The compile-time parameters and the tensor parameters of a definition."""
-    everything = [parameter for group in definition.parameters for parameter in group]
-    settings = tuple(p for p in everything if not is_tensor_type(p.type))
-    return settings, tuple(p for p in everything if is_tensor_type(p.type))
+    settings: list[syntax.Parameter] = []
+    tensors: list[syntax.Parameter] = []
+    for group in definition.parameters:
+        for parameter in group:
+            (tensors if is_tensor_type(parameter.type) else settings).append(parameter)
+    return tuple(settings), tuple(tensors)
 
 
 def pattern_of(type_: syntax.TypeName, environment: Environment) -> TypePattern:

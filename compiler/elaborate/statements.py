@@ -38,14 +38,17 @@ def execute_all(context: Context, statements: Iterable[syntax.Statement], enviro
 def execute(context: Context, statement: syntax.Statement, environment: Environment) -> None:
     """Executes one statement."""
     context.step(statement.span)
+    builder = context.builder
+    outer, builder.loc = builder.loc, statement.span
     try:
-        with context.builder.at(statement.span):
-            _HANDLERS[type(statement)](context, statement, environment)
+        _HANDLERS[type(statement)](context, statement, environment)
     except DiagnosticError as error:
         context.record(error)
         _poison(context, statement, environment)
     except Reported:
         _poison(context, statement, environment)
+    finally:
+        builder.loc = outer
 
 
 def _poison(context: Context, statement: syntax.Statement, environment: Environment) -> None:
@@ -294,6 +297,8 @@ def _if(context: Context, statement: syntax.If, environment: Environment) -> Non
 
 
 def _when(context: Context, statement: syntax.WhenTraining, environment: Environment) -> None:
+    if context.executed is not None:
+        context.executed.ask(statement)
     block = statement.then if context.training else statement.otherwise
     if block is not None:
         execute_all(context, block.statements, environment)

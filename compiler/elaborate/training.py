@@ -17,6 +17,7 @@ from ..ops import OPS
 from .arguments import Arguments
 from .averaging import Average, new_averages
 from .context import Context, Frame, is_library
+from .gradient_faults import check_gradients
 from .naming import Instance
 from .numbers import scalar
 from .patterns import split_parameters
@@ -153,6 +154,9 @@ def parameter_gradients(
     values = [plan.value(variable) for variable in trained]
     _check_gradient(context, plan, set(values))
     b, loss = context.builder, plan.loss
+    if context.executed is not None:  # to the optimizer, gradients are what the parameters are: of the same types
+        check_gradients(b, loss, values, context.executed.kinds)
+        return trained, values
     return trained, gradients(b, loss, values, None if share == 1 else b.constant(share, loss.type.dtype))
 
 
@@ -218,7 +222,8 @@ def apply_optimizer(
     results: list[tuple[str, Value]] = []
     states: list[tuple[str, Value]] = []
     if context.sketch:
-        trained, grads = _one_of_each_type(trained, grads)
+        by_rank = context.executed is not None and is_library(layer.function.definition.span)
+        trained, grads = _one_of_each_type(trained, grads, by_rank)
     for variable, grad in zip(trained, grads, strict=True):
         path = optimizer_path(variable.name, plan.name)
         instance = plan.instances.setdefault(path, Instance(path, "optimizer"))
@@ -232,11 +237,16 @@ def apply_optimizer(
     return results + states
 
 
-def _one_of_each_type(trained: list[Variable], grads: list[Value]) -> tuple[list[Variable], list[Value]]:
-    """The first parameter of each type, and its gradient: to an optimizer the others are the same."""
-    found: dict[tuple[TensorType, bool], tuple[Variable, Value]] = {}
+def _one_of_each_type(trained: list[Variable], grads: list[Value], by_rank: bool) -> tuple[list[Variable], list[Value]]:
+    """The first parameter of each type, and its gradient: to an optimizer the others are the same.
+
+    by_rank: whether those of one dtype and rank are, as to optimizers of the library, which take any sizes.
+    """
+    found: dict[tuple[Any, ...], tuple[Variable, Value]] = {}
     for variable, grad in zip(trained, grads, strict=True):
-        found.setdefault((variable.value.type, variable.decay), (variable, grad))
+        type_ = variable.value.type
+        kind = (type_.dtype, type_.rank if by_rank else type_.shape, variable.decay)
+        found.setdefault(kind, (variable, grad))
     return [variable for variable, _ in found.values()], [grad for _, grad in found.values()]
 
 

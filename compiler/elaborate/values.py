@@ -13,6 +13,7 @@ from typing import Any
 from netlang import syntax
 from netlang.diagnostics import fail
 from netlang.dims import Dim
+from netlang.records import record
 from netlang.source import Span
 from netlang.types import TensorType
 
@@ -83,7 +84,7 @@ class Environment:
         self.names[name] = value
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Function:
     """A `fn` of the user or the library, or a `layer` or `model` that has not been created yet."""
 
@@ -95,7 +96,7 @@ class Function:
         return self.definition.name.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class OpFunction:
     """An operator of the table as a function of the language."""
 
@@ -106,7 +107,7 @@ class OpFunction:
         return self.op.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Intrinsic:
     """A function that only the compiler can compute: `implementation(elaborator, call) -> value`."""
 
@@ -114,7 +115,7 @@ class Intrinsic:
     implementation: Any
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Partial:
     """A function with its compile-time arguments given, waiting for its tensors: `split(3)`."""
 
@@ -126,7 +127,7 @@ class Partial:
         return self.function.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Layer:
     """A created layer: its parameters live in `instance`; applying it twice shares them."""
 
@@ -139,7 +140,7 @@ class Layer:
         return self.function.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Model:
     """A created model: its shared layers are in `environment`, its entries can be called."""
 
@@ -153,7 +154,7 @@ class Model:
         return self.function.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Entry:
     """One entry of a created model."""
 
@@ -165,7 +166,7 @@ class Entry:
         return self.definition.name.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Composition:
     """`f >> g`: the parts, where each was written, and the name that it was bound to, if any."""
 
@@ -174,7 +175,7 @@ class Composition:
     name: str | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class EdgeEnd:
     """`u` in the body of an `aggregate … over (u -> v)`: the source (row 0) or the target (row 1) of each edge."""
 
@@ -190,7 +191,7 @@ class DType:
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Namespace:
     """`ops`: the operators by attribute, also where the library shadows their names."""
 

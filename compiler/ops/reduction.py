@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import ml_dtypes
 import numpy as np
 
 from netlang.dims import Size
 from netlang.types import TensorType
 
-from ..dtypes import numpy_dtype
+from ..dtypes import largest
 from ..op import Bad, Op, S
 from .common import divided, normal_axes, normal_axis, number, product
 from .reference import torch
@@ -123,7 +122,7 @@ def _logsumexp_numpy(x: np.ndarray, axis: Axes, keepdims: bool) -> np.ndarray:
 
 def _logsumexp_body(b: Builder, x: Value, axis: Axes, keepdims: bool) -> Value:
     """The largest element only keeps eˣ in range; bounded, it is a number even where all are infinite."""
-    bound = float(ml_dtypes.finfo(numpy_dtype(x.type.dtype)).max)
+    bound = largest(x.type.dtype)
     shift = b.clip(b.stop_gradient(b.max(x, axis=axis, keepdims=True)), low=-bound, high=bound)
     total = b.add(b.log(b.sum(b.exp(b.sub(x, shift)), axis=axis, keepdims=True)), shift)
     return total if keepdims else b.reshape(total, shape=_reduced(x.type, axis, keepdims).shape)

@@ -195,7 +195,7 @@ def test_a_train_block_for_a_model_of_the_library() -> None:
     """
     loaded = program(text)
     assert loaded.models == ("Perceptron",)
-    assert list(loaded.parameters("Perceptron")) == ["inputs", "rate"]
+    assert list(loaded.parameters("Perceptron")) == ["features", "rate"]
     outputs = step(loaded.network(settings={"rate": 1.0}), **{"linear.bias": np.zeros(1, np.float32)})
     np.testing.assert_allclose(outputs["linear.weight"], W - gradient(), rtol=1e-5)
 
