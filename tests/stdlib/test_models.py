@@ -94,7 +94,7 @@ CASES: tuple[Case, ...] = (
         functional.mse_loss,
         partial(torch.optim.SGD, lr=0.1),
         {"mae": references.mae},
-        {"inputs": 3, "outputs": 2},
+        {"features": 3, "outputs": 2},
     ),
     Case(
         "perceptron",
@@ -115,7 +115,7 @@ CASES: tuple[Case, ...] = (
         references.yes_or_no,
         partial(torch.optim.Adam, lr=0.05),
         {"accuracy": references.binary_accuracy},
-        {"inputs": 5, "hidden": 7, "layers": 2, "outputs": 3},
+        {"features": 5, "hidden": 7, "layers": 2, "outputs": 3},
     ),
     Case(
         "lenet",
