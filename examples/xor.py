@@ -13,6 +13,8 @@ CASES = (
     ("XOR, two layers", "xor.csv", "TwoLayers"),
 )
 
+UNDECIDED = 0.1  # logits up to this say nothing, and where they change sign is chance
+
 
 def picture(steps: int = 500) -> Figure:
     """The probability of "yes" all over the square, and the four points that were learned."""
@@ -22,7 +24,7 @@ def picture(steps: int = 500) -> Figure:
         net = course.network("xor.net", model)
         log = course.train(net, {"x": points[:, :2], "y": points[:, 2:].astype(np.int64)}, steps)
         square(axis, net, points)
-        axis.set_title(f"{title}: {log['accuracy'][-1]:.0%} right")
+        axis.set_title(f"{title}: loss {log['loss'][-1]:.2f}")
     return figure
 
 
@@ -31,8 +33,9 @@ def square(axis: Axes, net: course.nl.BoundNetwork, points: np.ndarray) -> None:
     line = np.linspace(-0.5, 1.5, 61, dtype=np.float32)
     a, b = np.meshgrid(line, line)
     logits = net.forward(np.stack([a.ravel(), b.ravel()], 1)).reshape(a.shape)
-    axis.contourf(a, b, 1 / (1 + np.exp(-logits)), levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.6)
-    axis.contour(a, b, logits, levels=[0], colors="black", linewidths=1)
+    axis.contourf(a, b, 1 / (1 + np.exp(-logits)), levels=np.linspace(0, 1, 12), cmap="RdBu_r", alpha=0.6)
+    if np.abs(logits).max() > UNDECIDED:
+        axis.contour(a, b, logits, levels=[0], colors="black", linewidths=1)
     for value, colour, marker in ((0, course.BLUE, "o"), (1, course.RED, "s")):
         x, y = points[points[:, 2] == value, :2].T
         axis.scatter(x, y, c=colour, marker=marker, s=60, edgecolors="white", zorder=3)

@@ -30,10 +30,26 @@ def blocks(path: Path, kind: str) -> list[str]:
 
 
 def broken_links(path: Path) -> list[str]:
-    """Links of a document, code apart, to files of the project that are not there."""
-    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", prose)
-    return [target for target in targets if not target.startswith("http") and not (path.parent / target).exists()]
+    """Links of a document, code apart, to files of the project, or headings in them, that are not there."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", _prose(path)))
+    return [target for target in targets if not target.startswith("http") and not _leads_somewhere(path, target)]
+
+
+def _prose(path: Path) -> str:
+    """A document without its blocks."""
+    return re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def _leads_somewhere(path: Path, target: str) -> bool:
+    name, _, heading = target.partition("#")
+    page = path.parent / name if name else path
+    return page.exists() and (not heading or heading in _headings(page))
+
+
+def _headings(page: Path) -> set[str]:
+    """The headings of a document, as links call them."""
+    titles = re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def replaced(document: str, fence: Fence, text: str) -> str:

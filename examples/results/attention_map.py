@@ -1,8 +1,8 @@
 """Draws what a trained Transformer looks at in the source while it translates a sentence.
 
-netlang export runs/multi30k/netlang-3200 --entry translate -o translate.onnx
-netlang export runs/multi30k/netlang-3200 --entry forward -o forward.onnx
-python examples/results/attention_map.py translate.onnx forward.onnx runs/multi30k/netlang-3200/vocabulary.json \
+netlang export runs/multi30k/seed-0/netlang-2400 --entry translate -o translate.onnx
+netlang export runs/multi30k/seed-0/netlang-2400 --entry forward -o forward.onnx
+python examples/results/attention_map.py translate.onnx forward.onnx runs/multi30k/seed-0/netlang-2400/vocabulary.json \
   "Ein Hund schläft im Gras."
 
 Values inside an exported graph have the names of the program, so that any of them can be asked for: here the softmax of

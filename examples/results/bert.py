@@ -1,7 +1,7 @@
 """Trains a small `std:BERT` on Wikipedia, and shows how the loss of the hidden words falls.
 
 pip install gensim
-python examples/results/bert.py wiki --steps 1500 --picture docs/pictures/bert.png
+python examples/results/bert.py wiki --steps 2000 --picture docs/pictures/bert.png
 
 2 layers, d 128, 2 heads, ff 512; the 4,000 most frequent words, of which texts consist when the others are taken out.
 Each row is two pieces of 30 words, of which the second follows the first, or comes from anywhere, equally often. The

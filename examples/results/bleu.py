@@ -1,7 +1,7 @@
 """Translates the 1,000 test sentences of Multi30k with a trained translator of the library, and counts BLEU.
 
 pip install sacrebleu
-python examples/results/bleu.py runs/multi30k/netlang-3200 multi30k --beams 1 4
+python examples/results/bleu.py runs/multi30k/seed-0/netlang-2400 multi30k --beams 1 4
 
 A run of `translation.py`, or of `netlang train std:Transformer --data parallel:…`. The search is in the graph, with
 each number of lines of `--beams` (a `Seq2Seq` has one line). The sentences are compared with those of the file, capital

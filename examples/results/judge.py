@@ -1,6 +1,7 @@
 """Draws 1,000 digits with an exported `sample` graph, and lets a trained LeNet-5 say what they are.
 
 python examples/results/judge.py sample.onnx lenet5.onnx --picture docs/pictures/dcgan.png
+python examples/results/judge.py mnist/t10k-images-idx3-ubyte.gz lenet5.onnx     # real digits, to compare with
 
 Nothing but onnxruntime and NumPy makes the figures. The share of digits that the LeNet gives more than 0.9 of its
 probability is printed, and how many it finds of each class.
@@ -9,6 +10,7 @@ probability is printed, and how many it finds of each class.
 from __future__ import annotations
 
 import argparse
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,12 @@ def draw(sampler: onnxruntime.InferenceSession, count: int, portion: int) -> np.
     return np.concatenate([np.asarray(part) for part in parts]).reshape(-1, 28, 28)
 
 
+def written(path: Path) -> np.ndarray:
+    """The images of a file of MNIST, f32[count, 28, 28]."""
+    pixels = np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=16)
+    return np.divide(pixels.reshape(-1, 28, 28), 255, dtype=np.float32)
+
+
 def probabilities(judge: onnxruntime.InferenceSession, images: np.ndarray) -> np.ndarray:
     """f32[n, 10], of images that are padded to the 32×32 pixels of LeNet-5."""
     padded = np.pad(images, [(0, 0), (2, 2), (2, 2)])[:, None]
@@ -41,14 +49,17 @@ def probabilities(judge: onnxruntime.InferenceSession, images: np.ndarray) -> np
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sampler", type=Path)
+    parser.add_argument("sampler", type=Path, help="the graph that draws, or a file of images of MNIST")
     parser.add_argument("judge", type=Path)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--portion", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
-    images = draw(session(options.sampler, options.threads), options.count, options.portion)
+    if options.sampler.suffix == ".gz":
+        images = written(options.sampler)
+    else:
+        images = draw(session(options.sampler, options.threads), options.count, options.portion)
     answers = probabilities(session(options.judge, options.threads), images)
     sure = answers.max(1) > CONFIDENT
     found = np.bincount(answers.argmax(1)[sure], minlength=10)

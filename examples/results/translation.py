@@ -1,6 +1,6 @@
 """Trains a translator of the library and the same network of torch.nn on Multi30k, side by side on the same batches.
 
-python examples/results/translation.py multi30k --model Transformer --steps 2400 --seeds 3 --out runs/multi30k
+python examples/results/translation.py multi30k --model Transformer --steps 2400 --seeds 2 --out runs/multi30k
 
 German to English. Each has a process and a thread of its own. Both begin with the same weights; dropout is of each
 one's own. From time to time the perplexity of the words of the 1,000 test sentences of 2016 is taken, and the weights

@@ -1,6 +1,6 @@
 """Trains `std:VAE` on MNIST, and the same model in PyTorch as often, and draws what lies between four digits.
 
-python examples/results/vae.py mnist --epochs 20 --picture docs/pictures/vae.png
+python examples/results/vae.py mnist --epochs 15 --picture docs/pictures/vae.png
 
 Both begin with the same weights and get the same images in the same order; only the noise is of each one's own. The
 bounds on -log p(x), of the 10,000 test images, are in nats.

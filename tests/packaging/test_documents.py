@@ -6,13 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+import torch
 
 import netlang as nl
 from netlang.formatter import format_source
 from netlang.source import Source
 
 from ..fenced import blocks, broken_links
+from ..writing.torch_models import Encoder, randomised, scripted
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,6 +49,20 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", short], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "accuracy" in result.stdout
+
+
+def test_the_python_example_of_importing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With words in place of images; what it freezes stays."""
+    monkeypatch.chdir(tmp_path)
+    words = np.random.default_rng(0).integers(0, 11, (4, 9))
+    onnx.save(scripted(randomised(Encoder), torch.tensor(words)), "classifier.onnx")
+    (script,) = blocks(ROOT / "docs" / "importing.md", "python")
+    names = {"images": words, "labels": np.array([0, 2, 1, 2])}
+    exec(script, names)
+    assert names["logits"].shape == (4, 3)
+    before, after = nl.from_onnx("classifier.onnx").parameters, names["net"].parameters
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert moved == {"words.weight", "head.weight", "head.bias"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
