@@ -158,7 +158,7 @@ def _segments(cut: Cut, rows: int, parts: int) -> list[Program]:
 
 def _program(graph: Graph) -> Program:
     graph = run(graph, pipeline=further_passes(1))
-    return Program(graph, Device("cpu", 1).session(emit(graph)))
+    return Program(graph, Device("cpu", 1).session(emit(graph), lean=True))
 
 
 def _stacked(type_: TensorType, parts: int) -> TensorType:

@@ -19,7 +19,6 @@ from netlang.types import TensorType
 from ..compiler import Network
 from ..compiler.barriers import cut_at_barriers
 from ..compiler.batching import batch_symbol, row_sites, why_mixed
-from ..compiler.control import recomputes
 from ..compiler.emit import emit
 from ..compiler.in_place import is_elementwise, may_overwrite
 from ..compiler.initializers import materialise
@@ -235,4 +234,4 @@ class FlatEngine(Engine):
         most = {**dict.fromkeys(self._linear, 2.0), **dict.fromkeys(self._sums.tables, 1.0)}
         graph = rows(self.network.gradient_graph(sizes, sites, share), most, beside=self._large)
         graph = run(graph, pipeline=further_passes(device.threads))
-        return Program(graph, device.session(emit(graph), in_order=recomputes(graph), yields=True))
+        return Program(graph, device.session(emit(graph), lean=True, yields=True))

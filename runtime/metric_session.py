@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime as ort
 
-from ..compiler.control import recomputes
 from ..compiler.emit import emit, output_name
 from ..compiler.ir import Graph
 from .explained import explained
@@ -22,7 +21,7 @@ class MetricSession:
     def __init__(self, graph: Graph, device: Device) -> None:
         self._graph = graph
         self._device = device
-        self._session = device.session(emit(graph), in_order=recomputes(graph))
+        self._session = device.session(emit(graph), lean=True)
         self._scalars = {item.role: item.name for item in scalar_inputs(graph)}
         metrics = [output for output in graph.outputs if output.role in ("loss", "report")]
         self._metrics = {output.name: empty(output.value.type) for output in metrics}

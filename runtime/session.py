@@ -54,14 +54,16 @@ class Device:
         self,
         model: onnx.ModelProto | str,
         *,
-        in_order: bool = False,
+        lean: bool = False,
         yields: bool = False,
         profile: str | None = None,
     ) -> ort.InferenceSession:
         """A session for a model, or for the model file at a path (which may have its weights in other files).
 
-        `in_order` keeps to the order of the graph, which computes what `@recompute` marks not before it is needed. The
-        runtime's own order does so long before, but takes 6 to 15 % less time for networks of convolutions.
+        `lean` is for training steps, which keep much of the forward pass for the backward one. It keeps to the order of
+        the graph, where the runtime's own order computes early what is needed late, and what `@recompute` marks first
+        of all; and no plan is made of the memory that a first run took, for which it would stay taken, a third of all.
+        Inference has such plans, and takes up to 4 % less time with them.
         `yields` frees the cores at the end of each run, where the runtime's threads would look out for more work for a
         while: for what other threads follow.
         `profile` is how the path of the file begins that `end_profiling` writes: how long each node takes.
@@ -69,7 +71,8 @@ class Device:
         options = session_options()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.use_deterministic_compute = True
-        if in_order:
+        if lean:
+            options.enable_mem_pattern = False
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         _make_shared_arena()
         options.add_session_config_entry("session.use_env_allocators", "1")
