@@ -183,9 +183,9 @@ class _Session:
     def _compare(self, times: Callable[[Worker], list[float]], workers: Sequence[Worker]) -> Comparison:
         """The workers in turns, each round from the same weights."""
         rounds: dict[str, list[list[float]]] = {worker.framework.name: [] for worker in workers}
-        for _ in range(self._effort.rounds):
+        for turn in range(self._effort.rounds):
             self._reload(workers)
-            for worker in workers:
+            for worker in workers[::-1] if turn % 2 else workers:  # nobody always comes after the same
                 rounds[worker.framework.name].append(times(worker))
         return compare(rounds)
 

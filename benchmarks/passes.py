@@ -49,7 +49,7 @@ def _kind(node: Node) -> str:
 
 def least_times(graphs: Mapping[str, Graph], case: Case, threads: int, seconds: float) -> dict[str, float]:
     """The least milliseconds of each graph, which run in turns for so many seconds in all."""
-    sessions = {name: Device(threads=threads).session(emit(graph)) for name, graph in graphs.items()}
+    sessions = {name: Device(threads=threads).session(emit(graph), lean=True) for name, graph in graphs.items()}
     bindings = {name: _bound(session, feeds_for(graphs[name], case)) for name, session in sessions.items()}
     best = dict.fromkeys(graphs, np.inf)
     end = time.perf_counter() + seconds

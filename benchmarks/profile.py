@@ -79,7 +79,8 @@ def profile(graph: Graph, case: Case, threads: int, runs: int) -> Profile:
     """Runs a graph of a case on its data, that many times."""
     feeds = feeds_for(graph, case)
     with tempfile.TemporaryDirectory() as folder:
-        session = Device(threads=threads).session(emit(graph), profile=str(Path(folder) / "profile"))
+        trains = any(output.role in ("gradient", "next") for output in graph.outputs)
+        session = Device(threads=threads).session(emit(graph), lean=trains, profile=str(Path(folder) / "profile"))
         times = []
         for _ in range(runs):
             begin = time.perf_counter()

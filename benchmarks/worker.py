@@ -20,6 +20,7 @@ import numpy as np
 
 from .cases import Case, case_named
 from .frameworks import FRAMEWORKS, InferringSide, Side, TrainingSide
+from .switches import WITHOUT
 
 WARMUP_STEPS = 3
 """Most steps before each round that are not counted: the process before left its own data in the caches."""
@@ -103,7 +104,7 @@ def main(framework: str, case_name: str, threads: int, spawned: float) -> None:
     os.dup2(2, 1)  # what a library prints must not stand among the answers
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
     case = case_named(case_name)
-    measurements = Measurements(FRAMEWORKS[framework].make(case, threads), case)
+    measurements = Measurements({**FRAMEWORKS, **WITHOUT}[framework].make(case, threads), case)
     print(json.dumps(time.monotonic() - spawned), file=answers, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
