@@ -13,7 +13,8 @@ def record(cls: type[T]) -> type[T]:
     """Makes a class a dataclass whose instances are equal to themselves alone.
 
     Type checkers refuse to assign to its fields; while a program runs nothing does. What `frozen`, `eq` and `repr`
-    would write for each class took most of the import of `netlang.syntax`; a frozen instance takes twice as long to make.
+    would write for each class took most of the import of `netlang.syntax`, and a frozen instance takes twice as long
+    to make.
     """
     made: Any = dataclass(slots=True, eq=False, repr=False)(cls)
     if "__repr__" not in vars(cls):
