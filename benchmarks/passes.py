@@ -12,12 +12,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime as ort
-from netlang.compiler.emit import emit
 from netlang.compiler.ir import Graph, Node
 from netlang.compiler.passes import run
 from netlang.runtime.further_passes import further_passes
 from netlang.runtime.job import open_network
 from netlang.runtime.session import Device
+from netlang.runtime.training_session import training_session
 
 from .cases import CASES, Case, case_named
 from .profile import feeds_for
@@ -49,7 +49,7 @@ def _kind(node: Node) -> str:
 
 def least_times(graphs: Mapping[str, Graph], case: Case, threads: int, seconds: float) -> dict[str, float]:
     """The least milliseconds of each graph, which run in turns for so many seconds in all."""
-    sessions = {name: Device(threads=threads).session(emit(graph), lean=True) for name, graph in graphs.items()}
+    sessions = {name: training_session(graph, Device(threads=threads)) for name, graph in graphs.items()}
     bindings = {name: _bound(session, feeds_for(graphs[name], case)) for name, session in sessions.items()}
     best = dict.fromkeys(graphs, np.inf)
     end = time.perf_counter() + seconds

@@ -80,7 +80,7 @@ def profile(graph: Graph, case: Case, threads: int, runs: int) -> Profile:
     feeds = feeds_for(graph, case)
     with tempfile.TemporaryDirectory() as folder:
         trains = any(output.role in ("gradient", "next") for output in graph.outputs)
-        session = Device(threads=threads).session(emit(graph), lean=trains, profile=str(Path(folder) / "profile"))
+        session = Device(threads=threads).session(emit(graph), in_order=trains, profile=str(Path(folder) / "profile"))
         times = []
         for _ in range(runs):
             begin = time.perf_counter()

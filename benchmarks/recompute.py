@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from netlang.compiler.emit import emit
 from netlang.compiler.initializers import materialise
 from netlang.runtime.job import open_network
 from netlang.runtime.session import Device
+from netlang.runtime.training_session import training_session
 
 PROGRAM = Path(__file__).parent / "programs" / "recompute.net"
 DIMS = {"batch": 8, "t": 256}
@@ -29,7 +29,7 @@ RUNS = 5
 def measure(model: str) -> dict[str, object]:
     """Peak memory in MiB, milliseconds of a run, and a few sums of gradients, of one model."""
     graph = open_network(str(PROGRAM), model).gradient_graph(DIMS)
-    session = Device(threads=2).session(emit(graph), lean=True)
+    session = training_session(graph, Device(threads=2))
     rng = np.random.default_rng(0)
     feeds = materialise(graph.variables, 0)
     feeds |= {i.name: rng.integers(0, 65, (DIMS["batch"], DIMS["t"])) for i in graph.inputs}

@@ -17,7 +17,6 @@ from netlang.types import TensorType
 
 from ..compiler.barriers import Cut
 from ..compiler.dtypes import numpy_dtype
-from ..compiler.emit import emit
 from ..compiler.ir import Graph
 from ..compiler.passes import run
 from ..compiler.segments import closing_graph, segment_graph
@@ -28,6 +27,7 @@ from .gradient_pass import Batch, Feeds, GradientPass, Places, Program, metric_a
 from .memory import aligned
 from .parts import Part
 from .session import Device
+from .training_session import training_session
 from .variables import empty
 from .workers import Task
 
@@ -158,7 +158,7 @@ def _segments(cut: Cut, rows: int, parts: int) -> list[Program]:
 
 def _program(graph: Graph) -> Program:
     graph = run(graph, pipeline=further_passes(1))
-    return Program(graph, Device("cpu", 1).session(emit(graph), lean=True))
+    return Program(graph, training_session(graph, Device("cpu", 1)))
 
 
 def _stacked(type_: TensorType, parts: int) -> TensorType:

@@ -19,7 +19,6 @@ from netlang.types import TensorType
 from ..compiler import Network
 from ..compiler.barriers import cut_at_barriers
 from ..compiler.batching import batch_symbol, row_sites, why_mixed
-from ..compiler.emit import emit
 from ..compiler.in_place import is_elementwise, may_overwrite
 from ..compiler.initializers import materialise
 from ..compiler.ir import Graph
@@ -40,6 +39,7 @@ from .row_updates import RowUpdates
 from .row_writes import RowWriter
 from .separate_rows import SeparateRows
 from .session import Device
+from .training_session import training_session
 from .variables import VariableBuffers, check_weights
 from .workers import Task, Workers, available_cores, deal, in_turn
 
@@ -234,4 +234,4 @@ class FlatEngine(Engine):
         most = {**dict.fromkeys(self._linear, 2.0), **dict.fromkeys(self._sums.tables, 1.0)}
         graph = rows(self.network.gradient_graph(sizes, sites, share), most, beside=self._large)
         graph = run(graph, pipeline=further_passes(device.threads))
-        return Program(graph, device.session(emit(graph), lean=True, yields=True))
+        return Program(graph, training_session(graph, device, yields=True))

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import onnxruntime as ort
 
-from ..compiler.emit import emit, output_name
+from ..compiler.emit import output_name
 from ..compiler.ir import Graph
 from .explained import explained
 from .inputs import scalar_inputs
 from .session import Device
+from .training_session import training_session
 from .variables import empty
 
 
@@ -21,7 +22,7 @@ class MetricSession:
     def __init__(self, graph: Graph, device: Device) -> None:
         self._graph = graph
         self._device = device
-        self._session = device.session(emit(graph), lean=True)
+        self._session = training_session(graph, device)
         self._scalars = {item.role: item.name for item in scalar_inputs(graph)}
         metrics = [output for output in graph.outputs if output.role in ("loss", "report")]
         self._metrics = {output.name: empty(output.value.type) for output in metrics}
