@@ -67,7 +67,7 @@ SWITCHES = (
     Switch("handing-over", "session.Device.session", _sessions(yields=False)),
     Switch("order", "session.Device.session", _sessions(in_order=False)),
     Switch("lean-memory", "training_session.PLANNED_BYTES", lambda _: 1 << 62),
-    Switch("denormals", "session.session_options", _denormal_numbers),
+    Switch("denormals", "session_options.session_options", _denormal_numbers),
     Switch("own-fusions", "session._SLOWER", lambda _: []),
     Switch("blocks", "session.blocked", lambda _: lambda model: model),
     Switch("one-thread-sums", "runner.alone", lambda _: _never(False)),

@@ -2,7 +2,7 @@
 
 Each kind of operator of a training step's gradient, with the milliseconds that it takes, those that its arithmetic
 would take at the speed of the largest matrix product measured here, and those that its bytes would take at the speed
-of the largest copy. The floor of a node is the greater of the two: what a perfect kernel would need that cannot keep
+of a large addition. The floor of a node is the greater of the two: what a perfect kernel would need that cannot keep
 anything in the cache between nodes. Where the time is below, it did keep it.
 """
 
