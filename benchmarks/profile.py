@@ -27,6 +27,7 @@ from netlang.compiler.passes import run
 from netlang.runtime.further_passes import further_passes
 from netlang.runtime.job import open_network
 from netlang.runtime.session import Device
+from netlang.runtime.training_session import training_session
 
 from .cases import CASES, PLANNED_STEPS, Case, case_named
 
@@ -79,8 +80,11 @@ def profile(graph: Graph, case: Case, threads: int, runs: int) -> Profile:
     """Runs a graph of a case on its data, that many times."""
     feeds = feeds_for(graph, case)
     with tempfile.TemporaryDirectory() as folder:
-        trains = any(output.role in ("gradient", "next") for output in graph.outputs)
-        session = Device(threads=threads).session(emit(graph), in_order=trains, profile=str(Path(folder) / "profile"))
+        device, place = Device(threads=threads), str(Path(folder) / "profile")
+        if any(output.role in ("gradient", "next") for output in graph.outputs):
+            session = training_session(graph, device, profile=place)
+        else:
+            session = device.session(emit(graph), profile=place)
         times = []
         for _ in range(runs):
             begin = time.perf_counter()

@@ -1,6 +1,8 @@
-"""Sessions of training steps, which keep much of the forward pass for the backward one."""
+"""Sessions of training steps, which keep much of the forward pass for the backward one; and of evaluations."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import onnxruntime as ort
 
@@ -14,13 +16,13 @@ PLANNED_BYTES = 1 << 24
 memory for it, and spare 0 to 3 %."""
 
 
-def training_session(graph: Graph, device: Device, *, yields: bool = False) -> ort.InferenceSession:
-    """A session for a graph of a training step; `yields` as for `Device.session`.
+def training_session(graph: Graph, device: Device, **options: Any) -> ort.InferenceSession:
+    """A session for a graph of a training step; `options` are further ones of `Device.session`.
 
     It keeps to the order of the graph: the runtime's own computes early what is needed late, and what `@recompute`
     marks first of all.
     """
-    return device.session(emit(graph), in_order=True, plans_memory=_is_small(graph), yields=yields)
+    return device.session(emit(graph), in_order=True, plans_memory=_is_small(graph), **options)
 
 
 def _is_small(graph: Graph) -> bool:

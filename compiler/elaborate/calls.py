@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from netlang import syntax
-from netlang.diagnostics import Label, fail
+from netlang.diagnostics import DiagnosticError, Label, fail
 from netlang.source import BUILTIN, Span
 
 from ..ir import Value
@@ -48,7 +48,7 @@ def call_expression(context: Context, expr: syntax.Call, environment: Environmen
     if isinstance(function, Poison):
         return POISON
     if not isinstance(function, CALLABLE):
-        check_callable(function, expr.function.span, _hidden(expr.function, environment) or _mistaken(expr))
+        raise _not_callable(function, expr.function.span, _hidden(expr.function, environment) or _mistaken(expr))
     if isinstance(function, Function) and function.definition.kind != "fn":
         return create(context, function, expr, environment, binding)
     check_named_once(expr)
@@ -95,19 +95,19 @@ def _hidden(expr: syntax.Expr, environment: Environment) -> str | None:
     return hidden if scope is not None else None
 
 
-def check_callable(value: Any, span: Span, help_: str = _APPLIED) -> None:
-    """Raises not-callable for a value that cannot be applied; `help_` is for tensors."""
+def _not_callable(value: Any, span: Span, help_: str) -> DiagnosticError:
+    """The fault of a value that cannot be applied; `help_` is for tensors."""
     if isinstance(value, Value):
-        raise fail("not-callable", "a tensor cannot be applied", span, describe(value), help=help_)
-    if not isinstance(value, CALLABLE):
-        of_layers = isinstance(value, tuple) and any(isinstance(item, CALLABLE) for item in value)
-        raise fail("not-callable", f"{describe(value)} cannot be applied", span,
-                   help="`f >> g` makes one layer of several" if of_layers else None)  # fmt: skip
+        return fail("not-callable", "a tensor cannot be applied", span, describe(value), help=help_)
+    of_layers = isinstance(value, tuple) and any(isinstance(item, CALLABLE) for item in value)
+    of_several = "`f >> g` makes one layer of several" if of_layers else None
+    return fail("not-callable", f"{describe(value)} cannot be applied", span, help=of_several)
 
 
 def check_created(value: Any, span: Span, help_: str = _APPLIED) -> None:
     """Raises not-callable for a value that cannot be applied to tensors, such as a layer that was never created."""
-    check_callable(value, span, help_)
+    if not isinstance(value, CALLABLE):
+        raise _not_callable(value, span, help_)
     if isinstance(value, Function) and value.definition.kind != "fn":
         raise fail(
             "not-callable",

@@ -31,14 +31,8 @@ def apply_op(
     """The result of an operator. `spans` are where the operands stand; `symbol` is the operator as written."""
     shown = f"`{symbol}`" if symbol else f"`{name}`"
     _require_fit(operands, spans)
-    builder = context.builder
-    outer, builder.loc = builder.loc, span
-    try:
-        result = builder.apply(name, operands, attrs)
-    except (Mismatch, DiagnosticError) as complaint:
-        raise _explained(context, complaint, name, operands, span, spans, shown) from None
-    finally:
-        builder.loc = outer
+    with explained(context, name, operands, span, spans, shown), context.builder.at(span):
+        result = context.builder.apply(name, operands, attrs)
     context.remember(result, span, operands)
     return result
 
@@ -50,22 +44,10 @@ def explained(
     """Turns complaints of an operator about its operands into diagnostics at the places of the call."""
     try:
         yield
-    except (Mismatch, DiagnosticError) as complaint:
-        raise _explained(context, complaint, name, operands, span, spans, shown) from None
-
-
-def _explained(
-    context: Context,
-    complaint: Mismatch | DiagnosticError,
-    name: str,
-    operands: Sequence[Any],
-    span: Span,
-    spans: Sequence[Span],
-    shown: str,
-) -> DiagnosticError:
-    if isinstance(complaint, Mismatch):
-        return _explain(context, complaint, name, operands, span, spans, shown)
-    return DiagnosticError(*(_placed(d, operands, span, spans) for d in complaint.diagnostics))
+    except Mismatch as mismatch:
+        raise _explain(context, mismatch, name, operands, span, spans, shown) from None
+    except DiagnosticError as error:
+        raise DiagnosticError(*(_placed(d, operands, span, spans) for d in error.diagnostics)) from None
 
 
 def _placed(diagnostic: Diagnostic, operands: Sequence[Any], span: Span, spans: Sequence[Span]) -> Diagnostic:
@@ -81,9 +63,8 @@ def _require_fit(operands: Sequence[Any], spans: Sequence[Span]) -> None:
     """Numbers among the operands become tensors of the dtype of the first tensor, which must hold them."""
     dtypes = (x.type.dtype for x in operands if isinstance(x, Value) and x.type.dtype != "bool")
     dtype = next(dtypes, "f32")
-    if dtype in INTEGERS:
-        for operand, span in zip(operands, spans, strict=False):
-            require_fit(operand, dtype, span)
+    for operand, span in zip(operands, spans, strict=False):
+        require_fit(operand, dtype, span)
 
 
 def _explain(

@@ -38,17 +38,14 @@ def execute_all(context: Context, statements: Iterable[syntax.Statement], enviro
 def execute(context: Context, statement: syntax.Statement, environment: Environment) -> None:
     """Executes one statement."""
     context.step(statement.span)
-    builder = context.builder
-    outer, builder.loc = builder.loc, statement.span
     try:
-        _HANDLERS[type(statement)](context, statement, environment)
+        with context.builder.at(statement.span):
+            _HANDLERS[type(statement)](context, statement, environment)
     except DiagnosticError as error:
         context.record(error)
         _poison(context, statement, environment)
     except Reported:
         _poison(context, statement, environment)
-    finally:
-        builder.loc = outer
 
 
 def _poison(context: Context, statement: syntax.Statement, environment: Environment) -> None:
