@@ -285,7 +285,7 @@ class _Checker(NameFaults):
                 self._block(body, own)
                 self.of_phases |= {name: own.bindings[name].span for name in own.visible}
             case _:
-                for child in _children(statement):
+                for child in syntax.children(statement):
                     self._expression(child, scope)
 
     def _updated(self, target: Expr, scope: Scope) -> None:
@@ -423,7 +423,7 @@ class _Checker(NameFaults):
             case _:
                 if isinstance(node, syntax.Attribute):
                     self.attributes.add(node.name)
-                for child in _children(node):
+                for child in syntax.children(node):
                     self._expression(child, scope)
 
     def _along(self, along: Expr, scope: Scope) -> None:
@@ -473,14 +473,6 @@ class _Checker(NameFaults):
                 self._expression(part, scope)
 
 
-def _children(node: Node) -> Iterator[Node]:
-    for name in node.__match_args__:  # all fields but `span`
-        value = getattr(node, name)
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, Node):
-                yield item
-
-
 def _dimension_names(type_: syntax.TypeExpr | None) -> Iterator[Name | syntax.Pack]:
     """The names in the dimensions of a type, functions such as `min` left out."""
     waiting: list[Node] = [] if type_ is None else [type_]
@@ -491,7 +483,7 @@ def _dimension_names(type_: syntax.TypeExpr | None) -> Iterator[Name | syntax.Pa
         elif isinstance(node, syntax.Call):
             waiting = [*node.arguments, *waiting]
         else:
-            waiting = [*_children(node), *waiting]
+            waiting = [*syntax.children(node), *waiting]
 
 
 def _returns(statement: Statement) -> bool:

@@ -607,11 +607,21 @@ def bound_names(node: Node) -> tuple[Name, ...]:
 
 def walk(root: Node | Module) -> Iterator[Node]:
     """Every node below `root`, itself included, in the order of the source."""
-    waiting: list[object] = [root.declarations if isinstance(root, Module) else root]
+    waiting: list[Node] = list(reversed(root.declarations)) if isinstance(root, Module) else [root]
     while waiting:
-        part = waiting.pop()
+        node = waiting.pop()
+        yield node
+        waiting.extend(reversed(children(node)))
+
+
+def children(node: Node) -> list[Node]:
+    """The nodes in the fields of a node, or in tuples there, in the order of the source."""
+    found: list[Node] = []
+    parts: list[object] = [getattr(node, name) for name in reversed(node.__match_args__)]  # all fields but `span`
+    while parts:
+        part = parts.pop()
         if isinstance(part, Node):
-            yield part
-            waiting.extend([getattr(part, name) for name in reversed(part.__match_args__)])  # all fields but `span`
+            found.append(part)
         elif isinstance(part, tuple):
-            waiting.extend(reversed(part))
+            parts.extend(reversed(part))
+    return found

@@ -236,6 +236,24 @@ LOSSES: tuple[Case, ...] = (
         lambda x, p, target: cross_entropy(x, p, target, ignore_index=3),
         CLASSES,
     ),
+    Case(
+        "cross_entropy(x, target, reduce = sum)",
+        (5, 4),
+        lambda x, p, target: cross_entropy(x, p, target, reduction="sum"),
+        CLASSES,
+    ),
+    Case(
+        "cross_entropy(x, target, ignore_index = -100, reduce = identity)",
+        (2, 3, 4),
+        lambda x, p, target: cross_entropy(x, p, target, reduction="none").view(2, 3),
+        SOME,
+    ),
+    Case(
+        "cross_entropy(x, target, label_smoothing = 0.2, ignore_index = -100, reduce = sum)",
+        (2, 3, 4),
+        lambda x, p, target: cross_entropy(x, p, target, reduction="sum", label_smoothing=0.2),
+        SOME,
+    ),
     Case("bce_with_logits(9 * x, target)", (3, 4), lambda x, p, target: bce(9 * x, p, target), TRUTH),
     Case(
         "bce_with_logits(x, target, reduce = sum)",
