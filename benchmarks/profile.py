@@ -24,7 +24,7 @@ from netlang.compiler.emit import emit
 from netlang.compiler.initializers import materialise
 from netlang.compiler.ir import Graph, Input
 from netlang.compiler.passes import run
-from netlang.runtime.further_passes import further_passes
+from netlang.runtime.further_passes import further_passes, with_fast_sums
 from netlang.runtime.job import open_network
 from netlang.runtime.session import Device
 from netlang.runtime.training_session import training_session
@@ -41,9 +41,11 @@ GRAPHS: dict[str, Callable[[Network, dict[str, int]], Graph]] = {
 
 
 def graph_of(case: Case, name: str, threads: int) -> Graph:
-    """One of `GRAPHS` of a case, as the engine for the processor runs the gradient: with its further passes."""
+    """One of `GRAPHS` of a case; the gradient and inference with the further passes that they have on the processor."""
     graph = GRAPHS[name](open_network(case.source, case.model, case.set), case.dims)
-    return run(graph, pipeline=further_passes(threads)) if name == "gradient" else graph
+    if name == "gradient":
+        return run(graph, pipeline=further_passes(threads))
+    return with_fast_sums(graph, Device("cpu", threads)) if name == "forward" else graph
 
 
 @dataclass(frozen=True, slots=True)
