@@ -16,6 +16,9 @@ from .statistics import geometric_mean
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 """The page with the tables; what stands between the two marks is written by the suite."""
 
+README = Path(__file__).parents[1] / "README.md"
+"""Has the means alone, between such marks."""
+
 BEGIN = "<!-- measured: written by `python -m benchmarks` -->"
 END = "<!-- end of what was measured -->"
 
@@ -27,8 +30,9 @@ ABSENT = "–"
 
 
 def write(results: Results) -> None:
-    """Writes the tables into the page, and draws the pictures that it shows."""
-    PAGE.write_text(placed(PAGE.read_text(), markdown(results)))
+    """Writes the tables into the page and README, and draws the pictures that the page shows."""
+    for path, tables in ((PAGE, markdown(results)), (README, brief_table(results["rows"]))):
+        path.write_text(placed(path.read_text("utf-8"), tables), "utf-8")
     pictures.draw(results)
 
 
@@ -67,6 +71,17 @@ def summary_table(rows: Sequence[dict[str, Any]]) -> str:
         line += [_cell("**{:.2f}**", mean.by_threads.get(count)) for count in threads]
         lines.append([*line, _cell("{:.2f}", mean.goal)])
     return _table(header, lines)
+
+
+def brief_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The geometric means alone: a column for each peer, and in a cell one for each number of threads."""
+    means = {(mean.measurement, mean.peer): mean.by_threads for mean in summary.means(rows)}
+    peers = [name for name in FRAMEWORKS if any(name == peer for _, peer in means)]
+    lines = []
+    for measurement in summary.MEASUREMENTS:
+        found = [means.get((measurement, peer), {}) for peer in peers]
+        lines.append([measurement, *(", ".join(map("{:.2f}".format, ratios.values())) or ABSENT for ratios in found)])
+    return _table(["", *(FRAMEWORKS[name].title for name in peers)], lines)
 
 
 def _slow(rows: Sequence[dict[str, Any]]) -> list[str]:

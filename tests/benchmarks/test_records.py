@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -116,3 +117,10 @@ def test_pictures(results: records.Results, tmp_path: Path) -> None:
     drawn = pictures.draw(results, tmp_path)
     assert [path.name for path in drawn] == ["benchmarks.png", "compile_time.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_the_pages_have_what_was_recorded() -> None:
+    results = json.loads(records.RESULTS.read_text("utf-8"))
+    for path, tables in ((report.PAGE, report.markdown(results)), (report.README, report.brief_table(results["rows"]))):
+        page = path.read_text("utf-8")
+        assert report.placed(page, tables) == page
