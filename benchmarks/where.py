@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime as ort
 from netlang.compiler.builder import Builder
 from netlang.compiler.emit import emit
+from netlang.runtime.binding import Binding
 from netlang.runtime.session import Device
 
 from netlang.types import TensorType
@@ -67,7 +68,7 @@ def _milliseconds(
 ) -> float:
     """The least time of a graph of one node."""
     session = Device(threads=threads).session(emit(b.graph()))
-    binding = session.io_binding()
+    binding = Binding(session)
     for name, shape in inputs.items():
         binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(np.ones(shape, np.float32)))
     binding.bind_ortvalue_output("z", ort.OrtValue.ortvalue_from_numpy(np.zeros(result, np.float32)))

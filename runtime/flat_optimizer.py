@@ -8,7 +8,6 @@ from functools import partial
 from itertools import groupby
 
 import numpy as np
-import onnxruntime as ort
 
 from ..compiler import Network
 from ..compiler.elaborate.graphs import FLAT, FlatStep
@@ -17,6 +16,7 @@ from ..compiler.ir import Graph
 from ..compiler.passes import run
 from ..compiler.passes.fixed import fixed
 from ..compiler.passes.hoist import hoist
+from .binding import Binding
 from .flat_layout import Group, flat_states
 from .further_passes import further_passes
 from .gradient_pass import Program
@@ -134,7 +134,7 @@ class _Programs:
     def _program(self, graph: Graph) -> Program:
         return Program(graph, self._device.session(emit(graph)))
 
-    def _binding(self, program: Program, piece: Piece, given: Mapping[str, np.ndarray]) -> ort.IOBinding:
+    def _binding(self, program: Program, piece: Piece, given: Mapping[str, np.ndarray]) -> Binding:
         gradients = {f"grad.{part}": gradient for part, gradient in enumerate(piece.gradients)}
         return bound(program.session, program.graph, self._numbers, {**gradients, **given})
 

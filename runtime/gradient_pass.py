@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from ..compiler.emit import output_name
 from ..compiler.ir import Graph
+from .binding import Binding
 from .flat_layout import Group
 from .inputs import scalar_inputs
 from .parts import Part
@@ -54,11 +55,11 @@ class Places:
         group = next(group for group in self.groups if name in group.members)
         return group.view(group.parts(part + 1)[part], name)
 
-    def bind(self, program: Program, part: Part, turn: int, own: Mapping[str, np.ndarray]) -> ort.IOBinding:
+    def bind(self, program: Program, part: Part, turn: int, own: Mapping[str, np.ndarray]) -> Binding:
         """A binding of everything but the data: parameters are read where they lie, gradients and states written
         where they belong. `own` has what else there is, by the names of inputs and outputs.
         """
-        graph, binding = program.graph, program.session.io_binding()
+        graph, binding = program.graph, Binding(program.session)
         numbers = {**self.scalars, "first": part.first}
         before, after = self.others.set(turn), self.others.set(1 - turn)
         for variable in graph.variables:
@@ -106,9 +107,9 @@ class Feeds:
     """The bindings that get the rows of each batch, and keep them until the next."""
 
     def __init__(self) -> None:
-        self._bindings: list[tuple[ort.IOBinding, Part | None, list[str]]] = []
+        self._bindings: list[tuple[Binding, Part | None, list[str]]] = []
 
-    def add(self, binding: ort.IOBinding, part: Part | None, graph: Graph) -> None:
+    def add(self, binding: Binding, part: Part | None, graph: Graph) -> None:
         """Gives the data that a graph reads to a binding: the rows of a part, or None for the whole batch."""
         names = [item.name for item in graph.inputs if item.role == "data"]
         if names:

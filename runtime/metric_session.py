@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from ..compiler.emit import output_name
 from ..compiler.ir import Graph
+from .binding import Binding
 from .explained import explained
 from .inputs import scalar_inputs
 from .session import Device
@@ -27,11 +28,9 @@ class MetricSession:
         metrics = [output for output in graph.outputs if output.role in ("loss", "report")]
         self._metrics = {output.name: empty(output.value.type) for output in metrics}
 
-    def bind(
-        self, sources: Mapping[str, ort.OrtValue], targets: Mapping[str, ort.OrtValue] | None = None
-    ) -> ort.IOBinding:
+    def bind(self, sources: Mapping[str, ort.OrtValue], targets: Mapping[str, ort.OrtValue] | None = None) -> Binding:
         """A binding that reads the variables from `sources` and writes their new values to `targets`."""
-        binding = self._session.io_binding()
+        binding = Binding(self._session)
         for variable in self._graph.variables:
             binding.bind_ortvalue_input(variable.name, sources[variable.name])
         for name, array in self._metrics.items():
@@ -41,15 +40,12 @@ class MetricSession:
                 binding.bind_ortvalue_output(output_name(output.name, output.role), targets[output.name])
         return binding
 
-    def run(
-        self, binding: ort.IOBinding, batch: Mapping[str, np.ndarray], scalars: Mapping[str, int]
-    ) -> dict[str, float]:
+    def run(self, binding: Binding, batch: Mapping[str, np.ndarray], scalars: Mapping[str, int]) -> dict[str, float]:
         """The loss and the reports of one batch; `scalars` holds step, steps and seed by role."""
         feeds = dict(batch)
         feeds |= {name: np.array(scalars.get(role, 0), np.int64) for role, name in self._scalars.items()}
-        placed = {name: self._device.place(array) for name, array in feeds.items()}  # alive until the run is over
-        for name, value in placed.items():
-            binding.bind_ortvalue_input(name, value)
+        for name, array in feeds.items():
+            binding.bind_ortvalue_input(name, self._device.place(array))
         with explained(self._graph):
             self._session.run_with_iobinding(binding)
         return {name: float(value) for name, value in self._metrics.items()}

@@ -19,6 +19,7 @@ from ..compiler.batching import independent_rows
 from ..compiler.dtypes import numpy_dtype
 from ..compiler.ir import Graph, Output
 from ..compiler.shapes import static_shape
+from .binding import Binding
 from .inputs import data_inputs, shape_of
 from .memory import ResultMemory
 from .parts import InferenceWork, Part
@@ -61,7 +62,7 @@ class RowParts:
         results = {output.name: self._result(output, sizes) for output in self._outputs}
 
         def task(part: Part) -> Task:
-            binding = session.io_binding()
+            binding = Binding(session)
             for name, array in feeds.items():
                 binding.bind_cpu_input(name, part.of(array) if name in self._rows else array)
             for name, whole in results.items():

@@ -12,6 +12,7 @@ from netlang.types import TensorType
 from ..compiler.emit import emit, output_name
 from ..compiler.passes import ONE_THREAD, run
 from ..compiler.passes.rows import PLACES, ROWS, TABLE, row_writes
+from .binding import Binding
 from .row_updates import TouchedRows
 from .session import Device
 from .workers import Task
@@ -35,7 +36,7 @@ class RowWriter:
     def _task(self, table: np.ndarray, touched: TouchedRows, rows: np.ndarray, reduction: str) -> Task:
         table = table.reshape(len(table), -1)
         session = self._session(table.shape, rows.shape, reduction)
-        binding, place = session.io_binding(), self._device.place
+        binding, place = Binding(session), self._device.place
         for name, array in ((TABLE, table), (PLACES, touched.arrays[PLACES]), (ROWS, rows)):
             binding.bind_ortvalue_input(name, place(array))
         binding.bind_ortvalue_output(output_name(TABLE, "next"), place(table))

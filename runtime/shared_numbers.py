@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from ..compiler.emit import emit
 from ..compiler.ir import Graph
+from .binding import Binding
 from .session import Device
 from .variables import empty
 from .workers import Task
@@ -19,9 +20,9 @@ Arrays = Mapping[str, np.ndarray]
 _CPU = Device("cpu", 1)
 
 
-def bound(session: ort.InferenceSession, graph: Graph, numbers: Arrays, given: Arrays) -> ort.IOBinding:
+def bound(session: ort.InferenceSession, graph: Graph, numbers: Arrays, given: Arrays) -> Binding:
     """A binding of those inputs of a graph that are `given` by name, or are numbers of the run, by their roles."""
-    binding = session.io_binding()
+    binding = Binding(session)
     for item in graph.inputs:
         array = given.get(item.name, numbers.get(item.role))
         if array is not None:

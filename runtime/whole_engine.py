@@ -11,13 +11,14 @@ from ..compiler import Network
 from ..compiler.initializers import materialise
 from ..compiler.ir import Graph
 from ..compiler.passes import run
+from .binding import Binding
 from .engine import SPECIALISED_LIMIT, Engine, all_variables, replaced_variables
 from .further_passes import further_passes
 from .metric_session import MetricSession
 from .session import Device
 from .variables import VariableBuffers
 
-Step = tuple[MetricSession, tuple[ort.IOBinding, ort.IOBinding]]
+Step = tuple[MetricSession, tuple[Binding, Binding]]
 """A compiled step, with the bindings that read each of the two sets of buffers and write the other."""
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from netlang.compiler import Network, load_program
 from netlang.compiler.barriers import cut_at_barriers
 from netlang.runtime.bound_rows import BoundRows
 from netlang.runtime.flat_engine import FlatEngine
 from netlang.runtime.loader import load
+from netlang.runtime.memory import aligned
 from netlang.runtime.parts import Work, bound_parts
 from netlang.runtime.session import Device
 from netlang.runtime.whole_engine import WholeEngine
@@ -111,6 +115,28 @@ def test_large_gradients_are_not_kept_for_many_threads(parts: Any) -> None:
     cut = cut_at_barriers(made.gradient_graph(), "b", 64)
     work = Work(made.loss_graph, "b", {"b": 64}, gradient_bytes=1 << 27)
     assert [len(bound_parts(work, cut, threads)) for threads in (2, 4)] == [2, 1]
+
+
+def test_what_parts_hand_on_stays_in_memory(parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody but the bindings holds it, and before version 1.30 ONNX Runtime's own held addresses alone."""
+    for way in ("bind_ortvalue_input", "bind_ortvalue_output"):
+        monkeypatch.setattr(
+            ort.IOBinding, way, lambda self, name, value, way=way: getattr(self._iobinding, way)(name, value._ortvalue)
+        )
+    made: list[weakref.ref[Any]] = []
+
+    def recorded(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        array = aligned(shape, dtype)
+        made.append(weakref.ref(array.base))
+        return array
+
+    monkeypatch.setattr("netlang.runtime.bound_rows.aligned", recorded)
+    parts(2000)
+    engine = FlatEngine(BOUND["batch norm"](), Device("cpu", 2))
+    step = engine._step_for({"b": 24})
+    gc.collect()
+    assert isinstance(step.gradient, BoundRows)
+    assert made and all(memory() is not None for memory in made)
 
 
 def test_the_same_parts_give_the_same_bits(parts: Any) -> None:
