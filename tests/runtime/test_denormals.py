@@ -26,3 +26,12 @@ def test_products_below_the_smallest_normal_number(first: str) -> None:
     code = f"from netlang.runtime.{first}\n{name}()\n{PRODUCT}"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "00000000"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numpy_still_knows_the_smallest_numbers(dtype: str) -> None:
+    """Before version 2.4 it warns where it finds none below the normal ones, as matplotlib's axes let it look."""
+    code = f"{PRODUCT}\nprint(np.finfo(np.{dtype}).smallest_subnormal.tobytes().hex())"
+    command = [sys.executable, "-W", "error", "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.stderr, found.stdout.split()[-1].strip("0")) == ("", "1")
