@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import re
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO
 
 import numpy as np
@@ -21,7 +23,10 @@ from .table import ArrayTable, Dataset
 
 SPLITS = ("train", "validation", "test")
 _SUFFIX = re.compile(rf"(.+)_({'|'.join(SPLITS)})")
+_ENCRYPTED = 1
 _AGAIN = "write or copy it again"
+_NO_HEADER = (ValueError, TypeError, SyntaxError, TokenError, RecursionError, MemoryError)
+"""What NumPy raises for a header that is none: it reads it as a Python expression."""
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -89,7 +94,7 @@ def _archive(path: Path, file: BinaryIO) -> dict[str, np.ndarray]:
     except zipfile.BadZipFile as error:
         reason = str(error).lower()
         raise fail("truncated-data", f"`{path}` is damaged or incomplete: {reason}", help=_AGAIN) from None
-    except (zlib.error, EOFError, NotImplementedError) as error:
+    except (zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
         raise fail("bad-data", f"`{path}` is damaged: {str(error).lower()}", help=_AGAIN) from None
 
 
@@ -97,6 +102,8 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np
     name = f"{path}:{member.filename}"
     if not member.filename.endswith(".npy"):
         raise fail("bad-data", f"`{name}` is no array: a `.npz` file holds `.npy` files")
+    if member.flag_bits & _ENCRYPTED:
+        raise fail("bad-data", f"`{name}` is encrypted", help="save it without a password")
     with archive.open(member) as stream:
         return _array(name, io.BufferedReader(stream), member.file_size)  # type: ignore[arg-type]
 
@@ -109,7 +116,7 @@ def _array(name: str, file: BinaryIO | io.BufferedReader, size: int) -> np.ndarr
         if read_header is None:
             raise fail("bad-data", f"`{name}` is of version {version[0]}.{version[1]} of the format")
         shape, column_major, dtype = read_header(file)
-    except ValueError as error:
+    except _NO_HEADER as error:
         raise fail("bad-data", f"`{name}` is no NumPy array: {_sentence(error)}") from None
     if dtype.hasobject:
         raise fail("bad-data", f"`{name}` holds Python objects", help="save it with a numeric dtype")
@@ -129,4 +136,6 @@ def _truncated(name: str, wanted: int, found: int) -> DiagnosticError:
 
 
 def _sentence(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".").lower() if str(error) else "damaged"
+    """The first line of its message; a TokenError has its place behind that."""
+    lines = str(error.args[0]).splitlines() if error.args else []
+    return lines[0].rstrip(".").lower() if lines else "damaged"

@@ -157,6 +157,15 @@ def test_a_truncated_npy_file_is_refused(tmp_path: Path, cut: int) -> None:
     refused("truncated-data" if cut > 128 else "bad-data", f"npy:{path}")
 
 
+@pytest.mark.parametrize(
+    "header", ["{'descr': '<f8',", "  a\n b", "{1: 2, 'a': 3}", "~" * 5000 + "1", "-" * 9000 + "1"]
+)
+def test_an_npy_file_whose_header_says_nothing_is_refused(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode())
+    assert "is no NumPy array" in refused("bad-data", f"npy:{path}")
+
+
 def test_an_npy_header_that_promises_terabytes_allocates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.zeros((100, 100)))
@@ -184,14 +193,26 @@ def test_a_truncated_npz_file_is_refused(tmp_path: Path, cut: int) -> None:
         read_npz(path)
 
 
-def test_a_damaged_npz_file_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_npz_file_is_refused(tmp_path: Path, compression: int) -> None:
     path = tmp_path / "a.npz"
-    np.savez_compressed(path, x=np.random.default_rng(0).normal(size=1000))
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=1000))
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.write(tmp_path / "x.npy", "x.npy")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
     with pytest.raises(DiagnosticError):
         read_npz(path)
+
+
+def test_an_encrypted_npz_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(100.0))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1  # the flags in the listing
+    path.write_bytes(data)
+    assert "is encrypted" in refused("bad-data", f"npz:{path}")
 
 
 def test_an_npz_member_that_lies_about_its_size(tmp_path: Path) -> None:
