@@ -27,9 +27,7 @@ def csv_dataset(path: Path, given: Mapping[str, Vocabulary] | None = None) -> Da
     fault.
     """
     text = read_text(path, SIZE_LIMIT, "table")
-    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False))
-    rows = [row for row in rows if row]
+    rows = _rows(path, text, "\t" if "\t" in text.partition("\n")[0] else ",")
     if len(rows) < 2:
         raise fail("bad-data", f"`{path}` has no rows", expected="a line with the names of the columns, then rows")
     names = [name.strip() for name in rows[0]]
@@ -43,6 +41,21 @@ def csv_dataset(path: Path, given: Mapping[str, Vocabulary] | None = None) -> Da
     arrays[names[-1]] = target
     settings = {"features": len(columns)} | ({"classes": classes} if classes else {})
     return Dataset(f"csv:{path}", {"train": ArrayTable(arrays)}, settings, meaning)
+
+
+def _rows(path: Path, text: str, delimiter: str) -> list[list[str]]:
+    """The fields of every line that is not empty. A quotation mark without its other half takes in all that follows."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False)
+    rows: list[list[str]] = []
+    start = 1
+    try:
+        for row in reader:
+            start = reader.line_num + 1
+            rows += [row] if row else []
+    except csv.Error as error:
+        help = "is there a quotation mark without its other half?"
+        raise fail("bad-data", f"line {start} of `{path}` cannot be read: {error}", help=help) from None
+    return rows
 
 
 def _check_header(path: Path, names: list[str]) -> None:

@@ -291,6 +291,11 @@ def test_a_table_with_named_columns(tmp_path: Path) -> None:
     assert dataset.settings == {"features": 2, "classes": 2}
 
 
+def test_a_table_with_half_a_pair_of_quotation_marks(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('a,b\n1,3\n"2,4\n' + "5,6\n" * 40_000, "utf-8")
+    assert "line 3 of" in refused("bad-data", f"csv:{tmp_path / 't.csv'}")
+
+
 def test_the_last_column_is_whole_numbers_or_not(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,3\n2,4\n", "utf-8")
     (tmp_path / "u.tsv").write_text("a\tb\n1\t3.5\n2\t-4\n", "utf-8")
