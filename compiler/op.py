@@ -17,6 +17,7 @@ from netlang.types import (
     PackPattern,
     TensorType,
     TypePattern,
+    require_extent,
     unify_all,
     unknown,
 )
@@ -177,6 +178,12 @@ class Op:
 
     def infer(self, types: Sequence[TensorType], attrs: dict[str, Any]) -> tuple[TensorType, ...]:
         """Types of the results. Raises Mismatch (with the argument's name as note) or DiagnosticError."""
+        results = self._infer(types, attrs)
+        for result in results:
+            require_extent(result)
+        return results
+
+    def _infer(self, types: Sequence[TensorType], attrs: dict[str, Any]) -> tuple[TensorType, ...]:
         if self.types is not None:
             return self.types(types, attrs)
         signature = self.signature

@@ -244,7 +244,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         "const x = 1",
     ),
     "network-too-large": Explanation(
-        "Building the network takes more steps, or gives lists or results of more parts, than any network needs.",
+        "Building the network takes more steps, or gives more items, results or elements, than any network needs.",
         "A `repeat` in a `repeat`, or one that doubles something each time, soon asks for more than a computer holds.",
         "repeat 60 { f = f >> f }",
         "repeat 60 { x = x |> f }",

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from netlang.diagnostics import fail
 from netlang.dims import Dim, Size, solve_linear, substitute, symbol, symbols
+from netlang.source import Span
 
 FLOATS = ("f16", "bf16", "f32", "f64")
 INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
@@ -31,6 +33,9 @@ _DTYPE_WORDS = {
     "t": "any",
 }
 
+MAX_ELEMENTS = 2**60
+"""Elements of a tensor, so that its bytes can be counted in 64 bits."""
+
 _UNKNOWN = "?"
 
 
@@ -47,6 +52,17 @@ class TensorType:
 
     def __str__(self) -> str:
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]" if self.shape else self.dtype
+
+
+def require_extent(type_: TensorType, span: Span | None = None) -> None:
+    """Raises DiagnosticError (`network-too-large`) for a type of more elements than any memory has, whatever the sizes
+    are that stay open."""
+    least = 1
+    for size in type_.shape:
+        factors = [abs(factor) for _, factor in size.terms] if isinstance(size, Dim) else [size]
+        least *= max(1, *factors)
+    if least > MAX_ELEMENTS:
+        raise fail("network-too-large", f"a tensor has at most {MAX_ELEMENTS} elements", span, found=type_)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from netlang.types import (
     TensorType,
     TypePattern,
     dtype_fits,
+    require_extent,
     unknown,
     unknowns,
 )
@@ -119,7 +120,9 @@ def closed_type(context: Context, type_: syntax.TypeName, environment: Environme
             raise fail("bad-value", f"a dimension cannot be {dim}", written.span, expected="0 or more", found=dim,
                        help="a size that stays open until run time is a name: `f32[batch, 4]`")  # fmt: skip
         shape.append(dim)
-    return TensorType(type_.name, tuple(shape))
+    closed = TensorType(type_.name, tuple(shape))
+    require_extent(closed, type_.span)
+    return closed
 
 
 def dim_names(type_: syntax.TypeExpr) -> Iterator[str]:

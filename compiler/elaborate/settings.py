@@ -9,6 +9,7 @@ from typing import Any
 from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, fail
 from netlang.source import Span
+from netlang.tokens import MAX_INTEGER
 
 from ..ir import Init, Value
 from .arguments import Arguments, assigned, check_named_once, create_first, missing
@@ -111,7 +112,7 @@ def default_setting(
 
 
 def checked_setting(parameter: syntax.Parameter, value: Any, span: Span | None) -> Any:
-    """`value` as the type of the parameter wants it. Raises type-mismatch."""
+    """`value` as the type of the parameter wants it. Raises type-mismatch, bad-value."""
     if isinstance(value, Poison):
         return value
     optional = isinstance(parameter.default, syntax.NoneLiteral)
@@ -130,6 +131,10 @@ def checked_setting(parameter: syntax.Parameter, value: Any, span: Span | None) 
             found=describe(value),
             help=_setting_help(type_, value),
         )
+    items = converted if isinstance(converted, tuple) else (converted,)
+    if any(isinstance(item, int) and abs(item) > MAX_INTEGER for item in items):
+        raise fail("bad-value", f"`{parameter.name}` is too large for a number", span, describe(value),
+                   secondary=[Label(parameter.span, "declared here")], expected=f"at most {MAX_INTEGER}")  # fmt: skip
     return converted
 
 

@@ -10,7 +10,7 @@ from netlang import syntax
 from netlang.diagnostics import DiagnosticError, Label, fail
 from netlang.dims import Dim
 from netlang.source import BUILTIN
-from netlang.types import PackPattern, TensorType
+from netlang.types import PackPattern, TensorType, require_extent
 
 from ..ir import Value
 from . import iteration, phases, training
@@ -172,7 +172,9 @@ def _variable_type(context: Context, statement: syntax.Declare, environment: Env
                 notes=_where_open(context, environment, shown),
                 help="parameters have shapes known while compiling: make the size a number or a setting",
             )
-    return TensorType(pattern.dtype, tuple(dim for dim in pattern.dims if isinstance(dim, int | Dim)))
+    type_ = TensorType(pattern.dtype, tuple(dim for dim in pattern.dims if isinstance(dim, int | Dim)))
+    require_extent(type_, statement.type.span)
+    return type_
 
 
 def _poison_open(type_: syntax.TypeName, environment: Environment) -> None:
