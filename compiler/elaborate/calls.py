@@ -181,12 +181,15 @@ def create(
     name = frame.namer.allocate(binding or function.name)
     instance = frame.instance.child(name, definition, expr.span)
     if definition.kind == "model":
-        return create_model(context, function, settings, instance, expr.span)
+        return create_model(context, function, settings, instance, expr.span, Counter())
     return Layer(function, settings, instance)
 
 
-def create_model(context: Context, function: Function, settings: dict[str, Any], instance: Any, span: Span) -> Model:
-    """Creates a model: runs the statements beside its entries, which make what the entries share."""
+def create_model(
+    context: Context, function: Function, settings: dict[str, Any], instance: Any, span: Span, names: Counter
+) -> Model:
+    """Creates a model: runs the statements beside its entries, which make what the entries share. `names` has
+    those of the layers that its settings created."""
     from .statements import execute_all
 
     definition = function.definition
@@ -195,12 +198,12 @@ def create_model(context: Context, function: Function, settings: dict[str, Any],
     model = Model(function, settings, instance, environment)
     if not definition.entries:  # its conditions may be on sizes of its inputs
         environment.set("forward", Entry(model, definition))
-        instance.namer = Counter()
+        instance.namer = names
         return model
     bind.check_where(context, definition, environment, span)
     for entry in definition.entries:
         environment.set(entry.name.name, Entry(model, entry))
-    frame = Frame("model", function.name, instance, definitions=(definition,), environment=environment)
+    frame = Frame("model", function.name, instance, names, (definition,), environment)
     with context.call(Label(span, f"`{function.name}`" if instance.path else ""), frame):
         execute_all(context, definition.body.statements, environment)
     instance.namer = frame.namer

@@ -22,7 +22,7 @@ from .context import Abandoned, Context, Frame, Reported
 from .entries import declare_inputs, declare_outputs
 from .executed import Executed
 from .modules import LoadedModule, Modules
-from .naming import Instance
+from .naming import Counter, Instance
 from .patterns import closed_type, dim_names, split_parameters
 from .phases import where_split
 from .settings import checked_setting, default_setting
@@ -288,10 +288,11 @@ class _faults:
 
 def _create(context: Context, blueprint: Blueprint) -> Model:
     function = find_model(context, blueprint)
-    settings = _settings(context, function, blueprint)
     instance = Instance("", "model")
-    context.frames.append(Frame("model", function.name, instance))
-    return create_model(context, function, settings, instance, blueprint.span)
+    names = Counter()
+    context.frames.append(Frame("model", function.name, instance, names))
+    settings = _settings(context, function, blueprint)  # whose defaults may create layers
+    return create_model(context, function, settings, instance, blueprint.span, names)
 
 
 def _settings(context: Context, function: Function, blueprint: Blueprint) -> dict[str, Any]:

@@ -37,6 +37,23 @@ CASES: dict[str, tuple[str, list[str]]] = {
         }""",
         ["head.weight"],
     ),
+    "a layer that a setting of the model creates comes first": (
+        """
+        model Net(body: layer = linear(4, bias = false))(x: f32[b, 4]) -> f32[b, 4] {
+          return x |> linear(4, bias = false) |> body |> body
+        }""",
+        ["linear_2.weight", "linear.weight"],
+    ),
+    "also where the model has entries": (
+        """
+        model Net(body: layer = linear(4, bias = false)) {
+          let head = linear(4, bias = false)
+          entry forward(x: f32[b, 4]) -> f32[b, 4] {
+            return x |> body |> linear(4, bias = false) |> head
+          }
+        }""",
+        ["linear.weight", "linear_2.weight", "head.weight"],
+    ),
     "a shared layer has its parameters once": (
         """
         model Net(x: f32[b, 4]) -> f32[b, 4] {
