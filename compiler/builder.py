@@ -149,7 +149,8 @@ class Builder:
 
     def constant(self, value: Any, dtype: str | None = None) -> Value:
         """A constant tensor; Python numbers default to f32, i64 and bool."""
-        array = np.asarray(value, numpy_dtype(dtype) if dtype else _default_dtype(value))
+        with np.errstate(over="ignore"):  # beyond the floats of that width is infinity
+            array = np.asarray(value, numpy_dtype(dtype) if dtype else _default_dtype(value))
         return self._emit("constant", (), {"value": Constant(array)}, OPS["constant"])[0]
 
     def constant_value(self, value: Value) -> np.ndarray | None:
