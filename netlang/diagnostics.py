@@ -50,6 +50,10 @@ class DiagnosticError(Exception):
 
         return render(self.diagnostics)
 
+    def __reduce__(self) -> tuple[type[DiagnosticError], tuple[Diagnostic, ...]]:
+        """By its diagnostics, so that a worker process can hand it on: else a pool waits for it forever."""
+        return DiagnosticError, self.diagnostics
+
     def within(self, frame: Label) -> DiagnosticError:
         """The same error seen from one call further out."""
         return DiagnosticError(*(replace(d, trace=(frame, *d.trace)) for d in self.diagnostics))

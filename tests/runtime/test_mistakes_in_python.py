@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def test_settings_are_looked_at_where_they_are_given(
     with pytest.raises(nl.DiagnosticError, match=rf"error\[{code}\]") as caught:
         models["Net"](**settings)
     assert says in str(caught.value)
+
+
+def test_a_process_hands_an_error_on(models: nl.Models) -> None:
+    with pytest.raises(nl.DiagnosticError) as caught:
+        models["Net"](out=2, scal=2.0)
+    received = pickle.loads(pickle.dumps(caught.value))
+    assert received.diagnostics == caught.value.diagnostics
+    assert str(received) == str(caught.value)
 
 
 def test_the_text_of_an_error_is_what_the_command_line_shows(models: nl.Models) -> None:
