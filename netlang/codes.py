@@ -251,7 +251,7 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "no-checkpoint": Explanation(
         "A run has no checkpoint of this name yet.",
-        "A run keeps `last`, and `best` once it has been evaluated; one that was stopped at once has neither.",
+        "A run keeps `last`, and `best` once validation data have chosen it; one that was stopped at once has neither.",
         "netlang eval runs/lenet-1 --checkpoint best    # stopped before the first evaluation",
         "netlang train --resume runs/lenet-1",
     ),

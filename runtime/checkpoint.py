@@ -29,7 +29,7 @@ class Progress:
 
     step: steps done. seed: of initial values, order of the data, and random numbers in the graph. steps: planned in
     all. batch: rows of a full batch (with `step` it says epoch and position). digest: of the sources and settings that
-    make the network. best: lowest evaluation loss so far, and best_step where it was. evaluated: step of the last
+    make the network. best: lowest validation loss so far, and best_step where it was. evaluated: step of the last
     evaluation.
     """
 

@@ -91,7 +91,7 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Metrics over a whole split. `best`: the loss is the lowest so far."""
+    """Metrics over a whole split. `best`: it is the validation split, and its loss is the lowest so far."""
 
     step: int
     epoch: float
@@ -205,7 +205,8 @@ class TrainingLoop:
         started = time.monotonic()
         metrics = self._evaluator.run(self._engine.for_inference(), batches(table, plan.batch), stop)
         self._meter.pause(time.monotonic() - started)
-        best = metrics["loss"] < (math.inf if self._progress.best is None else self._progress.best)
+        lowest = math.inf if self._progress.best is None else self._progress.best
+        best = split == "validation" and metrics["loss"] < lowest  # the test part chooses nothing
         self._progress = replace(self._progress, evaluated=step)
         if best:
             self._progress = replace(self._progress, best=metrics["loss"], best_step=step)

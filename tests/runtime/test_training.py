@@ -448,6 +448,20 @@ def test_a_seed_that_no_graph_can_hold(classifier: Callable[..., BoundNetwork], 
     assert refused(lambda: Trainer(classifier(), seed=seed)).code == "bad-value"
 
 
+def test_the_test_part_chooses_no_checkpoint(request_for: Requests, tmp_path: Path) -> None:
+    digits = nl.open_data("digits").splits
+    arrays = {f"{name}_{split}": digits[split].take(range(100))[name] for split in ("train", "test")
+              for name in ("image", "label")}  # fmt: skip
+    np.savez(tmp_path / "parts.npz", **arrays)
+    events: list[Event] = []
+    report = prepare(request_for(data=f"npz:{tmp_path / 'parts.npz'}", settings={"classes": 10})).carry_out(
+        [events.append]
+    )
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert [(event.split, event.best) for event in evaluated] == [("test", False)] * 5
+    assert [path.name for path in (report.run.path / "checkpoints").iterdir()] == ["last.safetensors"]
+
+
 def test_a_metric_that_is_not_finite_is_null_in_the_log_and_never_best(request_for: Requests) -> None:
     run = prepare(request_for()).run
     run(Evaluated(4, 1.0, "validation", {"loss": float("inf"), "step": 3.0}, False))
