@@ -142,6 +142,10 @@ class Network:
         self.blueprint = blueprint
         self._flat_steps: dict[int, FlatStep] = {}
 
+    def __reduce__(self) -> tuple[type[Network], tuple[Program, Blueprint]]:
+        """Copied and pickled without its graphs, which hold the functions of operators: they are built again."""
+        return Network, (self.program, self.blueprint)
+
     @property
     def name(self) -> str:
         return self.blueprint.model

@@ -116,6 +116,13 @@ class BoundNetwork:
         """From now on the weights are what `refresh()` gives whenever it is not None: a trainer's, as they change."""
         self._refresh = refresh
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, or what another process gets, has the weights of now and follows nobody; its sessions are its own."""
+        own: dict[str, Any] = {"_graphs": {}, "_runners": {}, "_refresh": _nothing}
+        if self._refresh is not _nothing:
+            own |= dict.fromkeys(("_weights", "given_weights"), self.weights)
+        return vars(self) | own
+
     def run(self, entry: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The results of an entry, by name, for inputs by name.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -64,6 +64,9 @@ class Trainer:
         if chosen is not None:
             self.engine.load(chosen)
         network.follow(self._changed_weights)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Trainer is neither copied nor pickled: `save` writes it, and `Trainer.restore` reads it")
 
     @property
     def step_count(self) -> int:
