@@ -313,12 +313,24 @@ def test_the_last_column_is_whole_numbers_or_not(tmp_path: Path) -> None:
         ("a,a\n1,2\n", "need names"),
         ("a,b\n1,2\n3\n", "row 3"),
         ("a,b\n1,2\nx,4\n", "row 3 of"),
-        ("a,b\n1,2\n3,\n", "no number in the column `b`"),
+        ("a,b\n1,2\n3,\n", "row 3 of `FILE` has nothing in the column `b`"),
+        ("a,b\n1,rose\n3,\n", "row 3 of `FILE` has nothing in the column `b`"),
+        ("1.5,rose\n2.5,aster\n0.5,rose\n", "holds numbers"),
+        ("a;b\n1;2\n", "are separated by `;`"),
+        ("a,b\n1,2\nnan,3\n", "row 3 of `FILE` has no number in the column `a`"),
+        ("a,b\n1,2\n3,inf\n", "row 3 of `FILE` has no number in the column `b`"),
     ],
 )
 def test_wrong_tables(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "t.csv").write_text(text, "utf-8")
-    assert words in refused("bad-data", f"csv:{tmp_path / 't.csv'}")
+    assert words.replace("FILE", str(tmp_path / "t.csv")) in refused("bad-data", f"csv:{tmp_path / 't.csv'}")
+
+
+def test_a_target_that_is_not_the_last_column(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("kind,a\nrose,2\n", "utf-8")
+    with pytest.raises(DiagnosticError) as caught:
+        open_data(str(tmp_path / "t.csv"))
+    assert caught.value.diagnostics[0].help == "only the last column, the target, can hold words"
 
 
 @pytest.mark.parametrize(
