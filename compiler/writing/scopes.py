@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _INDEX = re.compile(r"\d+")
-_UNWANTED = re.compile(r"\W+")
+_UNWANTED = re.compile(r"\W+", re.ASCII)
+_ACCENTS = re.compile("[\u0300-\u036f]+")
 
 
 MAX_DEPTH = 20
@@ -48,7 +50,8 @@ def without_number(name: str) -> str:
 
 def identifier(text: str) -> str:
     """The nearest name to a text, in lower case; "" where nothing of it can be in a name."""
-    name = _UNWANTED.sub("_", text).strip("_")
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    name = _UNWANTED.sub("_", plain).strip("_")
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     return f"n{name}" if name[:1].isdigit() else name
 

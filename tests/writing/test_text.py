@@ -7,6 +7,7 @@ import pytest
 from netlang.compiler import control
 from netlang.compiler.builder import Builder
 from netlang.compiler.ir import Graph, Init, Value
+from netlang.compiler.writing.program import identifier_of_model
 
 from netlang.diagnostics import DiagnosticError
 from netlang.dims import Size, symbol
@@ -111,6 +112,13 @@ def test_names_are_taken_up_again_where_nothing_needs_them():
     h = b.add(h, b.mul(h, h))
     b.output("y", b.div(h, b.sum(h, axis=(1,), keepdims=True)))
     assert body(b.graph()) == "h = exp(x)\nh = h + h * h\nreturn h / sum(h, 1, keepdims = true)"
+
+
+@pytest.mark.parametrize(
+    ("title", "name"), [("resnet-18", "Resnet18"), ("Übung 1", "Ubung1"), ("a ü", "AU"), ("日本", "Model")]
+)
+def test_models_are_named_in_ascii(title: str, name: str):
+    assert identifier_of_model(title) == name
 
 
 def test_layers_have_the_names_of_their_scopes():
