@@ -231,6 +231,8 @@ def array_type(array: np.ndarray) -> str:
         name = dtype_name(array.dtype)
     except KeyError:
         name = str(array.dtype)
+    if name == "string" and not all(isinstance(item, str) for item in array.flat):
+        name = "object"
     return str(TensorType(name, array.shape))
 
 
@@ -273,6 +275,9 @@ def _array(item: Input, given: Any) -> np.ndarray:
     except ValueError:
         title = f"the input `{item.name}` is no array"
         raise fail("wrong-input", title, place_of(item), expected=item.value.type) from None
+    if np.ma.is_masked(given):  # NumPy would pass on what lies behind the mask
+        help = f"fill them with a number: `{item.name}.filled(0)`"
+        raise fail("wrong-input", f"values of the input `{item.name}` are masked", place_of(item), help=help)
     wanted = numpy_dtype(item.value.type.dtype)
     if array.dtype == wanted:
         return np.asarray(array, order="C")
@@ -296,7 +301,9 @@ def _converted(item: Input, array: np.ndarray, wanted: np.dtype[Any]) -> np.ndar
 
 def _wrong_kind(item: Input, array: np.ndarray) -> DiagnosticError:
     help = None
-    if item.value.type.dtype.startswith(("f", "bf")) and array.dtype.kind in "iu":
+    if array.dtype.kind == "O" and array.ndim:
+        help = f"make numbers of its objects: `{item.name}.astype(np.float32)`"
+    elif item.value.type.dtype.startswith(("f", "bf")) and array.dtype.kind in "iu":
         help = f"convert it, and scale it if need be: `{item.name}.astype(np.float32) / 255` for 8-bit images"
     return fail(
         "wrong-input",

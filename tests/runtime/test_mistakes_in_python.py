@@ -56,6 +56,22 @@ def test_the_text_of_an_error_is_what_the_command_line_shows(models: nl.Models) 
     assert {"  = expected: f32[b, 4]", "  = found:    f32[3, 5]"} <= set(rest)
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (np.array([[1, 2, 3, None]], object), "found:    object[1, 4]"),
+        (np.array([[1, 2, 3, 4.5]], object), "`x.astype(np.float32)`"),
+        (np.array([["a", "b", "c", "d"]], object), "found:    string[1, 4]"),
+        (None, "found:    object"),
+        (np.ma.masked_array(np.ones((1, 4)), [[0, 0, 0, 1]]), "`x.filled(0)`"),
+    ],
+)
+def test_arrays_that_hold_no_numbers(models: nl.Models, given: Any, says: str) -> None:
+    with pytest.raises(nl.DiagnosticError) as caught:
+        models["Net"](out=2).forward(given)
+    assert says in str(caught.value)
+
+
 def test_a_model_that_is_not_there(models: nl.Models) -> None:
     with pytest.raises(KeyError, match="has no model `net`; it has Net"):
         models["net"]
