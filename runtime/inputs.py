@@ -302,7 +302,7 @@ def _converted(item: Input, array: np.ndarray, wanted: np.dtype[Any]) -> np.ndar
 def _wrong_kind(item: Input, array: np.ndarray) -> DiagnosticError:
     help = None
     if array.dtype.kind == "O" and array.ndim:
-        help = f"make numbers of its objects: `{item.name}.astype(np.float32)`"
+        help = f"make numbers of its objects: `{item.name}.astype(np.{numpy_dtype(item.value.type.dtype)})`"
     elif item.value.type.dtype.startswith(("f", "bf")) and array.dtype.kind in "iu":
         help = f"convert it, and scale it if need be: `{item.name}.astype(np.float32) / 255` for 8-bit images"
     return fail(

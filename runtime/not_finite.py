@@ -21,12 +21,19 @@ from .session import Device
 Arrays = Mapping[str, np.ndarray]
 
 
+HELP = (
+    "lower the learning rate, warm it up, or clip the gradients (`clip 1.0`); look for log or division by zero in the "
+    "loss, and for such values in the data"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Where it comes from: a line of the program, or what a note says."""
+    """Where it comes from: a line of the program, or what a note says; and what helps."""
 
     label: Label | None = None
     notes: tuple[str, ...] = ()
+    help: str = HELP
 
 
 def not_finite(metrics: Mapping[str, float], step: int, cause: Cause) -> DiagnosticError:
@@ -38,8 +45,7 @@ def not_finite(metrics: Mapping[str, float], step: int, cause: Cause) -> Diagnos
         cause.label.span if cause.label else None,
         cause.label.text if cause.label else "",
         notes=[*cause.notes, *([f"at this step {reports}"] if reports else [])],
-        help="lower the learning rate, warm it up, or clip the gradients (`clip 1.0`); look for log or division "
-        "by zero in the loss, and for such values in the data",
+        help=cause.help,
     )
 
 
@@ -53,8 +59,9 @@ def cause_of(network: Network, variables: Arrays, batch: Arrays, scalars: Mappin
     for kind, arrays in (("input", batch), ("parameter", variables)):
         for name, array in arrays.items():
             if _worst(array) > 0:
-                held = "nan" if np.isnan(array).any() else "an infinity"
-                return Cause(notes=(f"the {kind} `{name}` holds {held}",))
+                note = f"the {kind} `{name}` holds {'nan' if np.isnan(array).any() else 'an infinity'}"
+                help = "take such rows out of the data, or put numbers in" if kind == "input" else HELP
+                return Cause(notes=(note,), help=help)
     graph = network.loss_graph
     feeds = {name: array for name, array in {**variables, **batch}.items() if name in _names(graph)}
     feeds |= {item.name: np.array(scalars.get(item.role, 0), np.int64) for item in scalar_inputs(graph)}

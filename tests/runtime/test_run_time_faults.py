@@ -136,6 +136,7 @@ def test_a_nan_in_the_batch_is_told_as_such(tmp_path: Path) -> None:
         trainer.step(x=np.array([1, np.nan], np.float32))
     (found,) = caught.value.diagnostics
     assert (found.primary, found.notes) == (None, ("the input `x` holds nan",))
+    assert found.help == "take such rows out of the data, or put numbers in"
 
 
 def test_a_batch_of_nothing_is_told_as_such(tmp_path: Path) -> None:
