@@ -12,7 +12,7 @@ from netlang.diagnostics import fail
 
 from .click_classes import Argument, Command
 from .options import json_option
-from .terminal import print_json
+from .terminal import print_json, wrapped
 
 if TYPE_CHECKING:
     from ...compiler.documentation import Documented, DocumentedModule, Parameter
@@ -79,9 +79,9 @@ def _facts(thing: Documented) -> dict[str, Any]:
 def overview(modules: Iterable[DocumentedModule]) -> Iterator[str]:
     """One line a module: its name, and what it defines."""
     for module in modules:
-        yield f"{module.name}: {_first_sentence(module.doc)}"
+        yield wrapped(f"{module.name}: {_first_sentence(module.doc)}")
         if len(module.definitions) < 50:
-            yield _wrapped(", ".join(thing.name for thing in module.definitions), "  ")
+            yield wrapped(", ".join(thing.name for thing in module.definitions), "  ")
 
 
 def listing(module: DocumentedModule) -> Iterator[str]:
@@ -92,7 +92,7 @@ def listing(module: DocumentedModule) -> Iterator[str]:
     for thing in module.definitions:
         yield f"\n{_short(thing)}"
         if thing.doc:
-            yield _wrapped(_first_sentence(thing.doc), "    ")
+            yield wrapped(_first_sentence(thing.doc), "    ")
     if module.imports and not module.definitions:
         yield "\nhands on: " + ", ".join(f"{name} ({origin})" for name, origin in module.imports)
 
@@ -115,7 +115,7 @@ def page(thing: Documented) -> Iterator[str]:
     """Everything about one definition."""
     yield thing.signature
     if thing.doc:
-        yield "\n" + "\n".join(f"    {line}" for line in thing.doc.splitlines())
+        yield "\n" + _prose(thing.doc)
     yield from _table("settings", thing.settings)
     yield from _table("inputs", thing.inputs)
     if thing.result:
@@ -125,7 +125,7 @@ def page(thing: Documented) -> Iterator[str]:
     for entry in thing.entries:
         yield f"\n{entry.signature}"
         if entry.doc:
-            yield "\n".join(f"    {line}" for line in entry.doc.splitlines())
+            yield _prose(entry.doc)
         if entry.kind == "train":
             yield from _table("  inputs of a training step", entry.inputs)
     yield from _uses(thing)
@@ -161,7 +161,7 @@ def _uses(thing: Documented) -> Iterator[str]:
     if by_module:
         yield "\nuses"
         for module, names in by_module.items():
-            yield _wrapped(f"{module}: {', '.join(names)}", "    ")
+            yield wrapped(f"{module}: {', '.join(names)}", "    ")
 
 
 def _first_sentence(doc: str) -> str:
@@ -169,7 +169,5 @@ def _first_sentence(doc: str) -> str:
     return sentence.rstrip(".:") + "." if sentence else ""
 
 
-def _wrapped(text: str, indent: str) -> str:
-    import textwrap
-
-    return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=indent)
+def _prose(doc: str) -> str:
+    return "\n".join(wrapped(line, "    ") for line in doc.splitlines())

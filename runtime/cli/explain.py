@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .click_classes import Argument, Command
+from .terminal import wrapped
 
 EXAMPLES = """\
   netlang explain shape-mismatch
@@ -20,7 +21,8 @@ def command(code: str | None) -> None:
     from netlang.codes import EXPLANATIONS, explain
 
     if code is not None:
-        print(explain(code))
+        lines = explain(code).split("\n")
+        print("\n".join(line if line.startswith(" ") else wrapped(line) for line in lines))  # examples stay as they are
         return
     width = max(map(len, EXPLANATIONS))
     for name, about in sorted(EXPLANATIONS.items()):

@@ -10,7 +10,7 @@ from netlang.diagnostics import DiagnosticError, did_you_mean, fail
 
 from .click_classes import Argument, Command
 from .options import json_option
-from .terminal import console, count, print_json
+from .terminal import console, count, print_json, wrapped
 
 if TYPE_CHECKING:
     from ...compiler.op import Op, Sample
@@ -130,7 +130,7 @@ def _print_table(operators: list[Op]) -> None:
 
 def _print_one(op: Op) -> None:
     known = facts(op)
-    print(f"{op.text}\n\n{op.doc}\n")
+    print(f"{op.text}\n\n{wrapped(op.doc)}\n")
     if known["gradient"]:
         print(f"gradient: yes; of the gradient: {'yes' if known['second_order'] else 'no'}")
     else:

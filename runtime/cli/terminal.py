@@ -19,6 +19,21 @@ WIDTH = 120
 """Columns where there is no terminal to ask."""
 
 
+PROSE_WIDTH = 100
+"""Columns of text for reading, at most."""
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """A line of prose, broken between words where the terminal ends or prose is wide enough."""
+    import shutil
+    import textwrap
+
+    columns = min(PROSE_WIDTH, shutil.get_terminal_size((PROSE_WIDTH, 0)).columns)
+    return textwrap.fill(
+        text, columns, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def console(stream: TextIO | None = None) -> Console:
     """A Rich console on `stream` (default: standard output), without markup or highlighting of plain text."""
     from rich.console import Console

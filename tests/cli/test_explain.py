@@ -19,8 +19,19 @@ def test_explains_a_code_with_an_example() -> None:
     result = netlang("explain", "shape-mismatch")
     assert result.code == 0
     about = EXPLANATIONS["shape-mismatch"]
-    for part in ("shape-mismatch\n", about.meaning, about.why, about.wrong, about.right):
+    for part in ("shape-mismatch\n", about.wrong, about.right):
         assert part in result.out
+    for prose in (about.meaning, about.why):
+        assert prose in result.out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("arguments", [("explain", "shape-mismatch"), ("doc",), ("doc", "residual"), ("ops", "max")])
+def test_prose_ends_where_the_terminal_does(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    wide = netlang(*arguments).out
+    monkeypatch.setenv("COLUMNS", "75")
+    narrow = netlang(*arguments).out
+    assert max(map(len, wide.splitlines())) > 75 >= max(map(len, narrow.splitlines()))
+    assert narrow.split() == wide.split()
 
 
 def test_an_unknown_code_comes_with_the_nearest() -> None:
