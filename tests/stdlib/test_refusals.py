@@ -11,7 +11,7 @@ from netlang.diagnostics import DiagnosticError
 from .harness import library, program, variables
 
 PROGRAM = """
-use std.layers: conv1d, conv2d
+use std.layers: batch_norm, conv1d, conv2d, layer_norm
 use std.attention: attention, learned_positions, sinusoidal_positions
 use std.models.gpt: GPT
 model Case(x: {type}) {{
@@ -28,6 +28,9 @@ model Case(x: {type}) {{
         ("f32[2, 5, 7]", "x |> sinusoidal_positions", "sines and cosines take turns, so d = 7 must be even"),
         ("f32[2, 5, 8]", "x |> conv1d(4, 3, groups = 2)", "2 groups must divide the 5 channels that come in"),
         ("f32[2, 4, 8, 8]", "x |> conv2d(6, 3, groups = 4)", "4 groups must divide the 6 channels that go out"),
+        ("f32[2, 5, 6]", "x |> layer_norm(6)", "eps is from 0 to below 1, not 6; the features are those of x"),
+        ("f32[2, 5, 6]", "x |> batch_norm(5)", "momentum is from 0 to 1, not 5; the channels are those of x"),
+        ("f32[2, 5, 6]", "x |> batch_norm(eps = 5)", "eps is from 0 to below 1, not 5"),
         ("i64[2, 5]", "GPT(9, d = 4, h = 2, layers = 1, context = 3)(x)", "5 tokens exceed the context of 3"),
     ],
 )
