@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netlang.dims import Dim, Size, Symbol, substitute, symbols
+from netlang.dims import Dim, Size, Symbol, equal_for_multiples, substitute, symbols
 from netlang.types import TensorType
 
 from .ir import Value
@@ -30,6 +30,13 @@ class SymbolSource:
         """The symbol's value where the axis is `size` long; None where that is no whole number from 0 on."""
         quotient, remainder = divmod(size - self.offset, self.scale)
         return quotient if remainder == 0 and quotient >= 0 else None
+
+
+def where_multiples(sizes: Iterable[tuple[Size, Size]]) -> str | None:
+    """A help text where a division that rounds down is all that keeps two open sizes apart."""
+    found = (equal_for_multiples(a, b) for a, b in sizes if a != b)
+    name, step = next((item for item in found if item is not None), (None, 0))
+    return name and f"they are equal where {name} is a multiple of {step}, which an input declares as `{step} * {name}`"
 
 
 def symbol_sources(values: Iterable[Value]) -> dict[str, SymbolSource]:

@@ -229,6 +229,16 @@ def decide_equal(a: Size, b: Size) -> bool | None:
     return None if sign is None or sign == 0 else False
 
 
+def equal_for_multiples(a: Size, b: Size) -> tuple[str, int] | None:
+    """A symbol and the number whose multiples make two sizes equal: `h` and 2 for `h` and `2 * (h // 2)`; or None."""
+    step = max(_divided_by(a), _divided_by(b))
+    for name in sorted(symbols(a) | symbols(b)) if step > 1 else ():
+        whole = {name: step * symbol(name)}
+        if substitute(a, whole) == substitute(b, whole):
+            return name, step
+    return None
+
+
 def decide_less(a: Size, b: Size) -> bool | None:
     """Whether `a < b` for every value of the symbols (which are at least 0), or None."""
     difference = b - a
@@ -251,6 +261,16 @@ def _definite_sign(size: Size) -> int | None:
     if all(c <= 0 for c in rest) and constant < 0 and _nonnegative_atoms(size):
         return -1
     return None
+
+
+def _divided_by(size: Size) -> int:
+    """The largest product of the numbers that something in `size` is divided by, one division after the other."""
+    atoms = [atom for monomial, _ in _terms(size) for atom, _ in monomial if isinstance(atom, Opaque)]
+    found = [1]
+    for atom in atoms:
+        own = atom.right if atom.operator == "//" and isinstance(atom.right, int) else 1
+        found.append(own * max(_divided_by(atom.left), _divided_by(atom.right)))
+    return max(found)
 
 
 def _nonnegative_atoms(size: Size) -> bool:

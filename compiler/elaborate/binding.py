@@ -15,7 +15,7 @@ from .arguments import Arguments, assigned, missing
 from .context import Context
 from .numbers import fitting
 from .patterns import pattern_of, setting_type, split_parameters
-from .provenance import MISMATCH_CODES, mismatch_notes
+from .provenance import MISMATCH_CODES, mismatch_notes, where_whole
 from .settings import checked_setting, default_setting
 from .values import Environment, Function, describe, is_number, not_applied
 
@@ -145,7 +145,8 @@ def _explain(
         help=_other_way_round(argument, patterns, given)
         or _axis_of_one(earlier, (value, span))
         or _axis_last(earlier, value, patterns.get(mismatch.source or ""))
-        or _tensor_help(mismatch, patterns[argument], value),
+        or _tensor_help(mismatch, patterns[argument], value)
+        or where_whole(mismatch, *(x.type.shape for x in (earlier[0], value) if isinstance(x, Value))),
     )
 
 

@@ -15,7 +15,7 @@ from ..ir import Value
 from ..ops import OPS
 from .context import Context
 from .numbers import require_fit
-from .provenance import MISMATCH_CODES, alike, mismatch_origin
+from .provenance import MISMATCH_CODES, alike, mismatch_origin, where_whole
 from .values import describe
 
 
@@ -152,4 +152,4 @@ def _help(mismatch: Mismatch, name: str, operands: Sequence[Any]) -> str | None:
     is_product = name == "matmul" and len(types) == 2 and types[1].rank == 2 and types[0].rank >= 1
     if is_product and types[1].shape[1] == types[0].shape[-1]:
         return "`.T` swaps the last two axes: did you mean `x @ w.T`?"
-    return None
+    return where_whole(mismatch, *(type_.shape for type_ in types))

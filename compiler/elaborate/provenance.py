@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from netlang import syntax
 from netlang.source import Span
-from netlang.types import Mismatch
+from netlang.types import DimPattern, Mismatch
 
 from ..ir import Value
+from ..shapes import where_multiples
 from .context import Context, is_library
 from .patterns import split_parameters
 from .values import is_size
@@ -67,6 +68,13 @@ def mismatch_notes(context: Context, mismatch: Mismatch, expected: Any, found: A
         mismatch_origin(context, mismatch, found, mismatch.found),
     )
     return [origin.note(context) for origin in origins if origin is not None]
+
+
+def where_whole(mismatch: Mismatch, *shapes: Sequence[DimPattern]) -> str | None:
+    """A help text where only a division that rounds down keeps the two sizes apart, each one of these shapes'."""
+    sizes = {str(size): size for shape in shapes for size in shape if is_size(size)}
+    expected, found = sizes.get(mismatch.expected), sizes.get(mismatch.found)
+    return None if expected is None or found is None else where_multiples([(expected, found)])
 
 
 def alike(one: Origin | None, other: Origin | None) -> str | None:

@@ -13,7 +13,7 @@ from ..ir import Value
 from .context import Context, Frame
 from .numbers import fitting
 from .patterns import pattern_of
-from .provenance import mismatch_notes
+from .provenance import mismatch_notes, where_whole
 from .values import Environment, Poison, describe, is_number, not_applied
 
 
@@ -63,7 +63,7 @@ def _explain(
         expected=pattern,
         found=value.type,
         notes=mismatch_notes(context, mismatch, None, value),
-        help=_result_help(mismatch, pattern, value.type),
+        help=_result_help(mismatch, pattern, value.type) or where_whole(mismatch, pattern.dims, value.type.shape),
     )
 
 

@@ -12,6 +12,7 @@ from netlang.types import Mismatch, TensorType, broadcast
 
 from ..dtypes import numpy_dtype
 from ..op import Bad, Op, S
+from ..shapes import where_multiples
 from .common import bad_value, listed, normal_axis, product, shape_mismatch
 from .reference import torch
 from .source import check_sizes
@@ -97,11 +98,22 @@ def _concat_shape(*tensors: TensorType, axis: int) -> TensorType:
     for tensor in tensors[1:]:
         if tensor.rank != first.rank or _without(tensor.shape, at) != _without(first.shape, at):
             title = f"tensors to concatenate along axis {axis} must agree in every other"
-            raise shape_mismatch(title, f"like {first}", tensor)
+            raise shape_mismatch(title, f"like {first}", tensor, _concat_help(first.shape, tensor.shape, at))
     total: Size = 0
     for tensor in tensors:
         total = total + tensor.shape[at]
     return TensorType(first.dtype, (*first.shape[:at], total, *first.shape[at + 1 :]))
+
+
+def _concat_help(one: Sizes, other: Sizes, axis: int) -> str | None:
+    """What makes two shapes agree in every axis but one."""
+    if len(one) != len(other):
+        return None
+    pairs = [(a, b) for at, (a, b) in enumerate(zip(one, other, strict=True)) if at != axis and a != b]
+    if all(1 in pair for pair in pairs) and len({a == 1 for a, _ in pairs}) == 1:
+        short, long = (one, other) if pairs[0][0] == 1 else (other, one)
+        return f"`expand(x, {listed((*long[:axis], short[axis], *long[axis + 1 :]))})` repeats what has an axis of 1"
+    return where_multiples(pairs)
 
 
 def _without(shape: Sizes, axis: int) -> Sizes:

@@ -16,6 +16,7 @@ from netlang.dims import (
     Size,
     decide_equal,
     decide_less,
+    equal_for_multiples,
     floor_divide,
     maximum,
     minimum,
@@ -263,3 +264,20 @@ def test_a_constant_is_an_integer() -> None:
     for size in (A - A + 3, A * 0, (2 * A + 4) // 2 - A, minimum(A, A + 1) - A, A % 1):
         assert isinstance(size, int), size
     assert isinstance(A + 0, Dim)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (X, 2 * (X // 2), ("x", 2)),
+        (X, 4 * (X // 2 // 2), ("x", 4)),
+        (X // 2, 2 * ((X // 2) // 2), ("x", 4)),
+        (X, 2 * ((X - 1) // 2 + 1), ("x", 2)),
+        (A * X, 3 * A * (X // 3), ("x", 3)),
+        (X, 2 * (X // 2) + 1, None),
+        (X, A, None),
+        (X, 5, None),
+    ],
+)
+def test_the_multiples_that_make_sizes_equal(one: Size, other: Size, expected: tuple[str, int] | None):
+    assert equal_for_multiples(one, other) == equal_for_multiples(other, one) == expected
