@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 from netlang.diagnostics import Diagnostic, DiagnosticError, Label, counted, fail
@@ -100,7 +101,7 @@ def _explain(
         expected=_wanted(mismatch, name, guilty, operands),
         found=mismatch.found,
         notes=[origin.note(context) for origin in (wanted, found) if origin is not None],
-        help=_help(mismatch, name, operands) or alike(wanted, found),
+        help=_help(mismatch, name, operands) or alike(wanted, found) or _paired(mismatch, operands, spans),
     )
 
 
@@ -142,6 +143,24 @@ _AXES = {
     -2: "in their next to last dimension",
     -3: "in the third dimension from the end",
 }
+
+
+def _paired(mismatch: Mismatch, operands: Sequence[Any], spans: Sequence[Span]) -> str | None:
+    """A help text where the smaller of two sides has its sizes at other axes of the larger, in one way alone."""
+    if mismatch.kind != "size" or len(operands) != 2 or len(spans) != 2:
+        return None
+    sides = [(x.type.shape, span.text) for x, span in zip(operands, spans, strict=True) if isinstance(x, Value)]
+    if len(sides) != 2 or len(sides[0][0]) == len(sides[1][0]):
+        return None
+    (small, text), (large, _) = sorted(sides, key=lambda side: len(side[0]))
+    ways = [axes for axes in combinations(range(len(large)), len(small)) if tuple(large[i] for i in axes) == small]
+    if len(ways) != 1 or len(text) > _LONGEST:
+        return None
+    sizes = [str(large[axis]) if axis in ways[0] else "1" for axis in range(ways[0][0], len(large))]
+    return f"sizes are paired from the last on: `reshape({text}, [{', '.join(sizes)}])` has them in their places"
+
+
+_LONGEST = 40  # characters of an operand that a help text repeats
 
 
 def _help(mismatch: Mismatch, name: str, operands: Sequence[Any]) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netlang import syntax
+from netlang.dims import Dim
 from netlang.source import Span
 from netlang.types import DimPattern, Mismatch
 
@@ -72,7 +73,7 @@ def mismatch_notes(context: Context, mismatch: Mismatch, expected: Any, found: A
 
 def where_whole(mismatch: Mismatch, *shapes: Sequence[DimPattern]) -> str | None:
     """A help text where only a division that rounds down keeps the two sizes apart, each one of these shapes'."""
-    sizes = {str(size): size for shape in shapes for size in shape if is_size(size)}
+    sizes = {str(size): size for shape in shapes for size in shape if isinstance(size, int | Dim)}
     expected, found = sizes.get(mismatch.expected), sizes.get(mismatch.found)
     return None if expected is None or found is None else where_multiples([(expected, found)])
 
