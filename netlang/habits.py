@@ -45,6 +45,7 @@ FORMULAS = {
     "transpose(x, [1, 0])": ("permute", "swapaxes", "movedim"),
     "split(x, 2)": ("chunk", "unbind"),
     "sqrt(sum(x * x, -1))": ("norm",),
+    "sqrt(sum((reshape(a, [n, 1, d]) - b) ** 2, -1))": ("cdist",),
     "x * x": ("square",),
     "mean((x - mean(x)) ** 2)": ("var", "variance"),
     "sqrt(mean((x - mean(x)) ** 2))": ("stddev", "std_dev"),
@@ -151,6 +152,9 @@ NAMES = {
     **dict.fromkeys(("mm", "bmm", "dot"), "write `a @ b`"),
     **dict.fromkeys(("detach", "no_grad"), "write `stop_gradient(x)`"),
     **dict.fromkeys(("float", "int", "long"), "`f32(x)` and `i64(x)` convert"),
+    **dict.fromkeys(
+        ("inf", "infinity"), "a large number does, such as `1e9`; `softmax(x, mask = m)` leaves out what is masked"
+    ),
 }
 """Names that nothing defines here -> how it is said."""
 
@@ -184,6 +188,11 @@ ATTRIBUTES = {
 }
 """What a tensor has elsewhere -> how it is said here."""
 
+LISTS = {
+    **dict.fromkeys(("append", "extend", "insert"), "`list = [*list, x]` makes a list that is longer"),
+    **dict.fromkeys(("values", "indices"), "`values, positions = …` gives each of them a name"),
+}
+"""What a list has elsewhere -> how it is said here."""
 
 MEMBERS: dict[str, str] = dict.fromkeys(
     ("parameters", "named_parameters", "trainable_variables", "weights", "state_dict"),

@@ -40,6 +40,7 @@ _ELSEWHERE = {  # words of other languages -> how it is said here
         "`loop i from 0 to n - 1 carry x = … { … }` counts at run time, `repeat n as i { … }` while compiling",
     ),
     **dict.fromkeys(("elif", "elseif"), "write `else if`"),
+    "with": "write `stop_gradient(x)` for what has no gradient",
     "yield": "`emit …` adds to the results of each round of a `scan` or `loop`",
     **dict.fromkeys(("var", "val", "mut", "auto"), "write `x = …`, or `let f = …` for a layer that is used again"),
 }

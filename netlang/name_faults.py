@@ -114,7 +114,8 @@ class NameFaults:
         if isinstance(statement.value, syntax.Binary) and statement.value.operator == "==":
             way_out = "`=` assigns; `assert` states what must hold"
         elif isinstance(statement.value, syntax.Call) and isinstance(statement.value.function, syntax.Attribute):
-            way_out = habits.ATTRIBUTES.get(statement.value.function.name, way_out)
+            name = statement.value.function.name
+            way_out = habits.ATTRIBUTES.get(name) or habits.LISTS.get(name) or way_out
         elif isinstance(statement.value, syntax.Scan | syntax.Loop):
             way_out = "outside of the body nothing changes: `y = …` takes what it is worth, which is its carries"
         self._fault("unused-result", "the result of this expression is not used", statement.span, help=way_out)

@@ -69,7 +69,7 @@ def _check_made_once(function: Any, arguments: Arguments, expr: syntax.Expr, env
     while scope is not None and not isinstance(scope.names.get(expr.name), Function):
         scope = scope.outer
     if scope is not None and arguments.values:
-        way_out = "give the layer another name, or make it with `let`, which is for one round of a `repeat`"
+        way_out = "give the layer another name; in a `repeat`, `let` makes one for each round"
         raise fail("not-callable", f"`{expr.name}` is a layer by now, and hides what it was made of", expr.span,
                    "applied to settings", secondary=[Label(function.instance.created, "made here")],
                    help=way_out)  # fmt: skip

@@ -222,7 +222,7 @@ def _attribute(context: Context, expr: syntax.Attribute, environment: Environmen
         "unknown-attribute",
         f"{describe(value)} has no `{expr.name}`",
         expr.name_span,
-        help=habits.MEMBERS.get(expr.name) or did_you_mean(expr.name, members) or _alternative(value),
+        help=habits.MEMBERS.get(expr.name) or did_you_mean(expr.name, members) or _alternative(value, expr.name),
     )
 
 
@@ -237,7 +237,11 @@ def _members(value: Any) -> dict[str, Any]:
     return {}
 
 
-def _alternative(value: Any) -> str | None:
+def _alternative(value: Any, name: str) -> str | None:
+    if isinstance(value, tuple):
+        return habits.LISTS.get(name)
+    if isinstance(value, Composition) or (isinstance(value, Layer) and value.instance.children):
+        return "only layers with a name show their parameters: `let first = linear(8)`, then `first.weight`"
     if isinstance(value, Layer) and not value.instance.variables:
         return "a layer has its parameters once it has been applied; this one has not been yet"
     if isinstance(value, Model):

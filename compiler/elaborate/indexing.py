@@ -84,6 +84,8 @@ def _evaluated(context: Context, item: syntax.Expr | syntax.Slice, environment: 
 def _gather(context: Context, expr: syntax.Index, value: Value, items: list[Any]) -> Any:
     if len(items) != 1:
         rest = f"`{expr.value.span.text}[{expr.items[0].span.text}][…]` indexes what it takes"
+        if len(items) == 2 and isinstance(items[1], Value):
+            rest = f"`take_along({expr.value.span.text}[i], j)` takes one element for each pair of positions"
         raise fail("bad-index", "a tensor of indices stands alone in the brackets", expr.span, help=rest)
     if items[0].type.dtype not in INTEGERS:
         is_mask = items[0].type.dtype == "bool"

@@ -77,7 +77,7 @@ def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list
         count = len(operands) + len(open_attributes)
         raise fail("unknown-argument", f"`{op.name}` takes {counted(count, 'argument')}; this is one too many",
                    rest[len(open_attributes)][1],
-                   help=_usage(op) + ("; sizes stand in brackets" if _takes_a_list(op) else ""))  # fmt: skip
+                   help=_usage(op))  # fmt: skip
     for attribute, (value, span) in zip(open_attributes, rest, strict=False):
         attrs[attribute.name] = _attribute(op, attribute, value, span)
     _keywords(op, arguments, operands, attrs)
@@ -85,10 +85,14 @@ def _separate(op: Op, arguments: Arguments, given: dict[str, Any]) -> tuple[list
 
 
 def _usage(op: Op) -> str:
-    return _WRITTEN.get(op.name) or f"it is `{op.text}`"
+    lists = any(attribute.type in ("sizes", "ints") for attribute in op.signature.attributes)
+    return _WRITTEN.get(op.name) or f"it is `{op.text}`{'; sizes stand in brackets' if lists else ''}"
 
 
-_WRITTEN = {"einsum": "write `einsum(x, w: b i, o i -> b o)`"}  # operators that have a syntax of their own
+_WRITTEN = {  # what a signature does not say
+    "einsum": "write `einsum(x, w: b i, o i -> b o)`",
+    "transpose": "`transpose(x, [0, 2, 1])` gives all axes in their new order, and `x.T` swaps the last two",
+}
 
 
 def _is_tensor_like(value: Any) -> bool:
@@ -111,10 +115,6 @@ def _keywords(op: Op, arguments: Arguments, operands: list[tuple[Any, Span]], at
         else:
             raise fail("unknown-argument", f"`{op.name}` has no parameter `{name}`", span,
                        help=habits.argument(name, [*attributes, *tensors]) or _usage(op))  # fmt: skip
-
-
-def _takes_a_list(op: Op) -> bool:
-    return any(attribute.type in ("sizes", "ints") for attribute in op.signature.attributes)
 
 
 def _attribute(op: Op, attribute: AttributeParameter, value: Any, span: Span) -> Any:

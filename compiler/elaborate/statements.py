@@ -89,8 +89,11 @@ def _items(value: Any, count: int, expr: syntax.Expr) -> tuple[Any, ...]:
     found = f"{len(value)} values" if isinstance(value, tuple) else "one value"
     shown = ", ".join(describe(item) for item in (value if isinstance(value, tuple) else (value,)))
     way_out = f"this is one tensor: `split(x, {count})` would cut it into {count} along its last axis"
-    if isinstance(value, tuple):
-        way_out = "each value has a name of its own; one that is not needed begins with `_`"
+    match expr:
+        case _ if isinstance(value, tuple):
+            way_out = "each value has a name of its own; one that is not needed begins with `_`"
+        case syntax.Call(function=syntax.Name(name="max" | "min" as name)):
+            way_out = f"`{name}` gives the values alone, and `arg{name}` their positions"
     raise fail("type-mismatch", f"{count} names for {found}", expr.span, shown,
                help=way_out if isinstance(value, Value | tuple) else None)  # fmt: skip
 

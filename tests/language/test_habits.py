@@ -43,6 +43,7 @@ def test_formulas_compile(formula: str) -> None:
         ("repeat_interleave", lambda a, b: torch.repeat_interleave(a, 2, 0)),
         ("linspace", lambda a, b: torch.linspace(0, 1, len(a))),
         ("relu6", lambda a, b: F.relu6(a)),
+        ("cdist", torch.cdist),
         ("glu", lambda a, b: F.glu(torch.cat((a, b), -1))),
     ],
 )
