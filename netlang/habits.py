@@ -153,6 +153,10 @@ NAMES = {
     **dict.fromkeys(("detach", "no_grad"), "write `stop_gradient(x)`"),
     **dict.fromkeys(("float", "int", "long"), "`f32(x)` and `i64(x)` convert"),
     **dict.fromkeys(
+        ("scatter_add", "index_add", "scatter_sum", "segment_sum", "global_add_pool"),
+        "`scatter_rows(x, index, n)` adds up the rows of x with the same index, for n of them",
+    ),
+    **dict.fromkeys(
         ("inf", "infinity"), "a large number does, such as `1e9`; `softmax(x, mask = m)` leaves out what is masked"
     ),
 }
@@ -212,6 +216,8 @@ _ARGUMENTS = {  # names of arguments elsewhere -> here
     **dict.fromkeys(("num_embeddings", "input_dim"), "rows"),
     **dict.fromkeys(("embedding_dim", "output_dim", "d_model"), "d"),
     **dict.fromkeys(("reduction",), "reduce"),
+    "min": "low",
+    "max": "high",
     **dict.fromkeys(("attn_mask", "attention_mask"), "mask"),
 }
 _PARTED = {"betas": ("beta1", "beta2")}

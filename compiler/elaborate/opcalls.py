@@ -31,7 +31,7 @@ _SIZE_CHOICE = {"maximum": maximum, "minimum": minimum}
 def call_op(context: Context, op: Op, arguments: Arguments, given: dict[str, Any] | None = None) -> Any:
     """The result of `op(…)`; a function of the missing tensors where the call gives attributes only."""
     operands, attrs = _separate(op, arguments, given or {})
-    if not operands and op.signature.tensors:
+    if not operands and any(tensor.pattern.dims for tensor in op.signature.tensors):
         return Partial(OpFunction(op), attrs)
     if all(is_number(value) for value, _ in operands) and operands:
         return _compute_now(context, op, operands, attrs, arguments.span)
@@ -90,6 +90,7 @@ def _usage(op: Op) -> str:
 
 
 _WRITTEN = {  # what a signature does not say
+    "arange": "`iota(n)` counts from 0 to n - 1, and `arange(start, stop, step)` takes all three",
     "einsum": "write `einsum(x, w: b i, o i -> b o)`",
     "transpose": "`transpose(x, [0, 2, 1])` gives all axes in their new order, and `x.T` swaps the last two",
 }
@@ -125,7 +126,7 @@ def _attribute(op: Op, attribute: AttributeParameter, value: Any, span: Span) ->
     accepted, converted = _ATTRIBUTES[attribute.type](value)
     if not accepted:
         raise fail("type-mismatch", f"`{attribute.name}` of `{op.name}` must be {_WORDS[attribute.type]}", span,
-                   describe(value), help=_about(attribute))  # fmt: skip
+                   describe(value), help=_pairwise(op, value) or _about(attribute))  # fmt: skip
     if attribute.type in ("size", "sizes") and attribute.name not in _POSITIONS:
         require_sizes(converted if isinstance(converted, tuple) else (converted,), f"`{op.name}`", span)
     if op.splits and attribute.name == "parts" and isinstance(converted, int) and converted > MAX_PARTS:
@@ -153,6 +154,12 @@ def _require_known(op: Op, attribute: AttributeParameter, value: Any, span: Span
         if isinstance(item, Dim):
             raise fail("not-compile-time", f"`{attribute.name}` of `{op.name}` must be known while compiling", span,
                        f"`{item}` is open until run time", help=_about(attribute))  # fmt: skip
+
+
+def _pairwise(op: Op, value: Any) -> str | None:
+    """A help text for `max(a, b)`."""
+    name, which = {"max": ("maximum", "larger"), "min": ("minimum", "smaller")}.get(op.name, ("", ""))
+    return f"`{name}(a, b)` takes the {which} of each two elements" if name and _is_tensor_like(value) else None
 
 
 def _about(attribute: AttributeParameter) -> str | None:

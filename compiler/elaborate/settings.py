@@ -141,6 +141,8 @@ def checked_setting(parameter: syntax.Parameter, value: Any, span: Span | None) 
 def _setting_help(type_: str, value: Any) -> str | None:
     if type_ == "layer" and isinstance(value, Value):
         return "give the layer itself, not its result"
+    if type_ == "layer" and (value is None or isinstance(value, str)):
+        return "a function stands without quotes: `mean`, `sum`, or `identity`, which changes nothing"
     if type_ == "bool" and isinstance(value, int) and value > 1:
         return "a layer is told how many come out: how many come in follows from the input"
     return None

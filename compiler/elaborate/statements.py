@@ -341,8 +341,11 @@ def _goal(context: Context, statement: syntax.Statement) -> training.TrainPlan:
 def _minimize(context: Context, statement: syntax.Minimize, environment: Environment) -> None:
     plan = _goal(context, statement)
     if plan.loss is not None and statement.loss.span == plan.loss_span:
+        way_out = "training repeats the step: `netlang train FILE --epochs 10`"
+        if plan.name is not None:
+            way_out = f"`phase {plan.name} updates … repeats 5` updates several times in a step"
         raise fail("duplicate-name", "the loss of a step is minimized once, not in a `repeat`", statement.span,
-                   help="training repeats the step: `netlang train FILE --epochs 10`")  # fmt: skip
+                   help=way_out)  # fmt: skip
     if plan.loss is not None:
         first = [Label(plan.loss_span, "the first one")]
         raise fail("duplicate-name", f"a {plan.word} minimizes one loss", statement.span, secondary=first,
