@@ -156,9 +156,7 @@ NAMES = {
         ("scatter_add", "index_add", "scatter_sum", "segment_sum", "global_add_pool"),
         "`scatter_rows(x, index, n)` adds up the rows of x with the same index, for n of them",
     ),
-    **dict.fromkeys(
-        ("inf", "infinity"), "a large number does, such as `1e9`; `softmax(x, mask = m)` leaves out what is masked"
-    ),
+    "inf": "write `infinity`",
 }
 """Names that nothing defines here -> how it is said."""
 

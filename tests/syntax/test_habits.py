@@ -13,7 +13,8 @@ from netlang import habits
 from netlang.parser import parse
 from netlang.tokens import KEYWORDS
 
-HELPS = sorted({*habits.NAMES.values(), *habits.ATTRIBUTES.values(), *habits.INITIALIZERS.values()})
+_TABLES = (habits.NAMES, habits.ATTRIBUTES, habits.LISTS, habits.INITIALIZERS)
+HELPS = sorted({text for table in _TABLES for text in table.values()})
 
 
 def declared(module: str) -> set[str]:
