@@ -415,6 +415,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "fn f(x: f32[b]) -> f32[b] { loop = -x; return loop }",
         "fn f(x: f32[b]) -> f32[b] { looped = -x; return looped }",
     ),
+    "run-busy": Explanation(
+        "Another process is training in this directory.",
+        "Two at once would write over each other's checkpoints, and mix their logs.",
+        "netlang train --resume runs/lenet-1 & netlang train --resume runs/lenet-1",
+        "netlang train --resume runs/lenet-1",
+    ),
     "run-exists": Explanation(
         "The directory already holds a run of the same network.",
         "Starting anew there would destroy it.",

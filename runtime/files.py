@@ -91,6 +91,29 @@ def make_directory(path: Path) -> Path:
     return path
 
 
+def lock(directory: Path) -> int | None:
+    """A descriptor that keeps a directory for this process until it is closed; None where another one has it.
+
+    Systems without such locks, as Windows, and drives without them, keep nobody away.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return os.open(os.devnull, os.O_RDONLY)
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise unreadable(directory, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass
+    return descriptor
+
+
 def read_text(path: Path, limit: int, kind: str = "file") -> str:
     """The UTF-8 text of a file of at most `limit` bytes. Raises DiagnosticError (`unreadable-file`)."""
     data = read_bytes(path, limit, kind)

@@ -88,6 +88,12 @@ class Training:
 
     def carry_out(self, callbacks: Sequence[Callback] = ()) -> Report:
         """Trains, and then evaluates, exports and draws. Raises DiagnosticError (`not-finite`, `disk-full`, …)."""
+        try:
+            return self._carry_out(callbacks)
+        finally:
+            self.run.release()
+
+    def _carry_out(self, callbacks: Sequence[Callback]) -> Report:
         outcome = self.trainer.train(self.plan, self.dataset, callbacks)
         curves = self.run.path / "curves.png"
         note = _draw(self.run, curves)
@@ -190,6 +196,7 @@ def prepare(request: TrainingRequest) -> Training:
     given = _given_weights(network, config)
     trainer = _beginning(network, config, given)
     trainer.run = RunDirectory.create(request.out, config, network, matched.vocabularies)
+    trainer.run.hold()
     notes = (*_decided(network, dataset, request.settings), *(() if given is None else (given.note,)))
     return Training(trainer, trainer.run, plan, matched, notes)
 
@@ -217,15 +224,25 @@ def resume(path: Path, *, data: str | None = None, epochs: int | None = None, st
     """The training of a run directory from its last checkpoint on, or the one it has, or else from the beginning.
 
     `epochs` or `steps` extend the plan, which schedules follow; `data` says where the data is now. Raises
-    DiagnosticError: `changed-data` where its rows are not those that the run was trained on, …
+    DiagnosticError: `run-busy` where another process trains there, `changed-data` where its rows are not those that the
+    run was trained on, …
     """
     run = RunDirectory.open(path)
+    run.hold()
+    try:
+        return _resumed(run, data, epochs, steps)
+    except BaseException:
+        run.release()
+        raise
+
+
+def _resumed(run: RunDirectory, data: str | None, epochs: int | None, steps: int | None) -> Training:
     config = run.config
     if config.batch is None or config.steps is None or config.data is None:
-        raise fail("bad-run", f"`{path}` was trained by hand, step by step", help="go on with it from Python")
+        raise fail("bad-run", f"`{run.path}` was trained by hand, step by step", help="go on with it from Python")
     run.clear()
     checkpoint = next((name for name in ("last", "best") if run.checkpoint(name).exists()), None)
-    trainer = Trainer.restore(path, checkpoint) if checkpoint else _afresh(run)
+    trainer = Trainer.restore(run.path, checkpoint) if checkpoint else _afresh(run)
     dataset = match(_data_of(run, data, config.data_options), trainer.network.network)
     if dataset.rows() != config.rows:
         raise fail("changed-data", f"`{dataset.name}` is not what the run was trained on", expected=config.rows,

@@ -14,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import shutil
+import weakref
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,6 +34,7 @@ from .checkpoint import Progress, load_checkpoint, save_checkpoint
 from .data.vocabulary import Vocabulary
 from .data.vocabulary_file import read_vocabularies, vocabularies_json
 from .files import (
+    lock,
     make_directory,
     read_text,
     reading,
@@ -55,6 +58,7 @@ class RunDirectory:
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self.config = config
+        self._held: weakref.finalize | None = None
 
     @classmethod
     def create(
@@ -175,6 +179,22 @@ class RunDirectory:
     def keep(self, name: str, variables: Mapping[str, np.ndarray], progress: Progress) -> None:
         """Replaces the checkpoint called `name`, "last" or "best". Raises DiagnosticError (`disk-full`, …)."""
         save_checkpoint(self.checkpoint(name), variables, progress)
+
+    def hold(self) -> None:
+        """Keeps other processes from training here, until `release` or the end of this one.
+
+        Raises DiagnosticError (`run-busy`) where one does.
+        """
+        descriptor = lock(self.path)
+        if descriptor is None:
+            help = "wait until it is done, or stop it with Ctrl-C, which saves"
+            raise fail("run-busy", f"another process is training in `{self.path}`", help=help)
+        self._held = weakref.finalize(self, os.close, descriptor)
+
+    def release(self) -> None:
+        """Lets others train here again."""
+        if self._held is not None:
+            self._held()
 
     def clear(self) -> None:
         """Removes half-written checkpoints, which a killed training left. Nobody may be training here."""

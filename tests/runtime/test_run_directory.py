@@ -210,3 +210,12 @@ def test_a_log_too_long_to_draw_costs_only_the_picture(tmp_path: Path, monkeypat
     assert any(note.startswith("no curves were drawn: ") for note in report.notes)
     assert (tmp_path / "run" / "model.onnx") in report.files
     assert resume(tmp_path / "run", steps=6).carry_out().step == 6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks of this kind")
+def test_a_run_that_is_being_trained_is_left_alone(tmp_path: Path) -> None:
+    training = prepare(request(tmp_path / "run", log_every=1))
+    assert refused(lambda: resume(tmp_path / "run")).code == "run-busy"
+    training.carry_out()
+    resume(tmp_path / "run", steps=5).carry_out()
+    assert [record["step"] for record in training.run.records() if record["kind"] == "train"] == [1, 2, 3, 4, 5]
