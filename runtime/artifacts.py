@@ -18,7 +18,7 @@ from ..compiler.emit import External, emit, output_name
 from ..compiler.ir import Graph, Input, Variable
 from .bound_network import BoundNetwork, known_entry, main_entry
 from .checkpoint import save_tensors, tensor_offsets
-from .files import atomic_file, make_directory, write_json
+from .files import atomic_file, make_directory, require_text, write_json
 from .runner import INLINE_LIMIT, weight_bytes
 from .versions import versions
 
@@ -92,6 +92,7 @@ def describe_export(network: BoundNetwork, path: Path, entry: str | None = None)
 
 def write_model(model: onnx.ModelProto, path: Path) -> Path:
     """Writes a model that passes the ONNX checker, atomically and always as the same bytes."""
+    require_text(path)
     with atomic_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
         onnx.checker.check_model(str(temporary))

@@ -91,6 +91,16 @@ def make_directory(path: Path) -> Path:
     return path
 
 
+def require_text(path: Path) -> None:
+    """Refuses a place with a name that is not UTF-8, which ONNX cannot read. Raises DiagnosticError
+    (`unwritable-file`)."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        help = "rename the file or folder"
+        raise fail("unwritable-file", f"the name of `{path.absolute()}` is not UTF-8 text", help=help) from None
+
+
 def lock(directory: Path) -> int | None:
     """A descriptor that keeps a directory for this process until it is closed; None where another one has it.
 

@@ -39,6 +39,7 @@ from .files import (
     read_text,
     reading,
     remove_unfinished,
+    require_text,
     unreadable,
     unwritable,
     write_atomically,
@@ -251,7 +252,9 @@ def _step_of(line: str | bytes) -> int:
 
 
 def refuse_occupied(path: Path, config: RunConfig) -> None:
-    """Refuses to start a run where something is already. Raises DiagnosticError (`run-exists`, `foreign-run`)."""
+    """Refuses to start a run where something is already. Raises DiagnosticError (`run-exists`, `foreign-run`,
+    `unwritable-file`)."""
+    require_text(path)  # before a training whose network could not be exported
     try:
         occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,10 @@ def reported(arguments: Sequence[str] | None) -> Iterator[Status]:
         show([_from_system(error)], stream=sys.stderr)
         _show_traceback(arguments)
     except Exception as error:
+        if isinstance(error, UnicodeEncodeError) and _is_of_a_name(error):
+            status.code = FAULT
+            show([_from_name(error)], stream=sys.stderr)
+            return
         status.code = INTERNAL
         _say(f"netlang: internal error: {type(error).__name__}: {_one_line(str(error))}")
         if not _show_traceback(arguments):
@@ -75,6 +80,18 @@ def _from_system(error: OSError | MemoryError) -> Diagnostic:
     if error.errno == errno.ENOSPC:
         return Diagnostic("disk-full", title, help="free some space, or choose another place with --out")
     return Diagnostic("system-error", title)
+
+
+def _is_of_a_name(error: UnicodeEncodeError) -> bool:
+    """Whether a text could not be written because of what Python makes of a file's name that is not UTF-8."""
+    return "\udc80" <= error.object[error.start] <= "\udcff"
+
+
+def _from_name(error: UnicodeEncodeError) -> Diagnostic:
+    """The word of the text in which the name stands, as a diagnostic."""
+    before, after = error.object[: error.start], error.object[error.start :]
+    word = re.split(r'["\s]', before)[-1] + re.split(r'["\s]', after)[0]
+    return Diagnostic("system-error", f"the name `{word}` is not UTF-8 text", help="rename the file or folder")
 
 
 def _show_traceback(arguments: Sequence[str] | None) -> bool:

@@ -120,6 +120,8 @@ def test_a_usage_error_is_one_line_and_exit_status_2(folder: Path, arguments: li
         (MemoryError(), 1, "error[out-of-memory]"),
         (OSError(28, "No space left on device", "a.net"), 1, "error[disk-full]: No space left on device: a.net"),
         (PermissionError(13, "Permission denied", "a.net"), 1, "error[system-error]: Permission denied: a.net"),
+        (UnicodeEncodeError("utf-8", '{"data": "a/\udce9.csv"}', 12, 13, ""), 1, "`a/\udce9.csv` is not UTF-8"),
+        (UnicodeEncodeError("ascii", "é", 0, 1, "a fault of ours"), 70, "internal error: UnicodeEncodeError"),
         (KeyError("x"), 70, "netlang: internal error: KeyError: 'x'\nThis is a fault of netlang"),
         (RecursionError("deep"), 70, "netlang: internal error: RecursionError: deep"),
         (KeyboardInterrupt(), 130, ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from netlang.runtime import run_directory
+from netlang.runtime.artifacts import compile_network, export
 from netlang.runtime.bound_network import BoundNetwork
 from netlang.runtime.checkpoint import load_tensors, save_tensors
 from netlang.runtime.data import DataOptions
@@ -210,6 +212,15 @@ def test_a_log_too_long_to_draw_costs_only_the_picture(tmp_path: Path, monkeypat
     assert any(note.startswith("no curves were drawn: ") for note in report.notes)
     assert (tmp_path / "run" / "model.onnx") in report.files
     assert resume(tmp_path / "run", steps=6).carry_out().step == 6
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes there alone")
+def test_a_folder_whose_name_onnx_cannot_read_is_refused_before_the_training(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    assert refused(lambda: prepare(request(folder / "run"))).code == "unwritable-file"
+    network = BoundNetwork(prepare(request(tmp_path / "run")).trainer.network.network)
+    for write in (lambda: export(network, folder / "model.onnx"), lambda: compile_network(network, folder)):
+        assert refused(write).code == "unwritable-file"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no locks of this kind")
