@@ -217,10 +217,14 @@ class RunDirectory:
 
     def forget_after(self, step: int) -> None:
         """Takes from the log what came after a step, which a resumed run goes through again, and what a crash left."""
-        if not self.log.exists() or reading(self.log, lambda lines: all(_step_of(line) <= step for line in lines)):
+
+        def stays(line: bytes) -> bool:
+            return line.endswith(b"\n") and _step_of(line) <= step
+
+        if not self.log.exists() or reading(self.log, lambda lines: all(map(stays, lines))):
             return
         with self.log.open("rb") as lines:
-            write_atomically(self.log, (line for line in lines if _step_of(line) <= step))
+            write_atomically(self.log, (line.rstrip(b"\n") + b"\n" for line in lines if _step_of(line) <= step))
 
     def records(self) -> list[dict[str, Any]]:
         """The lines of the log. Raises DiagnosticError (`unreadable-file`), also where they are very many."""

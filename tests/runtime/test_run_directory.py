@@ -168,6 +168,13 @@ def test_a_log_that_a_crash_left_with_zeros_is_gone_on_with(tmp_path: Path) -> N
     assert [record["step"] for record in report.run.records() if record["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_log_that_a_crash_cut_off_before_the_end_of_a_line_keeps_that_line(tmp_path: Path) -> None:
+    run = prepare(request(tmp_path / "run", log_every=1)).carry_out().run
+    run.log.write_bytes(run.log.read_bytes().rstrip(b"\n"))
+    report = resume(run.path, steps=6).carry_out()
+    assert [record["step"] for record in report.run.records() if record["kind"] == "train"] == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_run_that_was_parted_from_its_data_asks_for_them(tmp_path: Path) -> None:
     data = tmp_path / "plane.csv"
     data.write_bytes((EXAMPLES / "linear_regression.csv").read_bytes())
