@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from netlang.diagnostics import DiagnosticError, fail
+from netlang.diagnostics import DiagnosticError, counted, fail
 from netlang.types import FLOATS, INTEGERS, TensorType
 
 from ...compiler import Network
@@ -167,9 +167,7 @@ def _feed(item: Input, column: str, field: Field, method: str | None) -> tuple[F
         return Feed(column, (partial(_reshape, shape=shape),)), f"rows {list(field.shape)} reshaped to {list(shape)}"
     size = _image_size(type_, field)
     if size is None:
-        ragged = None in field.shape and not field.image
-        help = f"its rows differ in length: let the size of `{item.name}` be a name" if ragged else None
-        raise _misfit(item, column, field, help)
+        raise _misfit(item, column, field, _way_out(item, field))
     if method not in METHODS:
         help = f"say in the `train` block how images are to fit: `fit {item.name}: pad` or `fit {item.name}: resize`"
         raise _misfit(item, column, field, help)
@@ -178,6 +176,19 @@ def _feed(item: Input, column: str, field: Field, method: str | None) -> tuple[F
     fit = Fit(method, size)
     feed = Feed(column, fit=fit) if None in field.shape else Feed(column, (fit,))
     return feed, f"images {found} {done} to {size[0]} × {size[1]}"
+
+
+def _way_out(item: Input, field: Field) -> str | None:
+    """What helps where rows of this kind never fit the input, if that is known."""
+    name, type_, several = item.value.name, item.value.type, None in field.shape
+    if not field.image:
+        return f"its rows differ in length: let the size of `{name}` be a name" if several else None
+    if type_.rank == 4 and isinstance(type_.shape[1], int) and type_.shape[1] != field.shape[0]:
+        return f"the pictures have {counted(field.shape[0] or 0, 'channel')}, `{name}` has {type_.shape[1]}: change one"
+    if type_.rank != 4 or not several:
+        return None
+    example = f"`{name}: {type_.dtype}[{type_.shape[0]}, {field.shape[0]}, 64, 64]`"
+    return f"the pictures differ in size: in a program of your own, {example} and `fit {name}: resize`"
 
 
 def _image_size(type_: TensorType, field: Field) -> tuple[int, int] | None:

@@ -96,6 +96,11 @@ def test_pictures_of_many_sizes_become_one(build: Build, tmp_path: Path) -> None
     assert first_rows(matched)["image"].sum(axis=(1, 2, 3)).tolist() == [16, 36]
     symbolic = refused(lambda: match(data, network_of(build, "image: f32[b, 1, h, w]")))
     assert symbolic.found == "f32[n, 1, _, _]"
+    assert symbolic.help == (
+        "the pictures differ in size: in a program of your own, `image: f32[b, 1, 64, 64]` and `fit image: resize`"
+    )
+    coloured = refused(lambda: match(data, network_of(build, "image: f32[b, 3, 8, 8]", fit="fit image: pad")))
+    assert coloured.help == "the pictures have 1 channel, `image` has 3: change one"
 
 
 @pytest.mark.parametrize(
