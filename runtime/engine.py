@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class Engine(ABC):
         self.steps = steps
         self.step_count = 0
         self.changes = 0
+        self._turn = Lock()  # steps of two threads at once would wait for each other's helpers forever
         self._open, *others = self._open_graphs()
         self._check = InputCheck(self._open)
         self.needs_steps = any(i.role == "steps" for graph in (self._open, *others) for i in scalar_inputs(graph))
@@ -53,16 +55,17 @@ class Engine(ABC):
         """
         if self.needs_steps and self.steps is None:
             raise _unplanned()
-        batch, sizes = self._check(arrays)
-        metrics = self._run(batch, sizes)
-        if not math.isfinite(metrics["loss"]):
-            roles = {"step": self.step_count, "steps": self.steps or 0, "seed": self.seed}
-            cause = cause_of(self.network, self.variables(), batch, roles, self.device)
-            raise not_finite(metrics, self.step_count, cause)
-        self._commit()
-        self.step_count += 1
-        self.changes += 1
-        return metrics
+        with self._turn:
+            batch, sizes = self._check(arrays)
+            metrics = self._run(batch, sizes)
+            if not math.isfinite(metrics["loss"]):
+                roles = {"step": self.step_count, "steps": self.steps or 0, "seed": self.seed}
+                cause = cause_of(self.network, self.variables(), batch, roles, self.device)
+                raise not_finite(metrics, self.step_count, cause)
+            self._commit()
+            self.step_count += 1
+            self.changes += 1
+            return metrics
 
     def load(self, values: Mapping[str, np.ndarray]) -> None:
         """Replaces the variables named. Raises DiagnosticError (`wrong-weights`)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -189,3 +190,24 @@ def test_a_fault_in_one_part_ends_all(parts: Any) -> None:
         assert diagnostic.primary is not None
         assert "embedding" in diagnostic.primary.text
     engine.step(good)
+
+
+def test_steps_of_several_threads_take_turns(parts: Any) -> None:
+    parts(2000)
+    engines = [FlatEngine(BOUND["images"](), Device("cpu", 2)) for _ in range(2)]
+    given = batch(64, 0, 3, 8, 8)
+    for _ in range(40):
+        engines[0].step(given)
+
+    def work() -> None:
+        for _ in range(10):
+            engines[1].step(given)
+
+    threads = [Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert engines[1].step_count == 40
+    for name, value in engines[0].variables().items():
+        np.testing.assert_array_equal(engines[1].variables()[name], value)
