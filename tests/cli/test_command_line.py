@@ -223,3 +223,11 @@ def in_terminal(arguments: list[str], variables: dict[str, str]) -> str:
             shown += part
     os.close(master)
     return shown.decode()
+
+
+def test_onnxruntime_reports_nothing_over_the_network() -> None:
+    """It would say so here, where it finds no home to keep the identifier that it reports with."""
+    hidden = ("CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden} | {"HOME": os.devnull}
+    found = subprocess.run([*SCRIPT, "--version"], env=environment, capture_output=True, text=True, check=True)
+    assert found.stderr == ""
