@@ -159,6 +159,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         "netlang train resnet.net --out runs/lenet-1",
         "netlang train resnet.net --out runs/resnet-1",
     ),
+    "forked-process": Explanation(
+        "A network or a trainer is used in a forked copy of the process that it was made in.",
+        "The threads that compute are not copied with a process, so that it would wait for them forever.",
+        "os.fork() or trainer.step(image=images, label=labels)",
+        'multiprocessing.get_context("spawn").Process(target=train).start()',
+    ),
     "incomplete-weights": Explanation(
         "By the rules of a `pretrained` declaration, some weights of the model get no value, or some tensors of the "
         "file have no place in it.",

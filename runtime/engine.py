@@ -19,6 +19,7 @@ from .averages import for_inference
 from .inputs import InputCheck, scalar_inputs
 from .not_finite import cause_of, not_finite
 from .session import Device
+from .workers import OwnProcess
 
 SPECIALISED_LIMIT = 8
 """Number of batch shapes that get a step of their own; further ones share the step whose sizes are open."""
@@ -42,6 +43,7 @@ class Engine(ABC):
         self.steps = steps
         self.step_count = 0
         self.changes = 0
+        self._process = OwnProcess()
         self._turn = Lock()  # steps of two threads at once would wait for each other's helpers forever
         self._open, *others = self._open_graphs()
         self._check = InputCheck(self._open)
@@ -55,6 +57,7 @@ class Engine(ABC):
         """
         if self.needs_steps and self.steps is None:
             raise _unplanned()
+        self._process.require()
         with self._turn:
             batch, sizes = self._check(arrays)
             metrics = self._run(batch, sizes)

@@ -20,7 +20,7 @@ from .parts import Part
 from .row_parts import RowParts
 from .session import Device
 from .sum_threads import alone
-from .workers import available_cores
+from .workers import OwnProcess, available_cores
 
 INLINE_LIMIT = 1_500_000_000
 """Bytes of weights above which they stay outside an ONNX model, whose file format ends at 2 GiB."""
@@ -59,6 +59,7 @@ class Runner:
         self._inline = used if inline else None
         self._fixed: dict[str, np.ndarray] = {} if inline else used
         self._fixed |= {item.name: np.zeros((), np.int64) for item in scalar_inputs(graph)}
+        self._process = OwnProcess()
         self._sessions: dict[Device, ort.InferenceSession] = {}
         self._plan = _Plan({}, (), None)
         self._batch = batch_symbol(graph)
@@ -71,6 +72,7 @@ class Runner:
 
         Raises DiagnosticError (`missing-input`, `wrong-input`, …).
         """
+        self._process.require()
         feeds, sizes = self._check(arrays)
         if self._fixed:
             feeds |= self._fixed

@@ -8,7 +8,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
+from netlang.diagnostics import fail
+
 Task = Callable[[], None]
+
+
+class OwnProcess:
+    """The process that something was made in, whose threads a forked copy of the process does not have."""
+
+    def __init__(self) -> None:
+        self._number = os.getpid()
+
+    def require(self) -> None:
+        """Raises DiagnosticError (`forked-process`) in any other, which would wait for these threads forever."""
+        if os.getpid() != self._number:
+            title = "this was made before the process was forked, and its threads are not here"
+            help = 'begin the new process by `multiprocessing.get_context("spawn")`'
+            raise fail("forked-process", title, help=help)
 
 
 class Workers:
