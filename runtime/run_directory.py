@@ -189,7 +189,7 @@ class RunDirectory:
         descriptor = lock(self.path)
         if descriptor is None:
             help = "wait until it is done, or stop it with Ctrl-C, which saves"
-            raise fail("run-busy", f"another process is training in `{self.path}`", help=help)
+            raise fail("run-busy", f"a training is under way in `{self.path}`", help=help)
         self._held = weakref.finalize(self, os.close, descriptor)
 
     def release(self) -> None:

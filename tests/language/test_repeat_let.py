@@ -28,4 +28,4 @@ def test_without_let_the_second_round_says_what_hides_what() -> None:
     (fault,) = caught.value.diagnostics
     assert fault.code == "not-callable"
     assert fault.title == "`block` is a layer by now, and hides what it was made of"
-    assert fault.help == "give the layer another name, or make it with `let`, which is for one round of a `repeat`"
+    assert fault.help == "give the layer another name; in a `repeat`, `let` makes one for each round"

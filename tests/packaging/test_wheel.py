@@ -54,7 +54,7 @@ def test_is_all_that_a_user_needs(wheel: Path, tmp_path: Path) -> None:
     assert execute(python, "-c", code, cwd=place) == "[]\n"
 
     execute(netlang, "check", "examples", cwd=place)
-    assert execute(python, "-m", "netlang", "--version") == execute(netlang, "--version")
+    assert execute(python, "-m", "netlang", "--version", cwd=place) == execute(netlang, "--version", cwd=place)
     printed = execute(netlang, "train", "examples/digits.net", "--steps", "40", cwd=place)
     assert re.match(r"test  loss \d\.\d+  accuracy 0\.[5-9]\d* ", printed)
     assert "runs/LeNet-1/model.onnx" in printed
