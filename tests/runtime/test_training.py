@@ -131,8 +131,9 @@ def test_what_came_after_the_last_checkpoint_is_done_again(request_for: Requests
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(request_for: Requests) -> None:
     whole = prepare(request_for("whole")).carry_out()
-    path = prepare(request_for("parts")).run.path  # prepared, and nothing more
-    report = resume(path).carry_out()
+    run = prepare(request_for("parts")).run  # prepared, and nothing more
+    run.release()  # as the end of its process does
+    report = resume(run.path).carry_out()
     for name, array in variables(whole).items():
         np.testing.assert_array_equal(variables(report)[name], array)
 
