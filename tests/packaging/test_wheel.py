@@ -1,4 +1,4 @@
-"""The wheel, in an empty environment: what a user has after the first command of the README."""
+"""The wheel, in an empty environment: what a user has who installs it."""
 
 from __future__ import annotations
 
@@ -68,6 +68,8 @@ def test_is_all_that_a_user_needs(wheel: Path, tmp_path: Path) -> None:
 def test_the_readme_and_ci_use_the_same_command() -> None:
     commands = [text for text in blocks(ROOT / "README.md", "sh") if "venv .venv" in text]
     assert len(commands) == 2
+    # Python takes the folder `netlang` where it starts for the whole package, unless the tree is what is installed.
+    assert all("pip install -e " in command for command in commands)
     assert commands[1].endswith("bin/pytest -n 2\n")
     assert re.findall("bin/pytest", (ROOT / "README.md").read_text()) == ["bin/pytest"]
     assert "grep -m 1 'bin/pytest' README.md" in (ROOT / ".ci" / "run").read_text()
