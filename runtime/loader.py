@@ -12,7 +12,7 @@ from netlang.source import Source
 
 from ..compiler import Program, load_program
 from ..compiler.elaborate.modules import ROOT
-from .files import read_text
+from .files import read_text, unreadable
 from .packages import (
     PROJECT,
     STANDARD,
@@ -73,7 +73,14 @@ def read_source(name: str) -> Source:
     path = Path(name)
     if not path.exists():
         raise fail("unknown-module", f"there is no file `{name}`", help=neighbour(name))
-    return Source(name, read_text(path, SOURCE_LIMIT, "source file"))
+    return Source(name, _text(path))
+
+
+def _text(path: Path) -> str:
+    if path.suffix == ".onnx":
+        way_out = f"`netlang import {path} -o DIR` makes a program of it"
+        raise unreadable(path, "this is an ONNX model, not a source file", help=way_out)
+    return read_text(path, SOURCE_LIMIT, "source file")
 
 
 def open_source(spec: str) -> tuple[Source, str | None]:
@@ -85,7 +92,7 @@ def open_source(spec: str) -> tuple[Source, str | None]:
         path = Path(spec)
         if not path.exists():
             raise fail("unreadable-file", f"there is no file `{spec}`", help=neighbour(spec))
-        return Source(spec, read_text(path, SOURCE_LIMIT, "source file")), None
+        return Source(spec, _text(path)), None
     model = spec.removeprefix(f"{STANDARD}:")
     index = library_models()
     if model not in index:

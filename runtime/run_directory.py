@@ -94,7 +94,9 @@ class RunDirectory:
     def open(cls, path: Path) -> RunDirectory:
         """The run in a directory. Raises DiagnosticError (`no-run`, `bad-run`, `unreadable-file`)."""
         if not (path / "config.json").is_file():
-            raise fail("no-run", f"`{path}` is no directory of a run", help="a run is what `netlang train` leaves")
+            inside = (path.parent / "config.json").is_file()
+            help = f"it is part of the run `{path.parent}`" if inside else "a run is what `netlang train` leaves"
+            raise fail("no-run", f"`{path}` is no directory of a run", help=help)
         return cls(path, RunConfig.read(path / "config.json"))
 
     def write_config(self, **changes: Any) -> None:

@@ -132,6 +132,13 @@ def test_what_is_no_run_is_refused(folder: Path, command: list[str]) -> None:
     assert "error[no-run]: `nowhere` is no directory of a run" in result.err
 
 
+def test_a_model_of_a_run_is_not_the_run(run: Path, folder: Path) -> None:
+    result = netlang("run", str(run / "model.onnx"))
+    assert (result.code, f"it is part of the run `{run}`" in result.err) == (1, True)
+    result = netlang("summary", str(run / "model.onnx"))
+    assert (result.code, f"`netlang import {run / 'model.onnx'} -o DIR`" in result.err) == (1, True)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "foreign", "missing"])
 def test_a_damaged_checkpoint_is_explained(run: Path, folder: Path, damage: str) -> None:
     shutil.copytree(run, "run")
