@@ -165,6 +165,7 @@ def prepare(request: TrainingRequest) -> Training:
     program, model = _open(request.file, request.model)  # its mistakes are told before a long reading of data
     dataset = open_data(request.data, request.data_options)
     network = _network(program, model, request.settings, dataset, request.freeze)
+    _require_settings(network, dataset)
     require_training(network)
     matched = match(dataset, network)
     if "train" not in matched.splits:
@@ -199,6 +200,19 @@ def prepare(request: TrainingRequest) -> Training:
     trainer.run.hold()
     notes = (*_decided(network, dataset, request.settings), *(() if given is None else (given.note,)))
     return Training(trainer, trainer.run, plan, matched, notes)
+
+
+def _require_settings(network: Network, dataset: Dataset) -> None:
+    """Asks for what the model lacks. Raises DiagnosticError (`missing-argument`, …) with what the data decide."""
+    try:
+        network.check_settings()
+    except DiagnosticError as error:
+        decided = ", ".join(f"`{name}`" for name in dataset.settings) or "no setting"
+        note = f"the data are `{dataset.name}`, which decide {decided}; `--data` takes others"
+        missing = "missing-argument"
+        raise DiagnosticError(
+            *(replace(d, notes=(*d.notes, note)) if d.code == missing else d for d in error.diagnostics)
+        ) from None
 
 
 def _check_sizes(network: Network, table: Table, batch: int, seed: int) -> None:

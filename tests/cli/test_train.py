@@ -134,6 +134,7 @@ def test_a_terminal_shows_a_bar(folder: Path) -> None:
         (["good.net", "--data", "npz:line.npz", "--set", "hiden=3"], "unknown-", "hiden"),
         (["good.net", "--data", "npz:line.npz", "--device", "cuda"], "no-device", "onnxruntime-gpu"),
         (["good.net", "--data", "npz:line.npz", "--validation", "1.5"], "bad-value", "fraction"),
+        (["std:GPT"], "missing-argument", "the data are `digits`, which decide `classes`; `--data` takes others"),
         (["--resume", "nowhere"], "no-run", "`nowhere` is no directory of a run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
